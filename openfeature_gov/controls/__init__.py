@@ -1,0 +1,99 @@
+"""The controls: each looks at one action and answers with a verdict. All pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from openfeature_gov.contracts import ActionContract
+from openfeature_gov.controls.approval import Predicate, approval, conditions
+from openfeature_gov.controls.authorization import authorization
+from openfeature_gov.controls.classification import classification
+from openfeature_gov.controls.denylist import denylist
+from openfeature_gov.controls.fallback import fallback
+from openfeature_gov.controls.freshness import BOUNDS, Bounds, freshness
+from openfeature_gov.controls.mode import mode
+from openfeature_gov.controls.readings import Reading, Readings
+from openfeature_gov.controls.recording import HEALTHY, StoreHealth, recording
+from openfeature_gov.controls.switch import switch
+from openfeature_gov.decisions import Verdict
+from openfeature_gov.governance import GovernanceContract
+from openfeature_gov.ladder import Mode
+
+Control = Callable[[ActionContract, GovernanceContract, Readings], Verdict]
+
+STANDARD: tuple[tuple[str, Control], ...] = (
+    ("authorization", authorization),
+    ("classification", classification),
+    ("switch", switch),
+    ("mode", mode),
+    ("approval", approval),
+    ("denylist", denylist),
+    ("fallback", fallback),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """Hold the controls of a deployment: the standard ones and what it adds.
+
+    *predicates* answer named conditions of ``approval.requiredFor``; *guardrails* are
+    further controls by name; *bounds* are the ages at which flag data loses authority.
+    """
+
+    guardrails: tuple[tuple[str, Control], ...] = ()
+    predicates: Mapping[str, Predicate] = field(default_factory=dict)
+    bounds: Bounds = BOUNDS
+
+    def verdicts(
+        self,
+        contract: ActionContract,
+        rules: GovernanceContract,
+        flags: Readings,
+        health: StoreHealth = HEALTHY,
+    ) -> list[Verdict]:
+        """Return one verdict a control; nothing is short-circuited away."""
+        given = [
+            freshness(contract, rules, flags, self.bounds),
+            conditions(contract, rules, flags, self.predicates),
+            recording(contract, rules, health),
+        ]
+        for name, control in STANDARD:
+            given.append(ask(name, control, contract, rules, flags))
+        for name, control in self.guardrails:
+            given.append(ask(name, control, contract, rules, flags))
+        return given
+
+
+def ask(
+    name: str,
+    control: Control,
+    contract: ActionContract,
+    rules: GovernanceContract,
+    flags: Readings,
+) -> Verdict:
+    """Return *control*'s verdict; one that raises or answers nonsense says off."""
+    try:
+        verdict = control(contract, rules, flags)
+    except Exception:  # noqa: BLE001 - an error is an opinion, the strictest one
+        return Verdict(name, Mode.OFF, "control_failed")
+    if type(verdict) is not Verdict or not _sound(verdict):
+        return Verdict(name, Mode.OFF, "control_answered_nonsense")
+    return verdict
+
+
+def _sound(verdict: Verdict) -> bool:
+    return type(verdict.cap) is Mode and type(verdict.need) is Mode
+
+
+__all__ = [
+    "BOUNDS",
+    "HEALTHY",
+    "Bounds",
+    "Control",
+    "Controls",
+    "Predicate",
+    "Reading",
+    "Readings",
+    "StoreHealth",
+]

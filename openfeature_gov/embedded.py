@@ -1,0 +1,60 @@
+"""The embedded default: flags from one file, records in one SQLite file, no server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+from openfeature import api
+from openfeature.contrib.provider.featbit import FeatBitProvider
+from openfeature_gov import governance
+from openfeature_gov.flags.reader import DOMAIN, FlagReader
+from openfeature_gov.stores.sqlite import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Hold what a Governor is made of, and how to let go of the flags."""
+
+    governance: governance.Governance
+    reader: FlagReader
+    records: SqliteStore
+    release: Callable[[], None]
+
+
+def load_governance(path: Path) -> governance.Governance:
+    """Return the governance contracts of the file *path*.
+
+    Raises:
+        InvalidContractError: when the file was refused; nothing was loaded.
+        OSError: when it cannot be read.
+
+    """
+    return governance.parse(path.read_text("utf-8"), str(path))
+
+
+def assemble(contracts: Path, flags: Path, records: Path) -> Parts:
+    """Load *contracts*, bind a provider on *flags*, open *records*.
+
+    The provider gets an OpenFeature domain of its own, so that nobody else's
+    ``set_provider`` can swap it unseen.
+
+    Raises:
+        InvalidContractError: for a refused governance file.
+        RecordStoreError: when *records* cannot be opened as a durable log.
+        OSError: when a file cannot be read.
+        openfeature.exception.OpenFeatureError: when *flags* cannot be loaded.
+
+    """
+    loaded = load_governance(contracts)
+    provider = FeatBitProvider.from_file(flags)
+    domain = f"{DOMAIN}-{token_hex(4)}"
+    try:
+        api.set_provider_and_wait(provider, domain)
+        reader = FlagReader(api.get_client(domain), bound=provider)
+        return Parts(loaded, reader, SqliteStore(records), provider.shutdown)
+    except BaseException:
+        provider.shutdown()
+        raise

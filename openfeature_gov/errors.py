@@ -1,0 +1,53 @@
+"""Every error of the package. One root; the class says whose mistake it is."""
+
+from __future__ import annotations
+
+
+class GovernanceError(Exception):
+    """Be the root of every error that this package raises on purpose."""
+
+
+class InvalidCallError(GovernanceError):
+    """Report a tool call whose parts cannot be described (the caller's mistake).
+
+    *code* is a stable reason code; *detail* says what was seen and where.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class InvalidContractError(GovernanceError):
+    """Report a governance file that was refused (the author's mistake).
+
+    *source* names the file, *problems* holds one (line, key path, message) a fault;
+    the file is refused whole. Lines count from 1; 0 means the file as such.
+    """
+
+    def __init__(self, source: str, problems: list[tuple[int, str, str]]) -> None:
+        self.source = source
+        self.problems = sorted(problems)
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """Return one ``file:line: key: message`` line for each problem."""
+        return [
+            f"{self.source}:{line}: {key}: {message}"
+            if key
+            else f"{self.source}:{line}: {message}"
+            for line, key, message in self.problems
+        ]
+
+
+class RegistrationError(GovernanceError):
+    """Report a tool that cannot be registered as asked (the developer's mistake)."""
+
+
+class FlagLayerError(GovernanceError):
+    """Report a provider that cannot serve governance (the deployment's mistake)."""
+
+
+class RecordStoreError(GovernanceError):
+    """Report a record that could not be made durable (the store's fault)."""

@@ -1,0 +1,1 @@
+"""What is kept of a decision: records, and their projection on telemetry."""

@@ -1,0 +1,85 @@
+"""The last gate: what stands before a tool's own function, whoever calls it.
+
+Arguments edited after the decision, direct calls and sub-agents that no hook covers
+find no ticket for what they ask, so they meet a decision of their own.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from openfeature_gov.contracts import ToolCall
+from openfeature_gov.judging import Judged
+from openfeature_gov.outcomes import Outcome, Status
+from openfeature_gov.tools import Tool
+
+
+class Runner(Protocol):
+    """Run a judged call, or judge and run one."""
+
+    def __call__(
+        self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        """Return what became of it."""
+        ...
+
+
+class AsyncRunner(Protocol):
+    """Run a judged call, or judge and run one, without blocking the loop."""
+
+    def __call__(
+        self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
+    ) -> Awaitable[Outcome]:
+        """Return what became of it."""
+        ...
+
+
+def gated(
+    tool: Tool,
+    ticketed: Callable[[Tool, ToolCall], Judged | None],
+    run: Runner,
+    arun: AsyncRunner,
+) -> Callable[..., Any]:
+    """Return *tool*'s function behind a gate, with its signature and docstring.
+
+    It returns the function's value, or a text for the model when it did not run.
+    """
+    if inspect.iscoroutinefunction(tool.function):
+
+        @functools.wraps(tool.function)
+        async def agate(*args: Any, **kwargs: Any) -> Any:
+            call, extra = _arrived(tool, args, kwargs)
+            return _answer(await arun(ticketed(tool, call) or call, extra))
+
+        return agate
+
+    @functools.wraps(tool.function)
+    def gate(*args: Any, **kwargs: Any) -> Any:
+        call, extra = _arrived(tool, args, kwargs)
+        return _answer(run(ticketed(tool, call) or call, extra))
+
+    return gate
+
+
+def _arrived(
+    tool: Tool, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[ToolCall, dict[str, Any]]:
+    """Return the call that *args* and *kwargs* make, and the injected parameters.
+
+    Arguments that the function would not take are kept by name: binding them again
+    for the decision refuses them there, with a record.
+    """
+    named: dict[str, Any] = dict(zip(tool.positions, args, strict=False))
+    if len(args) > len(tool.positions) or named.keys() & kwargs.keys():
+        named["<surplus>"] = None
+    named |= kwargs
+    extra = {name: named.pop(name) for name in tool.injected & named.keys()}
+    return ToolCall(tool.name, named), extra
+
+
+def _answer(outcome: Outcome) -> Any:
+    executed = outcome.status is Status.EXECUTED
+    return outcome.value if executed else outcome.message

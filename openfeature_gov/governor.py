@@ -1,0 +1,446 @@
+"""The Governor: the only place that runs a tool.
+
+`plan` looks, `decide` records, `enforce` records and leaves a ticket for the tool's own
+function, `run` records and runs. Each has an async twin. None raises for a policy
+reason; what a tool raises is recorded and passed on, and so is cancellation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from openfeature_gov import outcomes, tickets
+from openfeature_gov.contracts import CallContext, ToolCall
+from openfeature_gov.controls import Controls
+from openfeature_gov.errors import RecordStoreError, RegistrationError
+from openfeature_gov.evidence.records import outcome_record
+from openfeature_gov.flags.hook import active
+from openfeature_gov.flags.reader import FlagReader
+from openfeature_gov.gate import gated
+from openfeature_gov.governance import TOOL_NAME, Governance
+from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
+from openfeature_gov.ladder import Mode
+from openfeature_gov.outcomes import Outcome, Status
+from openfeature_gov.stores import RecordStore
+from openfeature_gov.tools import Extractors, Function, Narrower, Tool
+
+F = TypeVar("F", bound=Callable[..., Any])
+CANCELLED = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
+
+
+class Governor:
+    """Decide about tool calls and run those that may run.
+
+    Lives as long as the agent's process, is safe to share between threads, and owns
+    *records*. *clock* counts monotonic and *now* wall nanoseconds.
+    """
+
+    def __init__(
+        self,
+        governance: Governance,
+        reader: FlagReader,
+        records: RecordStore,
+        *,
+        controls: Controls | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.governance, self.records = governance, records
+        self._clock = clock
+        self._judge = Judge(
+            governance,
+            reader,
+            controls or Controls(),
+            writer=lambda: records.writer,
+            health=records.health,
+            clock=clock,
+            now=now,
+        )
+        self._tools: dict[str, Tool] = {}
+        self._lock = threading.Lock()
+        self._threads: tuple[int, ThreadPoolExecutor] | None = None
+        self._releases: list[Callable[[], None]] = []
+
+    @classmethod
+    def open(
+        cls,
+        governance: Path | str,
+        flags: Path | str,
+        records: Path | str,
+        *,
+        controls: Controls | None = None,
+    ) -> Governor:
+        """Return a Governor on the embedded default: two files and a SQLite log.
+
+        *governance* is a YAML file, *flags* FeatBit's data-sync JSON, hot-reloaded;
+        *records* is created where missing.
+
+        Raises:
+            InvalidContractError: for a refused governance file.
+            RecordStoreError: when *records* cannot be opened as a durable log.
+            OSError: when a file cannot be read.
+            openfeature.exception.OpenFeatureError: when *flags* cannot be loaded.
+
+        """
+        from openfeature_gov.embedded import assemble  # noqa: PLC0415 - optional part
+
+        parts = assemble(Path(governance), Path(flags), Path(records))
+        governor = cls(parts.governance, parts.reader, parts.records, controls=controls)
+        governor._releases.append(parts.release)
+        return governor
+
+    def close(self) -> None:
+        """Make every record durable and let go of everything; idempotent."""
+        if self._threads is not None:
+            self._threads[1].shutdown(wait=True)
+            self._threads = None
+        self.records.close()
+        while self._releases:
+            self._releases.pop()()
+
+    def __enter__(self) -> Governor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def tool(
+        self,
+        name: str | None = None,
+        *,
+        extract: Extractors | None = None,
+        search: Function | None = None,
+        read: Function | None = None,
+        draft: Function | None = None,
+        fallback: Function | None = None,
+        narrow: Narrower | None = None,
+        injected: tuple[str, ...] = (),
+    ) -> Callable[[F], F]:
+        """Register the decorated function as a tool and put the last gate before it.
+
+        *search*, *read* and *draft* do less, in the modes search_only, scoped_read
+        and draft_write; *fallback* runs in an incident. Each gets the arguments of the
+        call. *narrow* applies constraints to the arguments; without it a call under
+        constraints does not run. *injected* names parameters that the framework fills
+        in. The function that is returned decides by itself when it is called without
+        a ticket, and returns a text for the model when it may not run.
+
+        Raises:
+            RegistrationError: for a name that is taken, looks like another, or has no
+                governance contract, and for functions that cannot be governed.
+
+        """
+
+        def register(function: F) -> F:
+            handlers = {
+                Mode.SEARCH_ONLY: search,
+                Mode.SCOPED_READ: read,
+                Mode.DRAFT_WRITE: draft,
+            }
+            tool = Tool(
+                name=name if name is not None else function.__name__,
+                function=function,
+                extractors=extract or Extractors(),
+                handlers={mode: one for mode, one in handlers.items() if one},
+                fallback=fallback,
+                narrow=narrow,
+                injected=frozenset(injected),
+            )
+            self._add(tool)
+            return cast("F", gated(tool, self._ticketed, self._run, self._arun))
+
+        return register
+
+    def _add(self, tool: Tool) -> None:
+        if not TOOL_NAME.fullmatch(tool.name) or tool.name not in self.governance:
+            raise RegistrationError(
+                f"{tool.name!r}: no governance contract names this tool; add one to "
+                "the governance file"
+            )
+        with self._lock:
+            if tool.name in self._tools:
+                raise RegistrationError(f"{tool.name!r} is registered already")
+            self._tools[tool.name] = tool
+
+    @contextmanager
+    def acting(self, context: CallContext) -> Iterator[None]:
+        """Make *context* the one for calls that carry none, within the block."""
+        token = ambient.set(context)
+        try:
+            yield
+        finally:
+            ambient.reset(token)
+
+    def plan(self, call: ToolCall) -> Outcome:
+        """Return what would happen to *call*, without a record or any other effect."""
+        return _outcome(self._judged(call), Status.PLANNED)
+
+    async def aplan(self, call: ToolCall) -> Outcome:
+        """Return what would happen to *call*; the async twin of `plan`."""
+        return self.plan(call)
+
+    def decide(self, call: ToolCall) -> Outcome:
+        """Return the recorded decision about *call*.
+
+        Whoever asked runs the tool, and says how it went with `report`.
+        """
+        return _outcome(self._recorded(call), Status.DECIDED)
+
+    async def adecide(self, call: ToolCall) -> Outcome:
+        """Return the recorded decision about *call*; the async twin of `decide`."""
+        return _outcome(await self._arecorded(call), Status.DECIDED)
+
+    def enforce(self, call: ToolCall) -> Outcome:
+        """Decide, and leave a ticket for the tool's own function to run once.
+
+        A handler that the decision selects instead (draft, search, fallback) runs
+        here; what it raises is recorded and passed on.
+
+        Raises:
+            RegistrationError: when the tool is async; use `aenforce`.
+
+        """
+        self._refuse_async(call)
+        judged = self._recorded(call)
+        return self._leave(judged) or self._run(judged)
+
+    async def aenforce(self, call: ToolCall) -> Outcome:
+        """Decide, and leave a ticket for the tool; the async twin of `enforce`."""
+        judged = await self._arecorded(call)
+        return self._leave(judged) or await self._arun(judged)
+
+    def run(
+        self, call: ToolCall, *, injected: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        """Decide and run what may run: the tool, or the handler of a lower mode.
+
+        *injected* holds the parameters that the framework fills in. What the function
+        raises is recorded and passed on.
+
+        Raises:
+            RegistrationError: when the tool is async; use `arun`.
+
+        """
+        self._refuse_async(call)
+        return self._run(call, injected)
+
+    async def arun(
+        self, call: ToolCall, *, injected: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        """Decide and run what may run; a sync function runs in a thread.
+
+        Cancellation is passed on once the record is safe. A thread cannot be
+        cancelled: what it does is recorded when it ends.
+        """
+        return await self._arun(call, injected)
+
+    def report(
+        self,
+        record_id: str,
+        status: str,
+        *,
+        error: str = "",
+        cost: Decimal | None = None,
+        undo: str = "",
+        hand_over: str = "",
+        incident: str = "",
+    ) -> None:
+        """Record how a call ended that someone else ran after `decide`.
+
+        *status* is executed, failed, cancelled or not_run; *error* an exception class.
+
+        Raises:
+            RecordStoreError: when the outcome could not be made durable.
+
+        """
+        record = outcome_record(
+            self._judge.stamp(),
+            record_id,
+            status=status,
+            error=error,
+            cost=cost,
+            undo=undo,
+            hand_over=hand_over,
+            incident=incident,
+        )
+        self.records.commit(record)
+
+    def _judged(self, call: ToolCall) -> Judged:
+        name = call.tool
+        tool = self._tools.get(name) if type(name) is str else None
+        return self._judge.judge(call, tool)
+
+    def _recorded(self, call: ToolCall) -> Judged:
+        judged = self._judged(call)
+        try:
+            if judged.durable:
+                self.records.commit(judged.record)
+            else:
+                self.records.append(judged.record)
+        except RecordStoreError:
+            return self._unrecorded(judged)
+        return judged
+
+    async def _arecorded(self, call: ToolCall) -> Judged:
+        judged = self._judged(call)
+        try:
+            if judged.durable:
+                await self.records.acommit(judged.record)
+            else:
+                self.records.append(judged.record)
+        except RecordStoreError:
+            return self._unrecorded(judged)
+        except asyncio.CancelledError:
+            self._close_record(judged, "cancelled")
+            raise
+        return judged
+
+    def _unrecorded(self, judged: Judged) -> Judged:
+        """Deny what could not be recorded; its record may still be in the backlog."""
+        self._close_record(judged, "not_run")
+        refused = denial("recording", "records_unavailable")
+        return replace(judged, decision=refused, route=Route(), durable=False)
+
+    def _close_record(
+        self, judged: Judged, status: str, error: str = "", started: int | None = None
+    ) -> None:
+        if judged.route.function is None:
+            return
+        record = outcome_record(
+            self._judge.stamp(),
+            judged.record.id,
+            status=status,
+            ran=judged.route.ran if started is not None else "",
+            error=error,
+            latency_us=None if started is None else (self._clock() - started) // 1000,
+        )
+        # A store that cannot take the outcome leaves it open: reconciled to unknown.
+        with suppress(RecordStoreError):
+            self.records.append(record)
+
+    def _leave(self, judged: Judged) -> Outcome | None:
+        if judged.route.ran != "tool" or judged.contract is None:
+            return None
+        now = self._clock()
+        ticket = tickets.Ticket(
+            judged.contract.tool,
+            judged.route.canonical,
+            now + tickets.LIFETIME_NS,
+            judged,
+        )
+        tickets.leave(ticket, now)
+        return _outcome(judged, Status.RELEASED)
+
+    def _ticketed(self, tool: Tool, call: ToolCall) -> Judged | None:
+        canonical = self._judge.canonical(tool, call.arguments)
+        if canonical is None:
+            return None
+        found: Judged | None = tickets.take(tool.name, canonical, self._clock())
+        return found
+
+    def _run(
+        self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        judged = what if isinstance(what, Judged) else self._recorded(what)
+        call = _bound(judged, injected)
+        if call is None:
+            return _outcome(judged, Status.NOT_RUN)
+        with self._running(judged):
+            value = call()
+            if inspect.iscoroutine(value):
+                value.close()
+                raise RegistrationError("an async function was registered as sync")
+        return _outcome(judged, Status.EXECUTED, value)
+
+    async def _arun(
+        self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        judged = what if isinstance(what, Judged) else await self._arecorded(what)
+        call = _bound(judged, injected)
+        if call is None:
+            return _outcome(judged, Status.NOT_RUN)
+        if not inspect.iscoroutinefunction(judged.route.function):
+            return await self._threaded(judged, injected)
+        with self._running(judged):
+            value = await call()
+        return _outcome(judged, Status.EXECUTED, value)
+
+    async def _threaded(
+        self, judged: Judged, injected: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        """Run a sync function in a thread, which records the outcome itself."""
+        context = contextvars.copy_context()
+        work = functools.partial(context.run, self._run, judged, injected)
+        future = self._executor().submit(work)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if future.cancelled():
+                self._close_record(judged, "cancelled")
+            raise
+
+    def _executor(self) -> ThreadPoolExecutor:
+        with self._lock:
+            # After a fork the parent's pool has no threads here.
+            if self._threads is None or self._threads[0] != os.getpid():
+                pool = ThreadPoolExecutor(thread_name_prefix="gov-tool")
+                self._threads = (os.getpid(), pool)
+            return self._threads[1]
+
+    @contextmanager
+    def _running(self, judged: Judged) -> Iterator[None]:
+        """Record how the block ends; pass on whatever it raises."""
+        token, started = active.set(judged.contract), self._clock()
+        try:
+            yield
+        except BaseException as error:
+            status = "cancelled" if isinstance(error, CANCELLED) else "failed"
+            self._close_record(judged, status, type(error).__name__, started)
+            raise
+        else:
+            self._close_record(judged, "executed", started=started)
+        finally:
+            active.reset(token)
+
+    def _refuse_async(self, call: ToolCall) -> None:
+        tool = self._tools.get(call.tool) if type(call.tool) is str else None
+        if tool is not None and inspect.iscoroutinefunction(tool.function):
+            raise RegistrationError(f"{tool.name} is async; use the async twin")
+
+
+def _bound(
+    judged: Judged, injected: Mapping[str, Any] | None
+) -> Callable[[], Any] | None:
+    route = judged.route
+    if route.function is None:
+        return None
+    extra = injected if injected and route.ran == "tool" else {}
+    return functools.partial(route.function, **route.arguments, **extra)
+
+
+def _outcome(judged: Judged, status: Status, value: Any = None) -> Outcome:
+    route, decision = judged.route, judged.decision
+    record_id = judged.record.id if status is not Status.PLANNED else ""
+    return Outcome(
+        decision=decision,
+        status=status,
+        record_id=record_id,
+        message=outcomes.message(decision, status, ran=route.ran, ref=record_id),
+        ran=route.ran,
+        value=value,
+        arguments=route.arguments,
+        contract=judged.contract,
+    )

@@ -1,0 +1,201 @@
+"""Judge a call: from the tool call to the decision, its record, and what would run.
+
+Nothing here has an effect: no record is written, no tool runs. The Governor does both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from openfeature_gov.canonical import seal
+from openfeature_gov.contracts import ActionContract, CallContext, ToolCall
+from openfeature_gov.controls import Controls
+from openfeature_gov.controls.readings import Readings
+from openfeature_gov.controls.recording import StoreHealth
+from openfeature_gov.decisions import Decision, Effect, Verdict, decide, need_of
+from openfeature_gov.errors import InvalidCallError
+from openfeature_gov.evidence.records import (
+    Record,
+    Stamp,
+    decision_record,
+    refusal_record,
+)
+from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
+from openfeature_gov.flags.reader import FlagReader
+from openfeature_gov.governance import Governance, GovernanceContract
+from openfeature_gov.ladder import Mode
+from openfeature_gov.tools import Function, Tool
+
+ambient: ContextVar[CallContext | None] = ContextVar("gov_context", default=None)
+"""Who acts, for calls that do not say so themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Say which function may run, under which name, with exactly which arguments."""
+
+    ran: str = ""
+    function: Function | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    canonical: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Hold everything about one call between the law and its execution.
+
+    *durable* says that the record must be on the disk before anything happens.
+    """
+
+    decision: Decision
+    record: Record
+    route: Route = Route()
+    contract: ActionContract | None = None
+    flags: Readings | None = None
+    durable: bool = False
+
+
+class Judge:
+    """Turn calls into judgements. Lives as long as the Governor that owns it."""
+
+    def __init__(
+        self,
+        governance: Governance,
+        reader: FlagReader,
+        controls: Controls,
+        *,
+        writer: Callable[[], str],
+        health: Callable[[], StoreHealth],
+        clock: Callable[[], int],
+        now: Callable[[], int],
+    ) -> None:
+        self._governance, self._reader, self._controls = governance, reader, controls
+        self._writer, self._health = writer, health
+        self._clock, self._now = clock, now
+        self._ids = count(1)
+        self._telemetry = Telemetry()
+
+    def stamp(self) -> Stamp:
+        """Return the identity of the next record of this process."""
+        writer = self._writer()
+        return Stamp(
+            id=f"{writer}-{next(self._ids)}",
+            at_us=self._now() // 1000,
+            writer=writer,
+        )
+
+    def judge(self, call: ToolCall, tool: Tool | None) -> Judged:
+        """Return the judgement of *call*; *tool* is None for an unregistered name.
+
+        Never raises: whatever goes wrong here is a refusal with a reason.
+        """
+        started = self._clock()
+        span = self._telemetry.start(tool.name if tool is not None else UNKNOWN_TOOL)
+        try:
+            judged = self._weigh(call, tool, started)
+        except InvalidCallError as error:
+            judged = self._refused(call, error.code, error.detail)
+        except Exception as error:  # noqa: BLE001 - our own fault must deny as well
+            judged = self._refused(call, "internal_error", type(error).__name__)
+        self._telemetry.decided(
+            span,
+            judged.decision,
+            judged.record.id,
+            self._clock() - started,
+            contract=judged.contract,
+            flags=judged.flags,
+        )
+        span.end()
+        return judged
+
+    def canonical(self, tool: Tool, arguments: Mapping[str, Any]) -> bytes | None:
+        """Return the canonical bytes of *arguments* for *tool*, None if malformed."""
+        limit = self._governance.contracts[tool.name].limits.argument_bytes
+        try:
+            return seal(tool.bind(arguments), max_bytes=limit)[1]
+        except InvalidCallError:
+            return None
+
+    def _weigh(self, call: ToolCall, tool: Tool | None, started: int) -> Judged:
+        if tool is None:
+            raise InvalidCallError("tool_unknown", "no tool of exactly this name")
+        rules = self._governance.contracts[tool.name]
+        context = call.context if call.context is not None else ambient.get()
+        if context is None:
+            raise InvalidCallError("context_missing", "nobody said who acts")
+        contract = tool.describe(call, rules, context)
+        flags = self._reader.read(contract, rules)
+        decision = decide(
+            self._controls.verdicts(contract, rules, flags, self._health()),
+            need=need_of(contract.risk_class, contract.reversibility),
+            listed=rules.modes,
+        )
+        route = _route(decision, tool, contract, rules)
+        runs = route.function is not None
+        queued = decision.effect is Effect.QUEUE_FOR_APPROVAL
+        record = decision_record(
+            self.stamp(),
+            contract,
+            rules,
+            flags,
+            decision,
+            ran_arguments=route.canonical if runs else None,
+            latency_us=(self._clock() - started) // 1000,
+        )
+        return Judged(
+            decision=decision,
+            record=record,
+            route=route,
+            contract=contract,
+            flags=flags,
+            durable=contract.consequential and (runs or queued),
+        )
+
+    def _refused(self, call: ToolCall, code: str, detail: str) -> Judged:
+        context = call.context if call.context is not None else ambient.get()
+        record = refusal_record(
+            self.stamp(),
+            tool=call.tool,
+            agent=context.actor.agent if context is not None else "",
+            task=context.task if context is not None else "",
+            reason=code,
+            detail=detail,
+        )
+        return Judged(decision=denial("registry", code), record=record)
+
+
+def denial(control: str, reason: str) -> Decision:
+    """Return the decision that *control* alone, at off for *reason*, leads to."""
+    verdict = Verdict(control, Mode.OFF, reason)
+    return decide((verdict,), need=Mode.AUTONOMOUS, listed=frozenset((Mode.OFF,)))
+
+
+def _route(
+    decision: Decision,
+    tool: Tool,
+    contract: ActionContract,
+    rules: GovernanceContract,
+) -> Route:
+    """Return what *decision* lets run; nothing by default."""
+    arguments, canonical = contract.arguments, contract.canonical
+    match decision.effect:
+        case Effect.ALLOW:
+            return Route("tool", tool.function, arguments, canonical)
+        case Effect.CONSTRAIN if decision.full:
+            # INVARIANT: a constraint that nobody applies is a refusal.
+            if tool.narrow is None:
+                return Route()
+            narrowed = tool.bind(tool.narrow({**arguments}, decision.constraints))
+            sealed = seal(narrowed, max_bytes=rules.limits.argument_bytes)
+            return Route("tool", tool.function, *sealed)
+        case Effect.CONSTRAIN:
+            found = tool.handler_below(decision.mode)
+            return Route(*found, arguments, canonical) if found else Route()
+        case Effect.FALLBACK if tool.fallback is not None:
+            return Route("fallback", tool.fallback, arguments, canonical)
+        case _:
+            return Route()

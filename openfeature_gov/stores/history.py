@@ -1,0 +1,109 @@
+"""Read the record log: runs by task, and one run step by step. Read-only."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from openfeature_gov.errors import RecordStoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Summarise one task: how many calls, and what became of them by effect."""
+
+    task: str
+    agent: str
+    first_us: int
+    last_us: int
+    calls: int
+    effects: dict[str, int]
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """Open the record log at *path* for reading only.
+
+    Raises:
+        RecordStoreError: when there is no such log.
+
+    """
+    target = Path(path).absolute()
+    try:
+        connection = sqlite3.connect(f"{target.as_uri()}?mode=ro", uri=True)
+        with closing(connection):
+            connection.execute("SELECT 1 FROM records LIMIT 1")
+            yield connection
+    except sqlite3.Error as error:
+        raise RecordStoreError(f"{target}: {error}; is it a record file?") from None
+
+
+def records(
+    path: Path | str, *, task: str | None = None, kind: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the bodies of records in the order of the log, each with its ``seq``.
+
+    *task* keeps the decisions of one task and their outcomes, *kind* one kind.
+
+    Raises:
+        RecordStoreError: when there is no such log.
+
+    """
+    with reading(path) as connection:
+        rows = connection.execute(
+            "SELECT seq, body FROM records r WHERE (:kind IS NULL OR kind = :kind) AND"
+            " (:task IS NULL OR task = :task OR ref IN"
+            " (SELECT id FROM records WHERE task = :task)) ORDER BY seq",
+            {"task": task, "kind": kind},
+        )
+        return [{"seq": seq, **orjson.loads(body)} for seq, body in rows]
+
+
+def find(path: Path | str, record_id: str) -> list[dict[str, Any]]:
+    """Return the record *record_id* and every record that refers to it.
+
+    Raises:
+        RecordStoreError: when there is no such log.
+
+    """
+    with reading(path) as connection:
+        rows = connection.execute(
+            "SELECT seq, body FROM records WHERE id = :id OR ref = :id ORDER BY seq",
+            {"id": record_id},
+        )
+        return [{"seq": seq, **orjson.loads(body)} for seq, body in rows]
+
+
+def runs(path: Path | str, *, limit: int = 50) -> list[Run]:
+    """Return the last *limit* tasks, latest first.
+
+    Raises:
+        RecordStoreError: when there is no such log.
+
+    """
+    with reading(path) as connection:
+        rows = connection.execute(
+            "SELECT task, min(agent), min(at_us), max(at_us), count(*) FROM records"
+            " WHERE kind = 'decision' GROUP BY task ORDER BY max(seq) DESC LIMIT ?",
+            (limit,),
+        ).fetchall()
+        return [
+            Run(task or "", agent or "", first, last, calls, _effects(connection, task))
+            for task, agent, first, last, calls in rows
+        ]
+
+
+def _effects(connection: sqlite3.Connection, task: str | None) -> dict[str, int]:
+    return dict(
+        connection.execute(
+            "SELECT effect, count(*) FROM records WHERE kind = 'decision' AND task IS ?"
+            " GROUP BY effect ORDER BY effect",
+            (task,),
+        ).fetchall()
+    )

@@ -1,0 +1,57 @@
+"""Tickets: what a decision leaves for the last gate at the tool's own function.
+
+A ticket is bound to one tool and the exact canonical arguments, is used once, and
+expires. It is a shared object with an atomic mark: a value that is merely reset in a
+context could be used twice across threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+LIFETIME_NS = 10 * 1_000_000_000
+
+
+@dataclass(slots=True)
+class Ticket:
+    """Allow one run of *tool* with exactly *canonical*; *release* is the Governor's."""
+
+    tool: str
+    canonical: bytes
+    expires_ns: int
+    release: Any
+    _fresh: Any = field(default_factory=threading.Lock)
+
+    def take(self) -> bool:
+        """Use the ticket up; True for exactly one caller."""
+        return bool(self._fresh.acquire(blocking=False))
+
+    @property
+    def used(self) -> bool:
+        """Say whether the ticket was taken."""
+        return bool(self._fresh.locked())
+
+
+_held: ContextVar[tuple[Ticket, ...]] = ContextVar("gov_tickets", default=())
+
+
+def leave(ticket: Ticket, now_ns: int) -> None:
+    """Put *ticket* where a call in this context, or one copied from it, finds it."""
+    kept = (one for one in _held.get() if not one.used and one.expires_ns > now_ns)
+    _held.set((*kept, ticket))
+
+
+def take(tool: str, canonical: bytes, now_ns: int) -> Any | None:
+    """Return the release for exactly this call and use it up, or None."""
+    for ticket in _held.get():
+        if (
+            ticket.tool == tool
+            and ticket.canonical == canonical
+            and ticket.expires_ns > now_ns
+            and ticket.take()
+        ):
+            return ticket.release
+    return None
