@@ -125,6 +125,8 @@ class CallContext:
     evidence: Evidence = Evidence()
     lineage: Lineage = Lineage()
     claims: Mapping[str, str] = field(default_factory=nothing)
+    encoded: bytes | None = field(init=False, default=None, repr=False, compare=False)
+    """The context as it stands in records; filled in by the first that is written."""
 
     def __post_init__(self) -> None:
         names = ("account", "environment", "region", "stage", "request", "task")
@@ -171,16 +173,16 @@ class ActionContract:
     claimed_risk: RiskClass | None = None
     claimed_reversibility: Reversibility | None = None
     faults: tuple[str, ...] = ()
-    digest: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        # INVARIANT: the digest covers what will run, where, and for whom.
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of what will run, where and for whom, in hexadecimal."""
+        # INVARIANT: no part can contain the separator; ids are opaque, names checked.
         scope = (
             f"{self.tool}\0{self.target_system}\0{self.context.environment}"
             f"\0{self.context.account}\0{self.context.actor.targeting_key}\0"
         )
-        digest = sha256(scope.encode() + self.canonical).hexdigest()
-        object.__setattr__(self, "digest", digest)
+        return sha256(scope.encode() + self.canonical).hexdigest()
 
     @property
     def consequential(self) -> bool:
@@ -194,7 +196,7 @@ class ActionContract:
         """Return the SHA-256 of the canonical arguments, in hexadecimal."""
         return sha256(self.canonical).hexdigest()
 
-    def attributes(self) -> dict[str, str]:
+    def attributes(self) -> dict[str, Any]:
         """Return the flag context: a closed set, every name present, all strings.
 
         Source: article 001 names the attributes. Nothing here was written by the

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from openfeature_gov.contracts import nothing
@@ -69,6 +70,8 @@ class Verdict:
     constraints: tuple[Constraint, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=nothing)
     fallback: bool = False
+    encoded: bytes | None = field(init=False, default=None, repr=False, compare=False)
+    """The verdict as it stands in records; filled in by the first that is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +116,13 @@ def ceiling_of(
     return AUTONOMOUS
 
 
-def clamp(cap: Mode, listed: frozenset[Mode]) -> Mode:
-    """Return *cap*, or the next lower mode in *listed*, else off."""
-    while cap not in listed and cap is not OFF:
-        cap = Mode(cap - 1)
-    return cap
+@cache
+def clamps(listed: frozenset[Mode]) -> tuple[Mode, ...]:
+    """Return, for each mode, itself or the next lower one in *listed*, else off."""
+    lowered = [OFF]
+    for mode in tuple(Mode)[1:]:
+        lowered.append(mode if mode in listed else lowered[-1])
+    return tuple(lowered)
 
 
 def decide(
@@ -134,18 +139,13 @@ def decide(
     not used before. No verdicts at all means off.
     """
     given = tuple(verdicts)
-    cap = clamp(min((verdict.cap for verdict in given), default=OFF), listed)
-    constraints: tuple[Constraint, ...] = ()
-    deciding: Verdict | None = None
-    fallen = False
-    for verdict in given:
-        need = max(need, verdict.need)
-        constraints += verdict.constraints
-        if verdict.cap > cap and clamp(verdict.cap, listed) > cap:
-            continue
-        fallen = fallen or verdict.fallback
-        if deciding is None or _rank(verdict) < _rank(deciding):
-            deciding = verdict
+    clamped = clamps(listed)
+    cap = clamped[min([verdict.cap for verdict in given], default=OFF)]
+    need = max([need, *[verdict.need for verdict in given]])
+    lowest = [verdict for verdict in given if clamped[verdict.cap] is cap]
+    deciding = min(lowest, key=_rank) if lowest else None
+    fallen = True in [verdict.fallback for verdict in lowest]
+    constraints = merge(c for verdict in given for c in verdict.constraints)
     # INVARIANT: an approval lifts exactly one rung, and never out of a fallback.
     lifted = approved and cap is APPROVAL_REQUIRED and not fallen
     cap = AUTONOMOUS if lifted else cap
@@ -154,7 +154,7 @@ def decide(
     if full and constraints:
         effect = Effect.CONSTRAIN
     reason = deciding.reason if deciding else "no_verdict"
-    return Decision(effect, cap, need, reason, full, given, merge(constraints), lifted)
+    return Decision(effect, cap, need, reason, full, given, constraints, lifted)
 
 
 def _rank(verdict: Verdict) -> tuple[int, bool, str, str]:

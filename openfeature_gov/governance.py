@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from openfeature_gov import strict_yaml as yaml
+from openfeature_gov.canonical import encode
 from openfeature_gov.contracts import digest_of
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.ladder import MODES, Intent, Mode, Reversibility, RiskClass
@@ -206,6 +207,25 @@ class GovernanceContract(_Part):
     def revision(self) -> str:
         """Return the SHA-256 of the whole contract: what a decision was made under."""
         return digest_of(self.model_dump(mode="json", by_alias=True))
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """Return the contract as it stands in records, as canonical JSON."""
+        return encode(
+            {
+                "revision": self.revision,
+                "workflow": self.workflow,
+                "owner": self.owner,
+                "defaultMode": self.default_mode.label,
+                "safestMode": self.rollback.safest_mode.label,
+                "rollbackOwner": self.rollback.owner,
+                "reviewerGroup": self.approval.reviewer_group,
+                "reviewDate": None
+                if self.review_date is None
+                else f"{self.review_date}",
+                "cleanupOwner": self.cleanup_owner,
+            }
+        )
 
     @model_validator(mode="after")
     def _safe(self) -> Self:

@@ -82,11 +82,7 @@ class Judge:
     def stamp(self) -> Stamp:
         """Return the identity of the next record of this process."""
         writer = self._writer()
-        return Stamp(
-            id=f"{writer}-{next(self._ids)}",
-            at_us=self._now() // 1000,
-            writer=writer,
-        )
+        return Stamp(f"{writer}-{next(self._ids)}", self._now() // 1000, writer)
 
     def judge(self, call: ToolCall, tool: Tool | None) -> Judged:
         """Return the judgement of *call*; *tool* is None for an unregistered name.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.approval import Predicate, approval, conditions
@@ -22,15 +22,16 @@ from openfeature_gov.ladder import Mode
 
 Control = Callable[[ActionContract, GovernanceContract, Readings], Verdict]
 
-STANDARD: tuple[tuple[str, Control], ...] = (
-    ("authorization", authorization),
-    ("classification", classification),
-    ("switch", switch),
-    ("mode", mode),
-    ("approval", approval),
-    ("denylist", denylist),
-    ("fallback", fallback),
+STANDARD: tuple[Control, ...] = (
+    authorization,
+    classification,
+    switch,
+    mode,
+    approval,
+    denylist,
+    fallback,
 )
+"""Ours: total, so that none needs a net; `Judge` denies if one fails all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,7 @@ class Controls:
             conditions(contract, rules, flags, self.predicates),
             recording(contract, rules, health),
         ]
-        for name, control in STANDARD:
-            given.append(ask(name, control, contract, rules, flags))
+        given += [control(contract, rules, flags) for control in STANDARD]
         for name, control in self.guardrails:
             given.append(ask(name, control, contract, rules, flags))
         return given
@@ -79,7 +79,15 @@ def ask(
         return Verdict(name, Mode.OFF, "control_failed")
     if type(verdict) is not Verdict or not _sound(verdict):
         return Verdict(name, Mode.OFF, "control_answered_nonsense")
-    return verdict
+    return replace(verdict, evidence=_plain(verdict.evidence))
+
+
+def _plain(evidence: Mapping[str, object]) -> dict[str, object]:
+    """Return *evidence* as JSON scalars: records hold no floats and no objects."""
+    return {
+        str(key): item if item is None or type(item) in (bool, int) else str(item)
+        for key, item in evidence.items()
+    }
 
 
 def _sound(verdict: Verdict) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.readings import Readings
@@ -55,14 +56,17 @@ def conditions(
     if not wanted:
         return UNMET
     met = [name for name in wanted if _holds(name, contract, rules, flags, predicates)]
-    if not met:
-        return UNMET
+    return _met(tuple(met)) if met else UNMET
+
+
+@lru_cache(maxsize=1024)
+def _met(names: tuple[str, ...]) -> Verdict:
     return Verdict(
         CONDITIONS,
         Mode.AUTONOMOUS,
         "needs_human",
         need=Mode.AUTONOMOUS,
-        evidence={"conditions": met},
+        evidence={"conditions": names},
     )
 
 

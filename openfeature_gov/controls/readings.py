@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from openfeature_gov.contracts import nothing
+from openfeature_gov.contracts import NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """Hold one flag as it was evaluated. *fault* is None only for a legal value.
 
     *value* has been checked against the closed set of its kind and copied; with a
@@ -23,7 +22,7 @@ class Reading:
     reason: str | None = None
     fault: str | None = None
     version: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=nothing)
+    metadata: Mapping[str, Any] = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

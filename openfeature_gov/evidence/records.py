@@ -9,34 +9,38 @@ that a later schema adds never change the meaning of these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
+
+from orjson import Fragment
 
 from openfeature_gov.canonical import encode
-from openfeature_gov.contracts import ActionContract
+from openfeature_gov.contracts import ActionContract, CallContext
 from openfeature_gov.controls.readings import Reading, Readings
 from openfeature_gov.decisions import Constraint, Decision, Effect, Verdict
 from openfeature_gov.governance import GovernanceContract
+from openfeature_gov.ladder import Mode
 
 SCHEMA = "gov.record/1"
 FIELD_LIMIT = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Hold one record: the columns that queries need, and the whole as *body*.
+class Record(NamedTuple):
+    """Hold one record: the columns that queries need, and how to encode the whole.
 
-    *ref* is the id of the decision that an outcome belongs to; *executes* says that
-    something was about to run, so that a missing outcome is a finding.
+    *encoded* returns the body; it is a function of frozen values only, so that the
+    writer can call it later, off the path of the decision. *ref* is the id of the
+    decision that an outcome belongs to; *executes* says that something was about to
+    run, so that a missing outcome is a finding.
     """
 
     id: str
     kind: str
     at_us: int
-    body: bytes
+    encoded: Callable[[], bytes]
     ref: str | None = None
     tool: str | None = None
     agent: str | None = None
@@ -46,13 +50,32 @@ class Record:
     executes: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class Stamp(NamedTuple):
     """Give a record its identity: *id*, wall time *at_us*, and the *writer*'s id."""
 
     id: str
     at_us: int
     writer: str
+
+
+def body(record: Record) -> bytes:
+    """Return the canonical bytes of *record*.
+
+    A record that cannot be encoded, which only foreign code can bring about, keeps its
+    place in the log and says so.
+    """
+    try:
+        return record.encoded()
+    except Exception as error:  # noqa: BLE001 - one record must not stop the log
+        facts = {
+            "schema": SCHEMA,
+            "kind": record.kind,
+            "id": record.id,
+            "atUs": record.at_us,
+            "ref": record.ref,
+            "unencodable": type(error).__name__,
+        }
+        return encode(facts)
 
 
 def decision_record(
@@ -69,33 +92,64 @@ def decision_record(
 
     *ran_arguments* holds the canonical arguments of what may run, None for nothing.
     """
-    executes = ran_arguments is not None
-    context, actor = contract.context, contract.context.actor
-    body = {
-        "schema": SCHEMA,
-        "kind": "decision",
-        "id": stamp.id,
-        "atUs": stamp.at_us,
-        "writer": stamp.writer,
-        "request": context.request,
-        "user": actor.user,
-        "account": context.account,
-        "environment": context.environment,
-        "region": context.region,
-        "stage": context.stage,
-        "workflow": rules.workflow,
-        "agent": {
-            "id": actor.agent,
-            "instance": actor.instance,
-            "version": actor.version,
-            "service": actor.service,
-            "delegation": list(actor.delegation),
-        },
-        "session": actor.session,
-        "task": context.task,
-        "parentTask": context.parent_task,
-        "trigger": context.trigger,
-        "callId": contract.call_id,
+    encoded = partial(
+        _decision, stamp, contract, rules, flags, decision, ran_arguments, latency_us
+    )
+    return Record(
+        stamp.id,
+        "decision",
+        stamp.at_us,
+        encoded,
+        None,
+        contract.tool,
+        contract.context.actor.agent,
+        contract.context.task,
+        decision.effect.value,
+        decision.reason,
+        ran_arguments is not None,
+    )
+
+
+def _decision(
+    stamp: Stamp,
+    contract: ActionContract,
+    rules: GovernanceContract,
+    flags: Readings,
+    decision: Decision,
+    ran_arguments: bytes | None,
+    latency_us: int,
+) -> bytes:
+    return encode(
+        {
+            "schema": SCHEMA,
+            "kind": "decision",
+            "id": stamp.id,
+            "atUs": stamp.at_us,
+            "writer": stamp.writer,
+            **_action(contract, rules),
+            "narrowedDigest": _narrowed(contract, ran_arguments),
+            "authorization": _authorization(decision),
+            "flags": [_flag(kind, reading) for kind, reading in flags.flags.items()],
+            "flagSource": _source(flags),
+            "verdicts": [_verdict(verdict) for verdict in decision.verdicts],
+            "effect": decision.effect.value,
+            "mode": decision.mode.label,
+            "need": decision.need.label,
+            "reason": decision.reason,
+            "full": decision.full,
+            "approved": decision.approved,
+            "constraints": [_constraint(item) for item in decision.constraints],
+            "executes": ran_arguments is not None,
+            "latencyUs": latency_us,
+        }
+    )
+
+
+def _action(contract: ActionContract, rules: GovernanceContract) -> dict[str, Any]:
+    return {
+        "context": _context(contract.context),
+        "contract": Fragment(rules.encoded),
+        "callId": readable(contract.call_id),
         "tool": contract.tool,
         "targetSystem": contract.target_system,
         "targetRecord": contract.record,
@@ -106,63 +160,25 @@ def decision_record(
         "amount": _text(contract.amount),
         "currency": contract.currency,
         "records": contract.records,
-        "claims": _claims(contract),
-        "faults": list(contract.faults),
+        "claimedRiskClass": contract.claimed_risk,
+        "claimedReversibility": contract.claimed_reversibility,
+        "faults": contract.faults,
         "argumentsDigest": contract.arguments_digest,
         "actionDigest": contract.digest,
-        "ranArgumentsDigest": _digest(ran_arguments),
         "fields": _fields(contract, rules),
-        "costEstimate": _text(context.cost_estimate),
-        "authorization": _authorization(decision),
-        "flags": [_flag(kind, reading) for kind, reading in flags.flags.items()],
-        "flagSource": {
-            "provider": flags.provider,
-            "status": flags.status,
-            "standing": flags.standing,
-            "ageMs": None if flags.age_ns is None else flags.age_ns // 1_000_000,
-            "generation": flags.generation,
-            "revision": flags.revision,
-            "source": flags.source,
-        },
-        "verdicts": [_verdict(verdict) for verdict in decision.verdicts],
-        "effect": decision.effect.value,
-        "mode": decision.mode.label,
-        "need": decision.need.label,
-        "reason": decision.reason,
-        "full": decision.full,
-        "approved": decision.approved,
-        "constraints": [_constraint(item) for item in decision.constraints],
-        "executes": executes,
-        "latencyUs": latency_us,
-        "contract": {
-            "revision": rules.revision,
-            "owner": rules.owner,
-            "safestMode": rules.rollback.safest_mode.label,
-            "rollbackOwner": rules.rollback.owner,
-            "reviewerGroup": rules.approval.reviewer_group,
-            "reviewDate": None if rules.review_date is None else str(rules.review_date),
-            "cleanupOwner": rules.cleanup_owner,
-        },
-        "evidence": _evidence(contract),
-        "lineage": {
-            "model": context.lineage.model,
-            "parametersDigest": context.lineage.parameters_digest,
-            "promptDigest": context.lineage.prompt_digest,
-        },
     }
-    return Record(
-        stamp.id,
-        "decision",
-        stamp.at_us,
-        encode(body),
-        None,
-        contract.tool,
-        actor.agent,
-        context.task,
-        decision.effect.value,
-        decision.reason,
-        executes,
-    )
+
+
+def _source(flags: Readings) -> dict[str, Any]:
+    return {
+        "provider": flags.provider,
+        "status": flags.status,
+        "standing": flags.standing,
+        "ageMs": None if flags.age_ns is None else flags.age_ns // 1_000_000,
+        "generation": flags.generation,
+        "revision": flags.revision,
+        "source": flags.source,
+    }
 
 
 def refusal_record(
@@ -181,20 +197,19 @@ def refusal_record(
         "atUs": stamp.at_us,
         "writer": stamp.writer,
         "tool": shown,
-        "agent": {"id": agent},
-        "task": task,
+        "context": {"agent": agent, "task": task},
         "effect": Effect.DENY.value,
         "mode": "off",
         "reason": reason,
         "detail": readable(detail),
         "executes": False,
-        "verdicts": [{"control": "registry", "cap": "off", "reason": reason}],
+        "verdicts": [_verdict(Verdict("registry", Mode.OFF, reason))],
     }
     return Record(
         stamp.id,
         "decision",
         stamp.at_us,
-        encode(body),
+        partial(encode, body),
         None,
         shown,
         agent,
@@ -239,7 +254,9 @@ def outcome_record(
         "handOver": hand_over,
         "incident": incident,
     }
-    return Record(stamp.id, "outcome", stamp.at_us, encode(body), ref, reason=status)
+    return Record(
+        stamp.id, "outcome", stamp.at_us, partial(encode, body), ref, reason=status
+    )
 
 
 def note_record(
@@ -258,7 +275,7 @@ def note_record(
         "ref": ref,
         **facts,
     }
-    return Record(stamp.id, kind, stamp.at_us, encode(body), ref)
+    return Record(stamp.id, kind, stamp.at_us, partial(encode, body), ref)
 
 
 def summary(contract: ActionContract) -> str:
@@ -281,19 +298,54 @@ def readable(text: object) -> str:
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 
 
-def _digest(canonical: bytes | None) -> str | None:
-    return None if canonical is None else sha256(canonical).hexdigest()
+def _narrowed(contract: ActionContract, ran_arguments: bytes | None) -> str | None:
+    """Return the digest of what may run where that is less than what was asked."""
+    if ran_arguments is None or ran_arguments == contract.canonical:
+        return None
+    return sha256(ran_arguments).hexdigest()
 
 
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _authorization(decision: Decision) -> dict[str, Any] | None:
+def _context(context: CallContext) -> Fragment:
+    """Return who acted and why, encoded once a context."""
+    encoded = context.encoded
+    if encoded is None:
+        actor, lineage = context.actor, context.lineage
+        facts = {
+            "request": context.request,
+            "user": actor.user,
+            "account": context.account,
+            "environment": context.environment,
+            "region": context.region,
+            "stage": context.stage,
+            "agent": actor.agent,
+            "agentInstance": actor.instance,
+            "agentVersion": actor.version,
+            "service": actor.service,
+            "delegation": actor.delegation,
+            "session": actor.session,
+            "task": context.task,
+            "parentTask": context.parent_task,
+            "trigger": context.trigger,
+            "costEstimate": _text(context.cost_estimate),
+            "evidence": _evidence(context),
+            "model": lineage.model,
+            "parametersDigest": lineage.parameters_digest,
+            "promptDigest": lineage.prompt_digest,
+        }
+        encoded = encode(facts)
+        object.__setattr__(context, "encoded", encoded)
+    return Fragment(encoded)
+
+
+def _authorization(decision: Decision) -> str | None:
     """Return the hard authorization result: kept apart from runtime policy."""
     for verdict in decision.verdicts:
         if verdict.control == "authorization":
-            return {"cap": verdict.cap.label, "reason": verdict.reason}
+            return verdict.reason
     return None
 
 
@@ -302,29 +354,30 @@ def _flag(kind: str, reading: Reading) -> dict[str, Any]:
         "kind": kind,
         "key": reading.key,
         "value": reading.value,
-        "variant": reading.variant,
+        "variant": _scalar(reading.variant),
         "reason": reading.reason,
         "version": reading.version,
-        "rule": reading.metadata.get("rule"),
+        "rule": _scalar(reading.metadata.get("rule")),
         "fault": reading.fault,
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "control": verdict.control,
-        "cap": verdict.cap.label,
-        "reason": verdict.reason,
-    }
-    if verdict.need:
-        shown["need"] = verdict.need.label
-    if verdict.fallback:
-        shown["fallback"] = True
-    if verdict.evidence:
-        shown["evidence"] = dict(verdict.evidence)
-    if verdict.constraints:
-        shown["constraints"] = [_constraint(item) for item in verdict.constraints]
-    return shown
+def _verdict(verdict: Verdict) -> Fragment:
+    """Return *verdict*, encoded once: most are constants of their control."""
+    encoded = verdict.encoded
+    if encoded is None:
+        facts = {
+            "control": verdict.control,
+            "cap": verdict.cap.label,
+            "need": verdict.need.label,
+            "reason": verdict.reason,
+            "fallback": verdict.fallback,
+            "evidence": dict(verdict.evidence),
+            "constraints": [_constraint(item) for item in verdict.constraints],
+        }
+        encoded = encode(facts)
+        object.__setattr__(verdict, "encoded", encoded)
+    return Fragment(encoded)
 
 
 def _constraint(constraint: Constraint) -> dict[str, Any]:
@@ -333,14 +386,6 @@ def _constraint(constraint: Constraint) -> dict[str, Any]:
         "kind": constraint.kind,
         "limit": constraint.limit,
         "among": None if among is None else sorted(among),
-    }
-
-
-def _claims(contract: ActionContract) -> dict[str, str | None]:
-    risk, undo = contract.claimed_risk, contract.claimed_reversibility
-    return {
-        "riskClass": None if risk is None else risk.value,
-        "reversibility": None if undo is None else undo.value,
     }
 
 
@@ -360,8 +405,8 @@ def _scalar(value: Any) -> Any:
     return f"<{type(value).__name__}>"
 
 
-def _evidence(contract: ActionContract) -> dict[str, Any]:
-    evidence = contract.context.evidence
+def _evidence(context: CallContext) -> dict[str, Any]:
+    evidence = context.evidence
     confidence = evidence.confidence
     return {
         "confidence": None if confidence is None else readable(str(confidence)),

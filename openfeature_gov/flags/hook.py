@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import ParseError
@@ -19,6 +19,7 @@ from openfeature.flag_evaluation import FlagEvaluationDetails, FlagType
 from openfeature.hook import Hook, HookContext
 
 from openfeature_gov.contracts import NOTHING, ActionContract
+from openfeature_gov.controls.readings import Reading
 from openfeature_gov.flags.kinds import Kind
 
 HINT = "openfeature_gov"
@@ -26,27 +27,17 @@ active: ContextVar[ActionContract | None] = ContextVar("gov_active", default=Non
 """The contract of the action that runs right now in this context."""
 
 
-class Seen(NamedTuple):
-    """Hold one evaluation as it stood when the hook's last stage ran."""
-
-    variant: str | None
-    reason: str | None
-    error: str | None
-    version: str | None
-    metadata: Mapping[str, Any]
-
-
 @dataclass(slots=True)
 class Notes:
     """Carry one decision's evaluations: the kind of each key, and what was seen.
 
     Lives for one read; handed to the hook as a hint. *values* holds what passed the
-    check, *seen* how each evaluation ended.
+    check, *readings* how each evaluation ended.
     """
 
     kinds: Mapping[str, Kind]
     values: dict[str, Any] = field(default_factory=dict)
-    seen: dict[str, Seen] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
 
 
 class GovernanceHook(Hook):
@@ -70,9 +61,8 @@ class GovernanceHook(Hook):
         contract = active.get()
         if contract is None:
             return None
-        return EvaluationContext(
-            contract.context.actor.targeting_key, {**contract.attributes()}
-        )
+        key = contract.context.actor.targeting_key
+        return EvaluationContext(key, contract.attributes())
 
     def after(
         self,
@@ -106,12 +96,17 @@ class GovernanceHook(Hook):
         notes = hints.get(HINT)
         if notes is None:
             return
-        metadata = details.flag_metadata or NOTHING
-        version = metadata.get("version")
-        notes.seen[hook_context.flag_key] = Seen(
+        key, metadata = hook_context.flag_key, details.flag_metadata or NOTHING
+        error, version = details.error_code, metadata.get("version")
+        fault = None if error is None else f"flag_{error.value.lower()}"
+        if fault is None and key not in notes.values:
+            fault = "flag_unchecked"
+        notes.readings[key] = Reading(
+            key,
+            notes.values.get(key),
             details.variant,
-            None if details.reason is None else str(details.reason),
-            None if details.error_code is None else details.error_code.value.lower(),
+            details.reason if details.reason is None else str(details.reason),
+            fault,
             None if version is None else str(version),
             metadata,
         )

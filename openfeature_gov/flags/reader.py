@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
@@ -21,6 +21,7 @@ from openfeature_gov.controls.readings import Reading, Readings
 from openfeature_gov.flags.hook import HINT, GovernanceHook, Notes
 from openfeature_gov.flags.kinds import KINDS, Kind
 from openfeature_gov.flags.lifecycle import evaluate
+from openfeature_gov.flags.memo import Memo, key_of
 from openfeature_gov.governance import GovernanceContract, RuntimeControls
 
 DOMAIN = "governance"
@@ -28,21 +29,8 @@ _NOOP = "No-op Provider"
 _TRUSTED = (ProviderStatus.READY, ProviderStatus.STALE, ProviderStatus.ERROR)
 _OPTIONS = (GovernanceHook(),)
 Named = tuple[tuple[Kind, str], ...]
+Flags = tuple[Named, dict[str, Kind], str]
 Details = FlagEvaluationDetails[Any]
-
-
-@runtime_checkable
-class Dated(Protocol):
-    """Be a provider that says how old its data is.
-
-    ``freshness()`` returns an object with *verified_ns* (`time.monotonic_ns` of the
-    moment at which the data was last known to be current), *generation*, *source* and
-    *revision*.
-    """
-
-    def freshness(self) -> Any:
-        """Return the state of the provider's data."""
-        ...
 
 
 class FlagReader:
@@ -51,6 +39,12 @@ class FlagReader:
     Lives as long as the Governor. *client* belongs to a domain of its own; *bound* is
     the provider that was bound to it, where the caller knows. A provider that is
     missing, replaced or borrowed from another domain is a fault, never an answer.
+
+    A provider says how old its data is by a method ``freshness()``, whose result has
+    *verified_ns* (`time.monotonic_ns` when the data was last known to be current),
+    *generation* (an integer published after the data it stands for), *source* and
+    *revision*. Without one, the age is the time since the
+    provider was last seen READY.
     """
 
     def __init__(
@@ -64,8 +58,9 @@ class FlagReader:
         self._bound = bound
         self._clock = clock
         self._batched = type(client) is OpenFeatureClient
-        self._named: dict[RuntimeControls, tuple[Named, dict[str, Kind]]] = {}
-        self._trusted: tuple[object, str | None, str] = (None, None, "")
+        self._named: dict[RuntimeControls, Flags] = {}
+        self._memo = Memo()
+        self._trusted: tuple[Any, str | None, str, Any] = (None, None, "", None)
         self._ready_ns = clock()
 
     def read(self, contract: ActionContract, rules: GovernanceContract) -> Readings:
@@ -73,37 +68,49 @@ class FlagReader:
 
         Never raises for the flag layer's sake: what fails is a reading with a fault.
         """
-        named, kinds = self._flags(rules.runtime_controls)
+        named, kinds, label = self._flags(rules.runtime_controls)
         if not named:
             return Readings()
         try:
-            return self._read(contract, named, kinds)
+            return self._read(contract, named, kinds, label)
         except Exception as error:  # noqa: BLE001 - the SDK may raise (1.4.10 broken)
             code = f"flag_layer_failed:{type(error).__name__}"
             return _lost(named, code)
 
     def _read(
-        self, contract: ActionContract, named: Named, kinds: dict[str, Kind]
+        self,
+        contract: ActionContract,
+        named: Named,
+        kinds: dict[str, Kind],
+        label: str,
     ) -> Readings:
         provider, status = self._client.provider, self._client.get_provider_status()
-        standing, name = self._standing(provider)
+        standing, name, dated = self._standing(provider)
         if standing is None and status not in _TRUSTED:
             standing = f"provider_{status.value.lower()}"
-        notes = Notes(kinds)
+        state = self._dated(dated, status)
         context = EvaluationContext(
-            contract.context.actor.targeting_key, {**contract.attributes()}
+            contract.context.actor.targeting_key, contract.attributes()
         )
-        answers = self._evaluate(provider, status, named, context, notes)
-        readings = {
-            kind.name: _reading(kind, key, answer, notes, standing)
-            for (kind, key), answer in zip(named, answers, strict=True)
-        }
+        generation = state.get("generation") if standing is None else None
+        cells = self._memo.cells(self._client, provider, generation)
+        key = key_of(label, context)
+        readings = None if cells is None else cells.get(key)
+        if readings is None:
+            notes = Notes(kinds)
+            answers = self._evaluate(provider, status, named, context, notes)
+            readings = {
+                kind.name: _checked(kind, name, answer, notes, standing)
+                for (kind, name), answer in zip(named, answers, strict=True)
+            }
+            if cells is not None:
+                cells[key] = readings
         return Readings(
             flags=readings,
             provider=name,
             status=status.value,
             standing=standing,
-            **self._dated(provider, status),
+            **state,
         )
 
     def _evaluate(
@@ -145,7 +152,7 @@ class FlagReader:
             return None
         return answer
 
-    def _flags(self, controls: RuntimeControls) -> tuple[Named, dict[str, Kind]]:
+    def _flags(self, controls: RuntimeControls) -> Flags:
         try:
             return self._named[controls]
         except KeyError:
@@ -159,16 +166,18 @@ class FlagReader:
             named = tuple(
                 (kind, key) for kind in KINDS if (key := keys[kind.name]) is not None
             )
-            found = named, {key: kind for kind, key in named}
+            kinds = {key: kind for kind, key in named}
+            found = named, kinds, " ".join(kinds)
             self._named[controls] = found
             return found
 
-    def _standing(self, provider: FeatureProvider) -> tuple[str | None, str]:
-        known, standing, name = self._trusted
+    def _standing(self, provider: FeatureProvider) -> tuple[str | None, str, Any]:
+        known, standing, name, dated = self._trusted
         if known is not provider:
             standing, name = self._examine(provider)
-            self._trusted = (provider, standing, name)
-        return standing, name
+            dated = getattr(provider, "freshness", None)
+            self._trusted = (provider, standing, name, dated)
+        return standing, name, dated
 
     def _examine(self, provider: FeatureProvider) -> tuple[str | None, str]:
         about = provider.get_metadata()
@@ -186,19 +195,19 @@ class FlagReader:
         return None, about.name
 
     def _dated(
-        self, provider: FeatureProvider, status: ProviderStatus
+        self, dated: Callable[[], Any] | None, status: ProviderStatus
     ) -> Mapping[str, Any]:
         now = self._clock()
         if status is ProviderStatus.READY:
             self._ready_ns = now
-        if not isinstance(provider, Dated):
+        if dated is None:
             return {"age_ns": now - self._ready_ns, "source": "status"}
-        dated = provider.freshness()
+        state = dated()
         return {
-            "age_ns": now - dated.verified_ns,
-            "generation": dated.generation,
-            "revision": dated.revision,
-            "source": dated.source,
+            "age_ns": now - state.verified_ns,
+            "generation": state.generation,
+            "revision": state.revision,
+            "source": state.source,
         }
 
 
@@ -209,32 +218,24 @@ _CALLS = {
 }
 
 
-def _reading(
+def _checked(
     kind: Kind, key: str, answer: Details | None, notes: Notes, standing: str | None
 ) -> Reading:
-    fault = standing or _fault(kind, key, answer, notes)
-    seen = notes.seen.get(key)
-    value = notes.values[key] if fault is None else None
-    if seen is None:
-        return Reading(key, None, fault=fault or "flag_unchecked")
-    return Reading(
-        key, value, seen.variant, seen.reason, fault, seen.version, seen.metadata
-    )
+    """Return the hook's reading if what came back is still what the hook passed.
 
-
-def _fault(kind: Kind, key: str, answer: Details | None, notes: Notes) -> str | None:
-    """Re-check what came back: any hook may have changed it (SDK defects S1 to S10)."""
-    if answer is None:
-        return "flag_layer_failed"
-    if answer.error_code is not None:
-        return f"flag_{str(answer.error_code.value).lower()}"
-    if key not in notes.values:
-        return "flag_unchecked"
-    if not kind.legal(answer.value):
-        return "flag_illegal_value"
-    if kind.copy(answer.value) != notes.values[key]:
-        return "flag_altered"
-    return None
+    Any hook may change a value after ours (SDK defects S1 to S10).
+    """
+    reading = notes.readings.get(key)
+    if reading is None or answer is None:
+        return Reading(key, None, fault=standing or "flag_layer_failed")
+    fault = standing or reading.fault
+    if fault is None:
+        value = answer.value
+        if not kind.legal(value):
+            fault = "flag_illegal_value"
+        elif value is not reading.value and kind.copy(value) != reading.value:
+            fault = "flag_altered"
+    return reading if fault is None else reading._replace(value=None, fault=fault)
 
 
 def _lost(named: Named, code: str) -> Readings:

@@ -18,6 +18,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 
@@ -27,7 +28,14 @@ from openfeature_gov.controls.recording import HEALTHY, StoreHealth
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Record, Stamp, note_record, outcome_record
 from openfeature_gov.stores.leases import Lease, Turn
-from openfeature_gov.stores.schema import INSERT, OPEN_WRITERS, ORPHANS, connect, row
+from openfeature_gov.stores.schema import (
+    CHUNKS,
+    OPEN_WRITERS,
+    ORPHANS,
+    connect,
+    insert,
+    row,
+)
 
 BACKLOG = 10_000
 """How many records may wait in memory; beyond that nothing more may happen."""
@@ -38,6 +46,7 @@ COMMIT_WAIT_S = 30.0
 
 Done = Callable[[Exception | None], None]
 Item = tuple[Record, Done | None]
+_INSERTS = {size: insert(size) for size in CHUNKS}
 _abandoned: list[object] = []
 _stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
@@ -250,7 +259,7 @@ class SqliteStore:
                     self._connection = self._open()
                 self._write(self._gap() + batch)
                 self._checkpoint(len(batch))
-        except (sqlite3.Error, OSError, RecordStoreError) as error:
+        except Exception as error:  # noqa: BLE001 - the writer must outlive any fault
             self._failed(batch, error)
             return
         self._failing_since = None
@@ -303,11 +312,13 @@ class SqliteStore:
         connection = self._connection
         if connection is None:
             raise RecordStoreError(f"{self.path}: not open")
+        rows = [row(record, self.writer) for record, _ in batch]
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(
-                INSERT, [row(record, self.writer) for record, _ in batch]
-            )
+            for size in CHUNKS:
+                while len(rows) >= size:
+                    taken, rows = rows[:size], rows[size:]
+                    connection.execute(_INSERTS[size], list(chain(*taken)))
             connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
