@@ -1,0 +1,1 @@
+"""The demonstration: a support agent on an order store, under governance."""

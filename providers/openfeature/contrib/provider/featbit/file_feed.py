@@ -1,0 +1,131 @@
+"""Follow one JSON file: the feed that needs no server."""
+
+import hashlib
+import logging
+import math
+import threading
+import time
+from pathlib import Path
+
+from openfeature.contrib.provider.featbit.errors import FeatBitDataError
+from openfeature.contrib.provider.featbit.feeds import Sink
+from openfeature.contrib.provider.featbit.snapshot import read_snapshot
+
+logger = logging.getLogger(__name__)
+
+LONGEST_STOP = 5.0
+"""Seconds that `FileFeed.stop` waits for a read in progress."""
+
+
+class FileFeed:
+    """Read a file every *poll_seconds* and compare its content, never its mtime.
+
+    Content is what counts because a file can be replaced by an older one, and twice
+    within the resolution of a time stamp. One daemon thread, from `start` to `stop`.
+    """
+
+    source = "file"
+
+    def __init__(self, path: str | Path, *, poll_seconds: float) -> None:
+        if not (math.isfinite(poll_seconds) and poll_seconds > 0):
+            raise ValueError(f"poll_seconds must be above 0, not {poll_seconds}")
+        self._path = Path(path)
+        self._poll_seconds = poll_seconds
+        self._sink: Sink | None = None
+        self._refused: tuple[str, str] | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+
+    def start(self, sink: Sink) -> None:
+        """Load the file into *sink* and start to watch it.
+
+        Raises:
+            FeatBitDataError: the file cannot be read or was refused.
+
+        """
+        self.stop()
+        with self._lock:
+            self._sink = sink
+            self._update(sink)
+        self._watch()
+
+    def check(self) -> tuple[str, ...]:
+        """Compare the file with what the sink holds and bring it up to date.
+
+        Raises:
+            FeatBitDataError: the file cannot be read or was refused; the sink was
+                told and keeps what it holds.
+
+        """
+        with self._lock:
+            sink = self._sink
+            if sink is None:
+                raise FeatBitDataError(f"{self._path}: not started")
+            try:
+                return self._update(sink)
+            except FeatBitDataError as error:
+                sink.degrade(str(error))
+                raise
+
+    def stop(self) -> None:
+        """End the watch; returns within `LONGEST_STOP` seconds."""
+        self._stopping.set()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(LONGEST_STOP)
+
+    def restart_in_child(self) -> None:
+        """Watch again if the parent did; the first look comes after one interval."""
+        # Another thread of the parent may have held the lock when it forked.
+        self._lock = threading.Lock()
+        if self._thread is not None:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(
+            target=self._follow,
+            args=(self._stopping,),
+            name="featbit-file",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def _follow(self, stopping: threading.Event) -> None:
+        while not stopping.wait(self._poll_seconds):
+            self._look()
+
+    def _look(self) -> None:
+        # The watch must outlive anything that one look runs into; if it cannot
+        # look, the age of the data tells.
+        try:
+            self.check()
+        except FeatBitDataError as error:
+            logger.debug("flag file not usable: %s", error)
+        except Exception:
+            logger.exception("looking at the flag file failed")
+
+    def _update(self, sink: Sink) -> tuple[str, ...]:
+        verified_ns = time.monotonic_ns()
+        data = self._read()
+        revision = hashlib.sha256(data).hexdigest()
+        if revision == sink.freshness().revision:
+            sink.confirm(verified_ns=verified_ns)
+            return ()
+        if self._refused is not None and self._refused[0] == revision:
+            raise FeatBitDataError(self._refused[1])
+        try:
+            snapshot = read_snapshot(data)
+        except FeatBitDataError as error:
+            problem = f"{self._path}: {error}"
+            self._refused = (revision, problem)
+            raise FeatBitDataError(problem) from None
+        return sink.replace(snapshot, verified_ns=verified_ns)
+
+    def _read(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise FeatBitDataError(f"{self._path}: cannot be read: {reason}") from None
