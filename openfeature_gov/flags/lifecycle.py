@@ -171,7 +171,7 @@ def _failed(key: str, default: Any, error: Exception) -> FlagEvaluationDetails[A
         value=default,
         reason=Reason.ERROR,
         error_code=getattr(error, "error_code", ErrorCode.GENERAL),
-        error_message=getattr(error, "error_message", None) or str(error),
+        error_message=getattr(error, "error_message", str(error)),
     )
 
 

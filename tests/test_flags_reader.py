@@ -1,0 +1,457 @@
+"""The flag layer: every known defect of the SDK ends in a fault, never in authority."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from openfeature.client import OpenFeatureClient
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.event import ProviderEventDetails
+from openfeature.exception import ErrorCode
+from openfeature.flag_evaluation import FlagResolutionDetails, Reason
+from openfeature.hook import Hook
+from openfeature.provider import AbstractProvider, Metadata, ProviderStatus
+
+from openfeature import api
+from openfeature.contrib.provider.featbit import FeatBitProvider, authoring
+from openfeature_gov import Effect, FlagReader, GovernanceHook
+from openfeature_gov.contracts import ActionContract
+from openfeature_gov.controls import Controls
+from openfeature_gov.controls.readings import Readings
+from openfeature_gov.decisions import Decision, decide, need_of
+from openfeature_gov.flags.hook import active
+from openfeature_gov.flags.kinds import KINDS
+from openfeature_gov.governance import parse
+from openfeature_gov.ladder import Intent, Reversibility, RiskClass
+from tests.conftest import CONTEXT, KEYS, contract_yaml, flag_document
+
+RULES = parse(
+    contract_yaml("tool", riskClass="search", reversibility="automatic")
+).contracts["tool"]
+CONTRACT = ActionContract(
+    tool="tool",
+    workflow="tests",
+    context=CONTEXT,
+    target_system="",
+    risk_class=RiskClass.SEARCH,
+    reversibility=Reversibility.AUTOMATIC,
+    intent=Intent.SEARCH,
+    arguments={},
+    canonical=b"{}",
+)
+
+
+class Scripted(AbstractProvider):
+    """A real provider whose answers a test chooses."""
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__()
+        self.answers = {
+            KEYS["modeFlag"]: "autonomous",
+            KEYS["globalFlag"]: True,
+            KEYS["approvalFlag"]: False,
+            KEYS["fallbackFlag"]: False,
+            KEYS["denylistFlag"]: [],
+            **{KEYS[name]: value for name, value in answers.items()},
+        }
+        self.calls = 0
+
+    def get_metadata(self) -> Metadata:
+        return Metadata("scripted")
+
+    def _answer(self, flag_key: str) -> FlagResolutionDetails[Any]:
+        self.calls += 1
+        value = self.answers[flag_key]
+        if isinstance(value, BaseException):
+            raise value
+        if isinstance(value, FlagResolutionDetails):
+            return value
+        return FlagResolutionDetails(value=value, reason=Reason.STATIC, variant="v")
+
+    def resolve_boolean_details(
+        self, flag_key: str, default_value: bool, evaluation_context: Any = None
+    ) -> FlagResolutionDetails[bool]:
+        return self._answer(flag_key)
+
+    def resolve_string_details(
+        self, flag_key: str, default_value: str, evaluation_context: Any = None
+    ) -> FlagResolutionDetails[str]:
+        return self._answer(flag_key)
+
+    def resolve_integer_details(
+        self, flag_key: str, default_value: int, evaluation_context: Any = None
+    ) -> FlagResolutionDetails[int]:
+        return self._answer(flag_key)
+
+    def resolve_float_details(
+        self, flag_key: str, default_value: float, evaluation_context: Any = None
+    ) -> FlagResolutionDetails[float]:
+        return self._answer(flag_key)
+
+    def resolve_object_details(
+        self, flag_key: str, default_value: Any, evaluation_context: Any = None
+    ) -> FlagResolutionDetails[Any]:
+        return self._answer(flag_key)
+
+
+class Wrapped(OpenFeatureClient):
+    """A client of another class: read flag by flag through its own methods."""
+
+
+def client_for(provider: AbstractProvider, *, wrapped: bool) -> OpenFeatureClient:
+    api.set_provider_and_wait(provider, "governance")
+    if wrapped:
+        return Wrapped("governance", None)
+    return api.get_client("governance")
+
+
+def judged(flags: Readings) -> Decision:
+    return decide(
+        Controls().verdicts(CONTRACT, RULES, flags),
+        need=need_of(CONTRACT.risk_class, CONTRACT.reversibility),
+        listed=RULES.modes,
+    )
+
+
+def faults(flags: Readings) -> dict[str, str | None]:
+    return {kind: reading.fault for kind, reading in flags.flags.items()}
+
+
+ways = pytest.mark.parametrize("wrapped", [False, True], ids=["batch", "single"])
+
+
+@ways
+def test_legal_values_are_read(wrapped: bool) -> None:
+    """Five legal flags give five readings without a fault, and the action runs."""
+    reader = FlagReader(client_for(Scripted(), wrapped=wrapped))
+    flags = reader.read(CONTRACT, RULES)
+    assert faults(flags) == dict.fromkeys(kind.name for kind in KINDS)
+    assert judged(flags).effect is Effect.ALLOW
+
+
+@pytest.mark.parametrize("client", [api.get_client, lambda: api.get_client("nobody")])
+def test_no_provider_is_a_fault(client: Callable[[], OpenFeatureClient]) -> None:
+    """S1: without a provider the SDK says READY and DEFAULT; here it is a fault."""
+    flags = FlagReader(client()).read(CONTRACT, RULES)
+    assert flags.standing == "provider_missing"
+    assert judged(flags).effect is Effect.DENY
+
+
+def test_shutdown_is_a_fault() -> None:
+    """S1: after api.shutdown() nothing that the client answers counts."""
+    provider = Scripted()
+    reader = FlagReader(client_for(provider, wrapped=False), bound=provider)
+    assert judged(reader.read(CONTRACT, RULES)).effect is Effect.ALLOW
+    api.shutdown()
+    assert judged(reader.read(CONTRACT, RULES)).effect is Effect.DENY
+
+
+def test_borrowed_and_replaced_providers_are_faults() -> None:
+    """An unbound domain serves the default provider's flags: not ours to believe."""
+    provider = Scripted()
+    api.set_provider_and_wait(provider)
+    flags = FlagReader(api.get_client("governance")).read(CONTRACT, RULES)
+    assert flags.standing == "provider_borrowed"
+    assert judged(flags).effect is Effect.DENY
+    reader = FlagReader(client_for(provider, wrapped=False), bound=provider)
+    api.set_provider_and_wait(Scripted(), "governance")
+    flags = reader.read(CONTRACT, RULES)
+    assert flags.standing == "provider_replaced"
+    assert judged(flags).effect is Effect.DENY
+
+
+ILLEGAL: list[tuple[str, Any]] = [
+    ("modeFlag", "Autonomous"),
+    ("modeFlag", "autonomous "),
+    ("modeFlag", ""),
+    ("modeFlag", True),
+    ("modeFlag", 6),
+    ("modeFlag", None),
+    ("globalFlag", 1),
+    ("globalFlag", "true"),
+    ("globalFlag", None),
+    ("approvalFlag", 0),
+    ("approvalFlag", "false"),
+    ("approvalFlag", None),
+    ("fallbackFlag", 0),
+    ("fallbackFlag", "false"),
+    ("denylistFlag", "[]"),
+    ("denylistFlag", {}),
+    ("denylistFlag", {"tool": []}),
+    ("denylistFlag", [1]),
+    ("denylistFlag", [None]),
+    ("denylistFlag", [""]),
+    ("denylistFlag", ()),
+    ("denylistFlag", None),
+    ("denylistFlag", RuntimeError("down")),
+    ("modeFlag", RuntimeError("down")),
+    ("approvalFlag", ValueError("x")),
+    (
+        "modeFlag",
+        FlagResolutionDetails("autonomous", error_code=ErrorCode.FLAG_NOT_FOUND),
+    ),
+    ("approvalFlag", FlagResolutionDetails(False, error_code=ErrorCode.TYPE_MISMATCH)),
+]
+
+
+@ways
+@pytest.mark.parametrize(("name", "value"), ILLEGAL)
+@pytest.mark.filterwarnings("ignore")
+def test_illegal_values_never_widen(name: str, value: Any, wrapped: bool) -> None:
+    """S2, S6, S7, S8: what is no exact member of the closed set is a fault."""
+    provider = Scripted(**{name: value})
+    flags = FlagReader(client_for(provider, wrapped=wrapped)).read(CONTRACT, RULES)
+    lost = [kind for kind, fault in faults(flags).items() if fault is not None]
+    assert lost == [name.removesuffix("Flag").replace("global", "switch")]
+    if name != "approvalFlag":
+        assert judged(flags).effect is not Effect.ALLOW
+    assert judged(flags).mode <= judged_all_well().mode
+
+
+def judged_all_well() -> Decision:
+    api.shutdown()
+    return judged(
+        FlagReader(client_for(Scripted(), wrapped=False)).read(CONTRACT, RULES)
+    )
+
+
+class Meddler(Hook):
+    """Someone else's hook that changes values, or raises, at a chosen stage."""
+
+    def __init__(self, stage: str, act: Callable[[Any], None]) -> None:
+        self.stage, self.act = stage, act
+
+    def _do(self, stage: str, details: Any) -> None:
+        if stage == self.stage:
+            self.act(details)
+
+    def before(self, hook_context: Any, hints: Any) -> None:
+        self._do("before", hook_context)
+
+    def after(self, hook_context: Any, details: Any, hints: Any) -> None:
+        self._do("after", details)
+
+    def finally_after(self, hook_context: Any, details: Any, hints: Any) -> None:
+        self._do("finally_after", details)
+
+
+def widen(details: Any) -> None:
+    if details.flag_key == KEYS["modeFlag"]:
+        details.value = "autonomous"
+
+
+def drop(details: Any) -> None:
+    if details.flag_key == KEYS["denylistFlag"]:
+        details.value.clear()
+
+
+def explode(details: Any) -> None:
+    if details.flag_key == KEYS["modeFlag"]:
+        raise RuntimeError("not ours")
+
+
+@ways
+@pytest.mark.parametrize("where", ["api", "client"])
+@pytest.mark.parametrize("stage", ["after", "finally_after"])
+@pytest.mark.parametrize("act", [widen, drop, explode])
+@pytest.mark.filterwarnings("ignore")
+def test_foreign_hooks_cannot_widen(
+    act: Callable[[Any], None], stage: str, where: str, wrapped: bool
+) -> None:
+    """S9, S10: a hook that rewrites or raises leads to a fault or to nothing at all."""
+    client = client_for(
+        Scripted(modeFlag="observe", denylistFlag=["tool"]), wrapped=wrapped
+    )
+    hook = Meddler(stage, act)
+    api.add_hooks([hook]) if where == "api" else client.add_hooks([hook])
+    flags = FlagReader(client).read(CONTRACT, RULES)
+    assert judged(flags).effect is Effect.DENY
+    assert not judged(flags).full
+
+
+@ways
+def test_alteration_after_our_hook_is_named(wrapped: bool) -> None:
+    """A value changed to another legal one is told apart from an illegal one."""
+    client = client_for(Scripted(modeFlag="observe"), wrapped=wrapped)
+    api.add_hooks([Meddler("after", widen)])
+    flags = FlagReader(client).read(CONTRACT, RULES)
+    assert faults(flags)["mode"] == "flag_altered"
+
+
+@pytest.mark.parametrize(
+    "raised", [KeyboardInterrupt, SystemExit], ids=["ctrl-c", "exit"]
+)
+@ways
+def test_interrupts_come_through(raised: type[BaseException], wrapped: bool) -> None:
+    """S4: the SDK turns an interrupt into UnboundLocalError; here it stays itself."""
+    reader = FlagReader(client_for(Scripted(modeFlag=raised()), wrapped=wrapped))
+    with pytest.raises(raised):
+        reader.read(CONTRACT, RULES)
+
+
+class Broken(Scripted):
+    """A provider whose metadata call fails."""
+
+    broken = False
+
+    def get_metadata(self) -> Metadata:
+        if self.broken:
+            raise RuntimeError("no metadata")
+        return super().get_metadata()
+
+
+@ways
+def test_a_client_that_raises_is_a_fault(wrapped: bool) -> None:
+    """S5: get_metadata raising escapes the SDK; every flag is then lost."""
+    provider = Broken()
+    reader = FlagReader(client_for(provider, wrapped=wrapped))
+    provider.broken = True
+    flags = reader.read(CONTRACT, RULES)
+    assert judged(flags).effect is Effect.DENY
+
+
+@pytest.mark.parametrize("status", [ProviderStatus.NOT_READY, ProviderStatus.FATAL])
+def test_unready_providers_deny(
+    status: ProviderStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that is not ready, or never will be, denies whatever it holds."""
+    client = client_for(Scripted(), wrapped=False)
+    monkeypatch.setattr(client, "get_provider_status", lambda: status)
+    flags = FlagReader(client).read(CONTRACT, RULES)
+    assert judged(flags).effect is Effect.DENY
+
+
+def test_stale_status_ages_from_the_last_ready() -> None:
+    """S11: STALE and ERROR still answer, so the age since READY lowers the cap."""
+    now = [1_000_000_000_000]
+    provider = Scripted()
+    client = client_for(provider, wrapped=False)
+    reader = FlagReader(client, clock=lambda: now[0])
+    assert reader.read(CONTRACT, RULES).age_ns == 0
+    provider.emit_provider_stale(ProviderEventDetails())
+    now[0] += 61_000_000_000
+    flags = reader.read(CONTRACT, RULES)
+    assert flags.age_ns == 61_000_000_000
+    assert judged(flags).mode.label == "draft_write"
+
+
+def test_global_context_cannot_choose_the_subject() -> None:
+    """S12, S22: contexts set elsewhere are overridden by the action's own."""
+    seen: list[EvaluationContext] = []
+
+    class Nosy(Scripted):
+        def resolve_string_details(
+            self, flag_key: str, default_value: str, evaluation_context: Any = None
+        ) -> FlagResolutionDetails[str]:
+            seen.append(evaluation_context)
+            return super().resolve_string_details(flag_key, default_value)
+
+    client = client_for(Nosy(), wrapped=False)
+    api.set_evaluation_context(
+        EvaluationContext("intruder", {"environment": "dev", "extra": "kept"})
+    )
+    FlagReader(client).read(CONTRACT, RULES)
+    assert seen[0].targeting_key == "user-1"
+    assert seen[0].attributes["environment"] == "test"
+    assert seen[0].attributes["extra"] == "kept"
+
+
+def test_values_are_copies() -> None:
+    """S16: a provider that later changes its list does not change what was read."""
+    live = ["other"]
+    provider = Scripted(denylistFlag=live)
+    flags = FlagReader(client_for(provider, wrapped=False)).read(CONTRACT, RULES)
+    live.append("tool")
+    assert flags.flags["denylist"].value == ["other"]
+
+
+def featbit(**values: Any) -> FeatBitProvider:
+    return FeatBitProvider.from_json(orjson.dumps(flag_document(**values)))
+
+
+def test_repeated_reads_are_remembered_until_the_data_changes() -> None:
+    """The same context is not evaluated twice, and a new generation is seen at once."""
+    provider = featbit()
+    reader = FlagReader(client_for(provider, wrapped=False), bound=provider)
+    first = reader.read(CONTRACT, RULES)
+    assert reader.read(CONTRACT, RULES).flags is first.flags
+    snapshot = featbit(on=False).snapshot
+    assert snapshot is not None
+    provider.replace(snapshot)
+    assert judged(reader.read(CONTRACT, RULES)).effect is Effect.DENY
+
+
+def test_nothing_is_remembered_while_a_foreign_hook_takes_part() -> None:
+    """Hooks of others run on every evaluation, as OpenFeature promises them."""
+    counted: list[str] = []
+    provider = featbit()
+    reader = FlagReader(client_for(provider, wrapped=False), bound=provider)
+    reader.read(CONTRACT, RULES)
+    api.add_hooks([Meddler("before", lambda about: counted.append(about.flag_key))])
+    reader.read(CONTRACT, RULES)
+    reader.read(CONTRACT, RULES)
+    assert len(counted) == 2 * len(KINDS)
+
+
+def test_memory_never_serves_an_older_generation() -> None:
+    """Under concurrent replacements no read after a kill returns the old answer."""
+    provider = featbit()
+    reader = FlagReader(client_for(provider, wrapped=False), bound=provider)
+    live, dead = provider.snapshot, featbit(on=False).snapshot
+    assert live is not None
+    assert dead is not None
+    wrong: list[str] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            before = provider.generation, provider.snapshot
+            switch = reader.read(CONTRACT, RULES).flags["switch"].value
+            after = provider.generation, provider.snapshot
+            # Unchanged in between: then only this snapshot may have answered.
+            if before == after and before[1] is dead and switch is not False:
+                wrong.append("stale")
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(150):
+        provider.replace(live)
+        provider.replace(dead)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_hook_completes_the_context_of_flags_read_inside_a_tool() -> None:
+    """While an action runs, flags read by the tool see the action's attributes."""
+    document = authoring.document(
+        [
+            authoring.boolean_flag(
+                "inside",
+                serve=False,
+                rules=[
+                    authoring.rule(
+                        "r",
+                        [authoring.condition("toolName", "Equal", "tool")],
+                        serve="true",
+                    )
+                ],
+            )
+        ]
+    )
+    provider = FeatBitProvider.from_json(orjson.dumps(document))
+    client = client_for(provider, wrapped=False)
+    client.add_hooks([GovernanceHook()])
+    context = EvaluationContext("someone")
+    assert client.get_boolean_value("inside", False, context) is False
+    token = active.set(CONTRACT)
+    try:
+        assert client.get_boolean_value("inside", False, context) is True
+    finally:
+        active.reset(token)
