@@ -232,15 +232,16 @@ class SqliteStore:
             self._work.wait()
             if not self._closing:
                 self._urgent.wait(LINGER_S)
-            # INVARIANT: cleared before draining, so that a record appended while the
-            # flag still says awake is among those drained.
+            # INVARIANT: cleared before looking, so that whoever appends or closes while
+            # the flag still says awake is seen now, and whoever comes later wakes us.
             self._awake = False
             self._work.clear()
             self._urgent.clear()
+            closing = self._closing
             batch = self._drain()
             if batch:
                 self._flush(batch)
-            elif self._closing:
+            if closing and not self._pending:
                 return
 
     def _drain(self) -> list[Item]:

@@ -1,0 +1,155 @@
+"""One governed agent on its own files: contracts, flags, records, and a shop."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+from openfeature import api
+from openfeature.contrib.provider.featbit import FeatBitProvider
+from openfeature.contrib.provider.featbit.writing import write_document
+from openfeature_gov.contracts import ToolCall
+from openfeature_gov.demo import agent, flags
+from openfeature_gov.demo.orders import OrderStore
+from openfeature_gov.demo.recorded import GOVERNANCE, RecordedCall
+from openfeature_gov.embedded import load_governance
+from openfeature_gov.flags.reader import FlagReader
+from openfeature_gov.governor import Governor
+from openfeature_gov.stores.sqlite import SqliteStore
+
+PATIENCE_S = 10.0
+"""How long `seen` waits for an edit before it says that nobody saw it."""
+_FLAG_CONTROLS = frozenset({"switch", "mode", "approval", "denylist", "fallback"})
+_PROBES = (
+    ToolCall(agent.HAND_OVER, {"summary": "probe"}),
+    ToolCall(
+        "cancel_pending_order", {"order_id": "probe", "reason": "no longer needed"}
+    ),
+    ToolCall("refund_order", {"order_id": "probe", "amount": "1", "reason": "probe"}),
+)
+"""Calls that are only planned; between them they depend on every flag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Hold a running agent and the files it lives on, until `opened` ends."""
+
+    folder: Path
+    store: OrderStore
+    governor: Governor
+    tools: agent.Tools
+
+    @property
+    def flags(self) -> Path:
+        """Return the flag file: edit it, and the next decisions follow."""
+        return self.folder / "flags.json"
+
+    @property
+    def records(self) -> Path:
+        """Return the record log."""
+        return self.folder / "records.db"
+
+    @property
+    def governance(self) -> Path:
+        """Return the session's own copy of the governance contracts."""
+        return self.folder / "governance.yaml"
+
+    def play(self, calls: Iterable[RecordedCall], run: str) -> Iterator[agent.Played]:
+        """Yield what becomes of each of *calls*; *run* names them in the records."""
+        return agent.play(self.governor, self.tools, calls=calls, run=run)
+
+
+@contextmanager
+def opened(
+    folder: Path,
+    shop: OrderStore,
+    *,
+    mode: str = "draft_write",
+    poll_seconds: float = 0.5,
+) -> Iterator[Session]:
+    """Run an agent on a copy of *shop* in *folder*, starting in *mode*.
+
+    The flag file is looked at every *poll_seconds*, as `Governor.open` does twice a
+    second.
+
+    Raises:
+        FileExistsError: *folder* holds a session already.
+        OSError: *folder* cannot be written.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("flags.json", "records.db", "shop.db"):
+        if (folder / name).exists():
+            raise FileExistsError(f"{folder}: holds {name}; name a new or empty folder")
+    shutil.copyfile(GOVERNANCE, folder / "governance.yaml")
+    write_document(folder / "flags.json", flags.document(mode))
+    store = shop.copy(str(folder / "shop.db"))
+    try:
+        with _governor(folder, poll_seconds) as governor:
+            tools = agent.govern(governor, store)
+            yield Session(folder=folder, store=store, governor=governor, tools=tools)
+    finally:
+        store.close()
+
+
+@contextmanager
+def _governor(folder: Path, poll_seconds: float) -> Iterator[Governor]:
+    governance = load_governance(folder / "governance.yaml")
+    flag_file = folder / "flags.json"
+    provider = FeatBitProvider.from_file(flag_file, poll_seconds=poll_seconds)
+    domain = f"demo-{token_hex(4)}"
+    try:
+        api.set_provider_and_wait(provider, domain)
+        reader = FlagReader(api.get_client(domain), bound=provider)
+        records = SqliteStore(folder / "records.db")
+        with Governor(governance, reader, records) as running:
+            yield running
+    finally:
+        provider.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Say what an edit of the flag file changed and when a decision first saw it.
+
+    *seconds* counts from the moment the file was on the disk; None if nobody measured.
+    """
+
+    changes: tuple[flags.Change, ...]
+    seconds: float | None
+
+
+def edit(session: Session, wanted: Mapping[str, str]) -> Edit:
+    """Edit the flag file and return once a decision has seen it.
+
+    Nothing is told to the Governor: it learns of the edit by itself.
+
+    Raises:
+        TimeoutError: no decision saw the edit within `PATIENCE_S` seconds.
+
+    """
+    before = _opinions(session)
+    changes = flags.serve(session.flags, wanted)
+    written = time.monotonic()
+    while changes and _opinions(session) == before:
+        if time.monotonic() - written > PATIENCE_S:
+            keys = ", ".join(change.flag for change in changes)
+            raise TimeoutError(f"{session.flags}: no decision saw the edit of {keys}")
+        time.sleep(0.002)
+    return Edit(changes, time.monotonic() - written if changes else 0.0)
+
+
+def _opinions(session: Session) -> list[object]:
+    with session.governor.acting(agent.support_context("probe")):
+        plans = map(session.governor.plan, _PROBES)
+        return [
+            (verdict.control, verdict.cap, verdict.reason)
+            for plan in plans
+            for verdict in plan.decision.verdicts
+            if verdict.control in _FLAG_CONTROLS
+        ]

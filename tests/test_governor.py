@@ -1,0 +1,638 @@
+"""The Governor: what runs, what is recorded, and that nothing gets around it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from openfeature_gov import (
+    Constraint,
+    Controls,
+    Effect,
+    Extractors,
+    Mode,
+    RegistrationError,
+    Status,
+    ToolCall,
+    Verdict,
+)
+from openfeature_gov.contracts import Actor, CallContext
+from openfeature_gov.ladder import MODES
+from openfeature_gov.stores import history
+from tests.conftest import CONTEXT, Desk, contract_yaml
+
+Make = Callable[..., Desk]
+MAIL = contract_yaml("mail")
+SEARCH = contract_yaml("look", riskClass="search", reversibility="automatic")
+SAFE = "{safestMode: search_only, owner: team}"
+
+
+def call(tool: str = "mail", **arguments: Any) -> ToolCall:
+    return ToolCall(tool, arguments, CONTEXT)
+
+
+def log(desk: Desk, kind: str | None = None) -> list[dict[str, Any]]:
+    desk.governor.records.close()
+    return history.records(desk.records, kind=kind)
+
+
+def test_each_mode_runs_what_it_may(desk: Make) -> None:
+    """Off denies, observe records, lower modes run their handler, then queue, run."""
+    one = desk(MAIL)
+    ran: list[str] = []
+
+    @one.governor.tool(
+        search=lambda to: ran.append("search"), draft=lambda to: ran.append("draft")
+    )
+    def mail(to: str) -> None:
+        ran.append("tool")
+
+    seen = {}
+    for mode in MODES:
+        one.set(mode=mode)
+        ran.clear()
+        outcome = one.governor.run(call(to="x"))
+        seen[mode] = (outcome.effect.value, outcome.status.value, list(ran))
+    assert seen == {
+        "off": ("deny", "not_run", []),
+        "observe": ("constrain", "not_run", []),
+        "search_only": ("constrain", "executed", ["search"]),
+        "scoped_read": ("constrain", "executed", ["search"]),
+        "draft_write": ("constrain", "executed", ["draft"]),
+        "approval_required": ("queue_for_approval", "not_run", []),
+        "autonomous": ("allow", "executed", ["tool"]),
+    }
+
+
+def test_fallback_runs_the_fallback_handler(desk: Make) -> None:
+    """In an incident a consequential call falls back; a look-up still runs."""
+    one = desk(
+        contract_yaml("mail", defaultMode="search_only", rollback=SAFE)
+        + "---\n"
+        + contract_yaml(
+            "look",
+            riskClass="search",
+            reversibility="automatic",
+            defaultMode="search_only",
+            rollback=SAFE,
+        )
+    )
+    one.governor.tool("mail", fallback=lambda to: "told a person")(lambda to: "sent")
+    one.governor.tool("look")(lambda to: "found")
+    one.set(fallback=True)
+    outcome = one.governor.run(call(to="x"))
+    assert (outcome.effect, outcome.value) == (Effect.FALLBACK, "told a person")
+    looked = one.governor.run(call("look", to="x"))
+    assert (looked.effect, looked.value) == (Effect.ALLOW, "found")
+
+
+def test_kill_reaches_a_running_governor(desk: Make) -> None:
+    """After a denylist entry or the global switch, the next decision denies."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    assert one.governor.run(call(to="x")).status is Status.EXECUTED
+    one.set(denylist=["MAIL "])
+    assert one.governor.run(call(to="x")).reason == "denylisted"
+    one.set(on=False)
+    assert one.governor.run(call(to="x")).reason == "kill_switch"
+    assert len(one.calls) == 1
+
+
+def test_plan_has_no_effect(desk: Make) -> None:
+    """A plan says what would happen and leaves no record and no ticket."""
+    one = desk(MAIL)
+    tool = one.governor.tool("mail")(one.spy)
+    planned = one.governor.plan(call(to="x"))
+    assert (planned.effect, planned.status, planned.record_id) == (
+        Effect.ALLOW,
+        Status.PLANNED,
+        "",
+    )
+    one.set(mode="off")
+    with one.governor.acting(CONTEXT):
+        assert "denied" in tool(to="x")
+    assert [r["effect"] for r in log(one, "decision")] == ["deny"]
+
+
+def test_decision_is_on_disk_before_a_consequential_action(desk: Make) -> None:
+    """When the tool runs, its decision can already be read by another connection."""
+    one = desk(MAIL)
+    found: list[int] = []
+
+    @one.governor.tool()
+    def mail(to: str) -> None:
+        found.append(len(history.records(one.records, kind="decision")))
+
+    one.governor.run(call(to="x"))
+    assert found == [1]
+
+
+def test_outcome_follows_the_decision(desk: Make) -> None:
+    """Each run leaves a decision and an outcome that refers to it."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    outcome = one.governor.run(call(to="x"))
+    decision, result = (r for r in log(one) if r["kind"] in ("decision", "outcome"))
+    assert decision["id"] == outcome.record_id == result["ref"]
+    assert (result["status"], result["ran"]) == ("executed", "tool")
+
+
+def test_tool_exceptions_are_recorded_and_passed_on(desk: Make) -> None:
+    """What a tool raises reaches the caller; the record names only its class."""
+    one = desk(MAIL)
+
+    @one.governor.tool()
+    def mail(to: str) -> None:
+        raise ValueError("secret 4711")
+
+    with pytest.raises(ValueError, match="4711"):
+        one.governor.run(call(to="x"))
+    records = log(one)
+    assert records[-2]["status"] == "failed"
+    assert records[-2]["error"] == "ValueError"
+    assert "4711" not in str(records)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_interrupts_are_recorded_and_passed_on(
+    raised: type[BaseException], desk: Make
+) -> None:
+    """An interrupt inside a tool leaves an outcome and stays an interrupt."""
+    one = desk(MAIL)
+
+    @one.governor.tool()
+    def mail(to: str) -> None:
+        raise raised
+
+    with pytest.raises(raised):
+        one.governor.run(call(to="x"))
+    assert log(one, "outcome")[0]["error"] == raised.__name__
+
+
+def test_unknown_tools_and_unknown_actors_are_denied(desk: Make) -> None:
+    """No registration, no look-alike and no missing context leads to a run."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    for name in ("nope", "Mail", "mail ", "m\u0430il", "mail\0", "", "\u202email"):
+        assert one.governor.run(call(name, to="x")).reason == "tool_unknown"
+    hostile: Any = ["mail"]
+    assert one.governor.run(ToolCall(hostile, {}, CONTEXT)).reason == "tool_unknown"
+    assert one.governor.run(ToolCall("mail", {"to": 1})).reason == "context_missing"
+    assert one.calls == []
+    assert len(log(one, "decision")) == 9
+
+
+def test_hard_boundary_comes_first(desk: Make) -> None:
+    """Without the service identity and the scope, no flag lets the action run."""
+    boundary = "{serviceIdentity: svc, apiScope: 'mail:send', blockedScopes: [admin]}"
+    one = desk(contract_yaml("mail", hardBoundary=boundary))
+    one.governor.tool("mail")(one.spy)
+
+    def reason(**actor: Any) -> str:
+        context = CallContext(actor=Actor(agent="a", **actor))
+        return one.governor.plan(ToolCall("mail", {"to": "x"}, context)).reason
+
+    assert reason() == "service_identity_mismatch"
+    assert reason(service="svc") == "scope_missing"
+    held = frozenset({"mail:send"})
+    assert reason(service="svc", scopes=held) != "scope_missing"
+    assert reason(service="svc", scopes=held | {"admin"}) == "blocked_scope_held"
+
+
+def test_claims_only_lower_authority(desk: Make) -> None:
+    """An agent that claims more risk gets less; one that claims less gets the same."""
+    one = desk(SEARCH)
+    one.governor.tool("look")(one.spy)
+    one.set(mode="search_only")
+
+    def effect(**claims: str) -> Effect:
+        context = CallContext(actor=Actor(agent="a"), claims=claims)
+        return one.governor.plan(ToolCall("look", {"q": 1}, context)).effect
+
+    assert effect() is effect(riskClass="search") is Effect.ALLOW
+    assert effect(riskClass="irreversible") is Effect.CONSTRAIN
+    assert effect(riskClass="harmless, trust me") is Effect.CONSTRAIN
+    two = desk(MAIL)
+    two.governor.tool("mail")(two.spy)
+    two.set(mode="draft_write")
+    context = CallContext(actor=Actor(agent="a"), claims={"riskClass": "search"})
+    assert two.governor.plan(ToolCall("mail", {}, context)).effect is Effect.CONSTRAIN
+
+
+def test_extractors_decide_what_the_action_is(desk: Make) -> None:
+    """Risk, reversibility, amount and count come from the arguments, strictest wins."""
+    one = desk(SEARCH)
+    extract = Extractors(
+        risk=lambda a: "irreversible" if a["drop"] else "search",
+        reversibility=lambda a: "none" if a["drop"] else "automatic",
+        amount=lambda a: a["amount"],
+        records=lambda a: a["count"],
+        record=lambda a: "o-1",
+        currency="EUR",
+    )
+    one.governor.tool("look", extract=extract)(one.spy)
+
+    def planned(**more: Any) -> Any:
+        given = {"drop": False, "amount": 5, "count": 1, **more}
+        return one.governor.plan(call("look", **given))
+
+    assert planned().effect is Effect.ALLOW
+    assert planned(drop=True).effect is Effect.QUEUE_FOR_APPROVAL
+    contract = planned(amount=Decimal("12.50")).contract
+    assert contract is not None
+    assert (contract.amount, contract.record) == (Decimal("12.50"), "o-1")
+    assert contract.attributes()["amountBand"] == "up_to_100"
+    for bad in (float("inf"), "5", None, [5], True, -1, Decimal("NaN")):
+        assert planned(amount=bad).effect is Effect.DENY, bad
+    for bad in (-1, 1.5, "1", None, True):
+        assert planned(count=bad).reason == "records_unreadable", bad
+
+
+def test_constraints_need_a_tool_that_applies_them(desk: Make) -> None:
+    """Under constraints only a tool that narrows its arguments runs, and narrowed."""
+
+    def limit(*_: Any) -> Verdict:
+        few = (Constraint("records", limit=2),)
+        return Verdict("limit", Mode.AUTONOMOUS, "limited", constraints=few)
+
+    controls = Controls(guardrails=(("limit", limit),))
+    one = desk(MAIL + "---\n" + SEARCH, controls)
+    one.governor.tool("mail")(one.spy)
+
+    def narrow(arguments: dict[str, Any], limits: tuple[Constraint, ...]) -> Any:
+        return {**arguments, "rows": min(arguments["rows"], limits[0].limit or 0)}
+
+    one.governor.tool("look", narrow=narrow)(one.spy)
+    blind = one.governor.run(call(rows=9))
+    assert (blind.effect, blind.status) == (Effect.CONSTRAIN, Status.NOT_RUN)
+    seen = one.governor.run(call("look", rows=9))
+    assert (seen.effect, seen.ran) == (Effect.CONSTRAIN, "tool")
+    assert one.calls == [{"rows": 2}]
+    narrowed = [r["narrowedDigest"] for r in log(one, "decision")]
+    assert narrowed[0] is None
+    assert narrowed[1] is not None
+
+
+@pytest.mark.parametrize("answer", [None, "allow", True, RuntimeError("x")])
+def test_a_guardrail_that_fails_says_off(answer: Any, desk: Make) -> None:
+    """A guardrail that raises or answers nonsense denies, and others still count."""
+
+    def guardrail(*_: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    one = desk(MAIL, Controls(guardrails=(("mine", guardrail),)))
+    one.governor.tool("mail")(one.spy)
+    outcome = one.governor.run(call(to="x"))
+    assert outcome.effect is Effect.DENY
+    assert outcome.reason.startswith("control_")
+    assert len(outcome.decision.verdicts) == 11
+
+
+def test_conditions_need_a_human_unless_someone_says_no(desk: Make) -> None:
+    """A named condition counts as true until a registered predicate says False."""
+    approval = "{requiredFor: [vip]}"
+    rules = contract_yaml(
+        "look", riskClass="search", reversibility="automatic", approval=approval
+    )
+
+    def effect(*predicates: Any) -> Effect:
+        named = dict(zip(["vip"], predicates, strict=False))
+        made = desk(rules, Controls(predicates=named))
+        made.governor.tool("look")(made.spy)
+        made.set(mode="approval_required")
+        return made.governor.plan(call("look")).effect
+
+    def fail(_: Any) -> bool:
+        raise RuntimeError
+
+    assert effect() is Effect.QUEUE_FOR_APPROVAL
+    assert effect(lambda _: True) is Effect.QUEUE_FOR_APPROVAL
+    assert effect(lambda _: None) is Effect.QUEUE_FOR_APPROVAL
+    assert effect(fail) is Effect.QUEUE_FOR_APPROVAL
+    assert effect(lambda _: False) is Effect.ALLOW
+
+
+def test_ticket_lets_exactly_this_call_run_once(desk: Make) -> None:
+    """After enforce, the tool runs once for the decided arguments without deciding."""
+    one = desk(MAIL)
+    tool = one.governor.tool("mail")(one.spy)
+    with one.governor.acting(CONTEXT):
+        assert one.governor.enforce(call(to="x")).status is Status.RELEASED
+        assert tool(to="x") == "ran"
+        one.set(mode="off")
+        assert "denied" in tool(to="x")
+    assert one.calls == [{"to": "x"}]
+    assert [r["effect"] for r in log(one, "decision")] == ["allow", "deny"]
+
+
+def test_late_edit_of_the_arguments_meets_a_decision(desk: Make) -> None:
+    """A ticket for one set of arguments does not fit another."""
+    one = desk(MAIL)
+    tool = one.governor.tool("mail")(one.spy)
+    with one.governor.acting(CONTEXT):
+        one.governor.enforce(call(to="x"))
+        one.set(mode="approval_required")
+        assert "approval" in tool(to="y")
+        assert tool(to="x") == "ran"
+    assert one.calls == [{"to": "x"}]
+
+
+def test_ticket_is_single_use_across_threads(desk: Make) -> None:
+    """Copies of the context that race for one ticket run the tool once."""
+    import contextvars
+
+    one = desk(MAIL)
+    tool = one.governor.tool("mail")(one.spy)
+    with one.governor.acting(CONTEXT):
+        one.governor.enforce(call(to="x"))
+        one.set(mode="off")
+        ready = threading.Barrier(8)
+
+        def race() -> None:
+            ready.wait()
+            tool(to="x")
+
+        copies = [contextvars.copy_context() for _ in range(8)]
+        threads = [threading.Thread(target=copy.run, args=(race,)) for copy in copies]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(one.calls) == 1
+
+
+def test_ticket_expires(desk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ticket that was not used in time is worth nothing."""
+    one = desk(MAIL)
+    tool = one.governor.tool("mail")(one.spy)
+    monkeypatch.setattr("openfeature_gov.tickets.LIFETIME_NS", 0)
+    with one.governor.acting(CONTEXT):
+        one.governor.enforce(call(to="x"))
+        one.set(mode="off")
+        assert "denied" in tool(to="x")
+
+
+def test_direct_call_without_context_is_denied(desk: Make) -> None:
+    """Whoever calls the function itself, outside any session, gets a refusal."""
+    one = desk(MAIL)
+    tool = one.governor.tool("mail")(one.spy)
+    assert "denied" in tool(to="x")
+    assert one.calls == []
+
+
+def test_arguments_are_copied_before_anything_happens(desk: Make) -> None:
+    """A later edit of the caller's list reaches neither the digest nor the run."""
+    one = desk(MAIL)
+    seen: list[Any] = []
+    shared = ["a"]
+
+    @one.governor.tool(extract=Extractors(records=lambda a: _grow(a, shared)))
+    def mail(to: list[str]) -> None:
+        seen.append(list(to))
+
+    def _grow(arguments: Any, mine: list[str]) -> int:
+        mine.append("smuggled")
+        return len(arguments["to"])
+
+    one.governor.run(call(to=shared))
+    assert seen == [["a"]]
+
+
+def test_defaults_and_injected_parameters(desk: Make) -> None:
+    """Omitted defaults are part of the action; injected parameters are not."""
+    one = desk(MAIL)
+    seen: list[Any] = []
+
+    @one.governor.tool(injected=("session",))
+    def mail(to: str, urgent: bool = False, *, session: Any = None) -> str:
+        """Send."""
+        seen.append((to, urgent, session))
+        return "sent"
+
+    first = one.governor.plan(call(to="x")).contract
+    second = one.governor.plan(call(to="x", urgent=False)).contract
+    assert first is not None
+    assert second is not None
+    assert first.digest == second.digest
+    with one.governor.acting(CONTEXT):
+        mail("x", session=object)
+    one.governor.run(call(to="y"), injected={"session": 1})
+    assert seen == [("x", False, object), ("y", False, 1)]
+    assert (mail.__name__, mail.__doc__) == ("mail", "Send.")
+
+
+def test_misfit_arguments_are_denied_with_a_record(desk: Make) -> None:
+    """Missing, surplus and doubled arguments are refused before the tool sees them."""
+    one = desk(MAIL)
+
+    @one.governor.tool()
+    def mail(to: str) -> str:
+        return "sent"
+
+    wrong: Any = mail
+    with one.governor.acting(CONTEXT):
+        assert "denied" in wrong()
+        assert "denied" in wrong("x", "y")
+        assert "denied" in wrong("x", to="y")
+        assert "denied" in wrong(to="x", cc="y")
+    assert {r["reason"] for r in log(one, "decision")} == {"arguments_mismatch"}
+
+
+def test_registration_refuses_what_cannot_be_governed(desk: Make) -> None:
+    """No contract, a taken name, unnameable parameters, generators, mixed colours."""
+    one = desk(MAIL + "---\n" + SEARCH)
+    register = one.governor.tool
+
+    async def later(to: str) -> None:
+        """Be async."""
+
+    def stream(to: str) -> Any:
+        yield to
+
+    bad: list[Callable[[], Any]] = [
+        lambda: register("nope")(one.spy),
+        lambda: register("mail")(lambda *args: None),
+        lambda: register("mail")(stream),
+        lambda: register("mail", draft=later)(lambda to: None),
+    ]
+    for attempt in bad:
+        with pytest.raises(RegistrationError):
+            attempt()
+    register("mail")(one.spy)
+    with pytest.raises(RegistrationError):
+        register("mail")(one.spy)
+
+
+def test_async_twins_do_the_same(desk: Make) -> None:
+    """plan, decide, enforce and run have async twins with equal results."""
+    one = desk(MAIL + "---\n" + SEARCH)
+
+    @one.governor.tool()
+    async def mail(to: str) -> str:
+        await asyncio.sleep(0)
+        return f"sent {to}"
+
+    one.governor.tool("look")(one.spy)
+
+    async def session() -> list[Any]:
+        gov = one.governor
+        with gov.acting(CONTEXT):
+            planned = await gov.aplan(call(to="x"))
+            decided = await gov.adecide(call(to="x"))
+            released = await gov.aenforce(call(to="x"))
+            ran = await gov.arun(call(to="x"))
+            threaded = await gov.arun(call("look", q=1))
+            return [
+                planned.status.value,
+                decided.status.value,
+                released.status.value,
+                await mail("x"),
+                ran.value,
+                threaded.value,
+            ]
+
+    assert asyncio.run(session()) == [
+        "planned",
+        "decided",
+        "released",
+        "sent x",
+        "sent x",
+        "ran",
+    ]
+    with pytest.raises(RegistrationError, match="async"):
+        one.governor.run(call(to="x"))
+
+
+def test_cancellation_is_recorded_and_passed_on(desk: Make) -> None:
+    """A cancelled async tool leaves the outcome cancelled and raises CancelledError."""
+    one = desk(MAIL)
+    begun = asyncio.Event()
+
+    @one.governor.tool()
+    async def mail(to: str) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    async def session() -> None:
+        task = asyncio.create_task(one.governor.arun(call(to="x")))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(session())
+    assert [r["status"] for r in log(one, "outcome")] == ["cancelled"]
+
+
+def test_cancel_at_any_moment_leaves_no_silent_run(desk: Make) -> None:
+    """Cancelled 200 times at growing delays: every run has a decision and outcome."""
+    one = desk(MAIL)
+    ran: list[str] = []
+
+    @one.governor.tool()
+    async def mail(to: str) -> None:
+        ran.append(to)
+        await asyncio.sleep(0.0005)
+
+    async def session() -> None:
+        for number in range(200):
+            task = asyncio.create_task(one.governor.arun(call(to=str(number))))
+            await asyncio.sleep(number * 0.00001)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(session())
+    records = log(one)
+    decisions = {r["id"] for r in records if r["kind"] == "decision"}
+    outcomes = [r["ref"] for r in records if r["kind"] == "outcome"]
+    assert sorted(outcomes) == sorted(decisions)
+    started = [r for r in records if r["kind"] == "outcome" and r["ran"] == "tool"]
+    assert len(started) == len(ran)
+
+
+def test_a_cancelled_thread_still_reports_its_end(desk: Make) -> None:
+    """A sync tool cannot be cancelled: what it really did is recorded when it ends."""
+    one = desk(MAIL)
+    begun, release = threading.Event(), threading.Event()
+
+    @one.governor.tool()
+    def mail(to: str) -> None:
+        begun.set()
+        release.wait(10)
+
+    async def session() -> None:
+        task = asyncio.create_task(one.governor.arun(call(to="x")))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        release.set()
+
+    asyncio.run(session())
+    one.governor.close()
+    assert [r["status"] for r in log(one, "outcome")] == ["executed"]
+
+
+def test_decide_and_report(desk: Make) -> None:
+    """Whoever runs the tool after decide reports the outcome; silence is unknown."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    told = one.governor.decide(call(to="x"))
+    one.governor.report(told.record_id, "executed", cost=Decimal("0.02"))
+    silent = one.governor.decide(call(to="y"))
+    outcomes = {r["ref"]: r["status"] for r in log(one, "outcome")}
+    assert outcomes == {told.record_id: "executed", silent.record_id: "unknown"}
+
+
+def test_records_hold_no_arguments_but_the_listed_ones(desk: Make) -> None:
+    """Only fields that the contract lists are recorded; the rest is a digest."""
+    one = desk(contract_yaml("mail", evidence="{recordFields: [order]}"))
+    one.governor.tool("mail")(one.spy)
+    one.governor.run(call(order="o-1", body="canary-7f3a", to="jane@example.com"))
+    decision = log(one, "decision")[0]
+    assert decision["fields"] == {"order": "o-1"}
+    assert "canary" not in str(decision)
+    assert "jane" not in str(decision)
+    raw = one.records.read_bytes()
+    assert b"canary" not in raw
+    assert b"jane" not in raw
+
+
+def test_record_answers_the_audit_lists(desk: Make) -> None:
+    """Every field of the audit lists of articles 000 and 001 has its place."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    one.governor.run(call(to="x"))
+    body = log(one, "decision")[0]
+    top = "tool targetSystem summary riskClass reversibility authorization flags effect"
+    for name in (*top.split(), "reason", "verdicts", "flagSource", "latencyUs"):
+        assert name in body
+    who = "request user account environment agent session task delegation evidence"
+    for name in who.split():
+        assert name in body["context"]
+    for name in ("workflow", "owner", "revision", "reviewDate", "cleanupOwner"):
+        assert name in body["contract"]
+    flag = body["flags"][1]
+    assert flag["key"] == "gov.mode"
+    assert (flag["variant"], flag["fault"]) == ("autonomous", None)
+    assert flag["version"]
+
+
+def test_message_tells_the_model_what_to_do(desk: Make) -> None:
+    """A blocked call says that it was not executed and not to retry, and no rule."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    for mode, word in (("off", "denied"), ("approval_required", "approval")):
+        one.set(mode=mode)
+        message = one.governor.run(call(to="x")).message
+        assert "Not executed" in message
+        assert "Do not retry" in message
+        assert word in message
+        assert "gov." not in message
