@@ -115,7 +115,7 @@ def test_batch_equals_the_client(
         seen = []
         for batch in (False, True):
             log: list[Any] = []
-            hooks = [
+            hooks: list[Hook] = [
                 Logger(str(number), log, raises=stage if number == place else None)
                 for number in range(3)
             ]

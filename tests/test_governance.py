@@ -85,7 +85,11 @@ def test_revision_names_the_whole_contract() -> None:
         ("owner: platform", "owner: ' '", ":3: agentToolGovernance.owner: must name"),
         ("    owner: oncall\n", "", "agentToolGovernance.rollback.owner: missing"),
         ("tool: send_mail", "tool: 'send mail'", ":4: agentToolGovernance.tool: must"),
-        ("tool: send_mail", "tool: s\u0435nd_mail", ":4: agentToolGovernance.tool: must"),
+        (
+            "tool: send_mail",
+            "tool: s\u0435nd_mail",
+            ":4: agentToolGovernance.tool: must",
+        ),
         ("riskClass: external_effect", "riskClass: low", ":5: agentToolGovernance."),
         ("defaultMode: draft_write", "defaultMode: autonomous", ":6: "),
         ("defaultMode: draft_write", "defaultMode: scoped_read", "not in allowedModes"),

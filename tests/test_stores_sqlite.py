@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     made.close()
 
 
-def note(store: SqliteStore, **facts: object) -> Record:
+def note(store: SqliteStore, **facts: Any) -> Record:
     return note_record(store.stamp(), "note", **facts)
 
 

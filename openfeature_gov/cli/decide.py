@@ -1,0 +1,188 @@
+"""`gov decide`: what would happen to one call, and why. The tool never runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from openfeature import api
+from openfeature.contrib.provider.featbit import FeatBitProvider
+from openfeature.contrib.provider.featbit.errors import FeatBitDataError
+from openfeature.contrib.provider.featbit.strict_json import read_json
+from openfeature_gov.cli import output, reasons
+from openfeature_gov.cli.exits import Exit
+from openfeature_gov.cli.options import (
+    CONTRACTS,
+    FLAGS,
+    Contracts,
+    Flags,
+    governance_of,
+)
+from openfeature_gov.contracts import Actor, CallContext, Evidence, ToolCall
+from openfeature_gov.controls import HEALTHY, Controls
+from openfeature_gov.decisions import Effect
+from openfeature_gov.evidence.records import body, outcome_record
+from openfeature_gov.flags.reader import DOMAIN, FlagReader
+from openfeature_gov.governance import Governance
+from openfeature_gov.judging import Judge, Judged
+from openfeature_gov.outcomes import Status, message
+from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.tools import Tool
+
+CODES = {Effect.ALLOW: Exit.OK, Effect.QUEUE_FOR_APPROVAL: Exit.PENDING}
+Id = Annotated[str, typer.Option(help="Opaque id.")]
+
+
+def decide(
+    tool: Annotated[str, typer.Argument(metavar="TOOL", help="Name of the tool.")],
+    *,
+    governance: Contracts = Path(CONTRACTS),
+    flags: Flags = Path(FLAGS),
+    args: Annotated[
+        str, typer.Option(help="Arguments: a JSON object, @FILE, or - for stdin.")
+    ] = "{}",
+    agent: Annotated[str, typer.Option(help="Who calls.")] = "gov-cli",
+    user: Annotated[str, typer.Option(help="On whose behalf.")] = "",
+    account: Id = "",
+    service: Annotated[str, typer.Option(help="Identity behind the tool.")] = "",
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Scope of its credential; repeat.")
+    ] = None,
+    environment: Id = "",
+    region: Id = "",
+    stage: Id = "",
+    task: Id = "",
+    confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="What the evaluators say.")
+    ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option("--records", help="Record the decision in this database."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what stands in the way, and how.")
+    ] = False,
+    as_json: output.Json = None,
+) -> None:
+    """Decide about one call of TOOL, without running it.
+
+    Exit 0 allow; 4 denied, constrained or fallback; 5 waits for approval.
+    """
+    context = CallContext(
+        actor=Actor(
+            agent=agent, user=user, service=service, scopes=frozenset(scope or ())
+        ),
+        account=account,
+        environment=environment,
+        region=region,
+        stage=stage,
+        task=task,
+        evidence=Evidence(confidence=confidence),
+    )
+    call = ToolCall(tool, _arguments(args), context)
+    contracts = governance_of(governance)
+    with _reader(flags) as reader:
+        if records is None:
+            judged = _judged(contracts, reader, call, None)
+        else:
+            judged = _recorded(contracts, reader, call, records)
+    data = _about(judged, recorded=records is not None)
+    output.show(
+        data,
+        lambda console: reasons.render(console, data, explain=explain),
+        as_json=as_json,
+    )
+    code = CODES.get(judged.decision.effect, Exit.REFUSED)
+    if code:
+        raise typer.Exit(code)
+
+
+def _arguments(given: str) -> dict[str, Any]:
+    if given == "-":
+        text: str | bytes = sys.stdin.buffer.read()
+    elif given.startswith("@"):
+        text = Path(given[1:]).read_bytes()
+    else:
+        text = given
+    try:
+        value = read_json(text)
+    except FeatBitDataError as error:
+        raise typer.BadParameter(f"--args: {error}") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("--args must be a JSON object")
+    return value
+
+
+@contextmanager
+def _reader(flags: Path) -> Iterator[FlagReader]:
+    """Bind a provider on the file *flags* to a domain of its own for the block."""
+    provider = FeatBitProvider.from_file(flags)
+    domain = f"{DOMAIN}-{token_hex(4)}"
+    try:
+        api.set_provider_and_wait(provider, domain)
+        yield FlagReader(api.get_client(domain), bound=provider)
+    finally:
+        provider.shutdown()
+
+
+def _judged(
+    contracts: Governance, reader: FlagReader, call: ToolCall, store: SqliteStore | None
+) -> Judged:
+    judge = Judge(
+        contracts,
+        reader,
+        Controls(),
+        writer=lambda: "plan" if store is None else store.writer,
+        health=lambda: HEALTHY if store is None else store.health(),
+        clock=time.monotonic_ns,
+        now=time.time_ns,
+    )
+    known = call.tool in contracts
+    return judge.judge(call, Tool(name=call.tool, function=_nothing) if known else None)
+
+
+def _recorded(
+    contracts: Governance, reader: FlagReader, call: ToolCall, path: Path
+) -> Judged:
+    """Return the judgement once its record is durable, and that nothing ran."""
+    store = SqliteStore(path)
+    try:
+        judged = _judged(contracts, reader, call, store)
+        store.commit(judged.record)
+        if judged.record.executes:
+            stamp = store.stamp()
+            store.commit(outcome_record(stamp, judged.record.id, status=Status.NOT_RUN))
+        return judged
+    finally:
+        store.close()
+
+
+def _nothing(**_: object) -> None:
+    """Stand in for the tool; it is never called."""
+
+
+def _about(judged: Judged, *, recorded: bool) -> dict[str, Any]:
+    """Return the decision as its record tells it, with the message for the model."""
+    facts: dict[str, Any] = orjson.loads(body(judged.record))
+    identity = facts.pop("id")
+    route = judged.route
+    return {
+        "effect": facts.pop("effect"),
+        "mode": facts.pop("mode"),
+        "need": judged.decision.need.label,
+        "reason": facts.pop("reason"),
+        "message": message(
+            judged.decision, Status.PLANNED, ran=route.ran, ref=identity
+        ),
+        "recorded": recorded,
+        "recordId": identity if recorded else None,
+        **facts,
+    }

@@ -1,0 +1,239 @@
+"""`gov runs`: what agents did, task by task and step by step, from the record log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from openfeature_gov.cli import output
+from openfeature_gov.cli.exits import RefusedError
+from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.stores import history
+
+app = typer.Typer(no_args_is_help=True, help="Read the record log.")
+Facts = dict[str, Any]
+
+
+@app.command("list")
+def list_runs(
+    *,
+    records: Records = Path(RECORDS),
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
+    as_json: output.Json = None,
+) -> None:
+    """Show the latest tasks: who, when, how many calls, what became of them."""
+    found = history.runs(_there(records), limit=limit)
+    data = {
+        "runs": [
+            {
+                "task": run.task,
+                "agent": run.agent,
+                "first": _iso(run.first_us),
+                "last": _iso(run.last_us),
+                "calls": run.calls,
+                "effects": run.effects,
+            }
+            for run in found
+        ]
+    }
+
+    def render(console: Console) -> None:
+        rows = [
+            (
+                output.styled(run.task, "bold"),
+                output.styled(run.agent),
+                output.moment(run.last_us),
+                str(run.calls),
+                _effects(console, run.effects),
+            )
+            for run in found
+        ]
+        names = ("TASK", "AGENT", "LAST (UTC)", "CALLS", "EFFECTS")
+        fold = frozenset({"TASK", "AGENT", "EFFECTS"})
+        console.print(output.columns(*names, rows=rows, fold=fold))
+
+    output.show(data, render, as_json=as_json)
+
+
+@app.command("show")
+def show_run(
+    what: Annotated[str, typer.Argument(metavar="TASK|RECORD_ID")],
+    *,
+    records: Records = Path(RECORDS),
+    as_json: output.Json = None,
+) -> None:
+    """Show one run step by step, or one record whole.
+
+    Exit 4 when the log holds neither a record nor a task of that name.
+    """
+    try:
+        found = history.find(_there(records), what)
+        steps = [] if found else list(_steps(history.records(records, task=what)))
+    except (ValueError, TypeError) as error:
+        raise RecordStoreError(f"{records}: a record cannot be read: {error}") from None
+    if found:
+        data: Facts = {"records": found}
+        output.show(data, lambda console: _tree(console, found), as_json=as_json)
+    elif steps:
+        data = {"task": what, "steps": steps}
+        output.show(data, lambda console: _run(console, what, steps), as_json=as_json)
+    else:
+        raise RefusedError(f"{records}: no task and no record {what!r}")
+
+
+def _there(records: Path) -> Path:
+    """Return *records* if it is there; a clearer error than the database's own."""
+    records.stat()
+    return records
+
+
+def _iso(microseconds: int) -> str:
+    return output.moment(microseconds).replace(" ", "T") + "Z"
+
+
+def _effects(console: Console, effects: Mapping[str, int]) -> Text:
+    text = Text()
+    for name, count in effects.items():
+        text.append("  " if text else "")
+        text.append(output.effect(console, name)).append(f" {count}")
+    return text
+
+
+def _steps(found: list[Facts]) -> Iterator[Facts]:
+    """Yield one step a decision, joined with what was last heard of it."""
+    outcomes = {one.get("ref"): one for one in found if one.get("kind") == "outcome"}
+    for one in found:
+        if one.get("kind") != "decision":
+            continue
+        after = outcomes.get(one["id"], {})
+        open_ended = "open" if one.get("executes") else None
+        yield {
+            "record": one["id"],
+            "atUs": one["atUs"],
+            "agent": (one.get("context") or {}).get("agent"),
+            "tool": one.get("tool"),
+            "riskClass": one.get("riskClass"),
+            "effect": one.get("effect"),
+            "mode": one.get("mode"),
+            "need": one.get("need"),
+            "reason": one.get("reason"),
+            "flags": {flag["kind"]: _variant(flag) for flag in one.get("flags", ())},
+            "outcome": after.get("status", open_ended),
+            "ran": after.get("ran") or None,
+            "error": after.get("error") or None,
+            "decisionUs": one.get("latencyUs"),
+            "latencyUs": after.get("latencyUs"),
+        }
+
+
+def _variant(flag: Mapping[str, Any]) -> str:
+    return str(flag.get("fault") or flag.get("variant"))
+
+
+OUTCOMES = {
+    "executed": "green",
+    "failed": "red",
+    "unknown": "red",
+    "cancelled": "yellow",
+    "open": "yellow",
+}
+
+
+def _run(console: Console, task: str, steps: list[Facts]) -> None:
+    agents = ", ".join(sorted({str(one["agent"]) for one in steps}))
+    first, last = steps[0]["atUs"], steps[-1]["atUs"]
+    console.print(output.styled(task or "(no task)", "bold"))
+    span = f"{output.moment(first)} UTC, over {output.took(last - first)}"
+    counts = str(len(steps))
+    output.facts(console, [("agent", agents), ("when", span), ("calls", counts)])
+    console.print()
+    names = ("TIME", "TOOL", "EFFECT", "MODE", "OUTCOME", "TOOK")
+    output.ledger(console, names, [_entry(console, step) for step in steps])
+
+
+def _entry(console: Console, step: Facts) -> tuple[list[output.Cell], Text]:
+    outcome = step["outcome"]
+    ran = step["ran"]
+    shown = f"{outcome} ({ran})" if ran not in (None, "tool") else outcome
+    cells: list[output.Cell] = [
+        Text(output.moment(step["atUs"], day=False), "dim"),
+        output.styled(step["tool"], "bold"),
+        output.effect(console, step["effect"]),
+        output.styled(step["mode"]),
+        output.styled(shown, OUTCOMES.get(str(outcome), "")),
+        output.took(step["latencyUs"]),
+    ]
+    parts = [step["riskClass"], step["reason"], step["error"]]
+    parts += [f"{kind}={variant}" for kind, variant in step["flags"].items()]
+    parts.append(step["record"])
+    return cells, Text(output.safe(" · ".join(str(part) for part in parts if part)))
+
+
+def _tree(console: Console, found: list[Facts]) -> None:
+    for one in found:
+        when = output.moment(one.get("atUs"))
+        label = Text(f"{output.safe(one.get('kind'))} ", "bold cyan")
+        label.append(output.safe(one.get("id")), "bold").append(f"  {when} UTC", "dim")
+        tree = Tree(label, guide_style="dim")
+        _grow(tree, {k: v for k, v in one.items() if k not in ("kind", "id")})
+        console.print(tree)
+
+
+NOTHING: tuple[Any, ...] = (None, "", [], {})
+FIRST = ("control", "kind", "key", "cap", "effect", "reason")
+
+
+def _grow(tree: Tree, facts: Mapping[str, Any]) -> None:
+    """Add *facts* to *tree*; names without a value share one last line."""
+    empty = []
+    for name, value in facts.items():
+        if value in NOTHING:
+            empty.append(output.safe(name))
+        elif isinstance(value, dict):
+            _grow(tree.add(Text(output.safe(name), "bold")), value)
+        elif isinstance(value, list) and isinstance(value[0], dict):
+            branch = tree.add(Text(output.safe(name), "bold"))
+            for item in value:
+                branch.add(_inline(item))
+        else:
+            tree.add(_pair(name, value))
+    if empty:
+        tree.add(Text(f"empty: {', '.join(empty)}", "dim"))
+
+
+def _inline(item: Any) -> Text:
+    """Return *item* in one line: what names it first, what says nothing left out."""
+    if not isinstance(item, dict):
+        return Text(output.safe(item))
+    names = [name for name in FIRST if name in item]
+    names += [name for name in item if name not in FIRST]
+    text = Text()
+    for name in names:
+        if item[name] not in NOTHING and (name, item[name]) not in SILENT:
+            text.append("  " if text else "").append(_pair(name, item[name]))
+    return text
+
+
+SILENT = (("need", "off"), ("fallback", False))
+
+
+def _pair(name: str, value: Any) -> Text:
+    return Text.assemble((f"{output.safe(name)} ", "dim"), output.safe(_plain(value)))
+
+
+def _plain(value: Any) -> str:
+    """Return *value* without the punctuation of a programming language."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value)) or "none"
+    return str(value)

@@ -1,0 +1,102 @@
+"""The command tree of `gov`, and where an expected error ends as an exit code."""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from openfeature_gov.cli import (
+    decide,
+    flags,
+    governance,
+    init,
+    kills,
+    output,
+    runs,
+    verify,
+)
+from openfeature_gov.cli.exits import MEANING, code_of, text_of
+
+LAZY = {"demo": "openfeature_gov.cli.demo"}
+"""Commands whose modules are imported when they are asked for, by name."""
+ORDER = ("init", "governance", "decide", "flags", "runs", "verify", "demo")
+
+
+class Commands(TyperGroup):
+    """The root command: knows the lazy commands and turns errors into exit codes."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return every command, in the order in which a new user needs them."""
+        known = {*super().list_commands(ctx), *LAZY}
+        return [name for name in ORDER if name in known]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command *cmd_name*, imported only now if it is a lazy one."""
+        if cmd_name not in LAZY:
+            return super().get_command(ctx, cmd_name)
+        single = typer.Typer(add_completion=False)
+        single.command(cmd_name)(getattr(import_module(LAZY[cmd_name]), cmd_name))
+        return typer.main.get_command(single)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an expected error is one line on standard error.
+
+        Raises:
+            typer.Exit: with the code of the error.
+
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            code = code_of(error)
+            if code is None:
+                raise
+            output.complain(text_of(error))
+            raise typer.Exit(code) from None
+
+
+app = typer.Typer(
+    name="gov",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="rich",
+    epilog=MEANING,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        try:
+            release = metadata.version("openfeature-gov")
+        except metadata.PackageNotFoundError:
+            release = "(not installed)"
+        typer.echo(f"gov {release}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Decide, with feature flags, what an AI agent may do right now, and show why."""
+
+
+flags.app.command("kill")(kills.kill)
+flags.app.command("unkill")(kills.unkill)
+app.command("init")(init.init)
+app.command("decide")(decide.decide)
+app.add_typer(flags.app, name="flags")
+app.add_typer(runs.app, name="runs")
+app.add_typer(governance.app, name="governance")
+app.command("verify")(verify.verify)
