@@ -97,7 +97,7 @@ class Judge:
             judged = self._refused(call, error.code, error.detail)
         except Exception as error:  # noqa: BLE001 - our own fault must deny as well
             judged = self._refused(call, "internal_error", type(error).__name__)
-        self._telemetry.decided(
+        self._telemetry.end(
             span,
             judged.decision,
             judged.record.id,
@@ -105,7 +105,6 @@ class Judge:
             contract=judged.contract,
             flags=judged.flags,
         )
-        span.end()
         return judged
 
     def canonical(self, tool: Tool, arguments: Mapping[str, Any]) -> bytes | None:
@@ -152,7 +151,8 @@ class Judge:
         )
 
     def _refused(self, call: ToolCall, code: str, detail: str) -> Judged:
-        context = call.context if call.context is not None else ambient.get()
+        given = call.context if call.context is not None else ambient.get()
+        context = given if isinstance(given, CallContext) else None
         record = refusal_record(
             self.stamp(),
             tool=call.tool,

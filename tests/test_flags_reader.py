@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,11 @@ from openfeature.hook import Hook
 from openfeature.provider import AbstractProvider, Metadata, ProviderStatus
 
 from openfeature import api
-from openfeature.contrib.provider.featbit import FeatBitProvider, authoring
+from openfeature.contrib.provider.featbit import (
+    FeatBitProvider,
+    Freshness,
+    authoring,
+)
 from openfeature_gov import Effect, FlagReader, GovernanceHook
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls import Controls
@@ -367,6 +372,63 @@ def test_values_are_copies() -> None:
     flags = FlagReader(client_for(provider, wrapped=False)).read(CONTRACT, RULES)
     live.append("tool")
     assert flags.flags["denylist"].value == ["other"]
+
+
+class Undated(Scripted):
+    """A provider that says READY and holds old data."""
+
+    def initialize(self, evaluation_context: Any) -> None:
+        self.emit_provider_stale(ProviderEventDetails())
+
+    def freshness(self) -> Any:
+        return Freshness(1, time.monotonic_ns() - 3600 * 10**9, "disk", "r")
+
+
+def test_status_that_was_overwritten_does_not_hide_the_age() -> None:
+    """S14: STALE emitted inside initialize becomes READY; the age still counts."""
+    client = client_for(Undated(), wrapped=False)
+    assert client.get_provider_status() is ProviderStatus.READY
+    flags = FlagReader(client).read(CONTRACT, RULES)
+    assert judged(flags).mode.label == "search_only"
+
+
+def test_providers_are_hashable_and_leave_the_registry_sound() -> None:
+    """S17: an unhashable provider poisons the registry; ours has identity hash."""
+    provider = featbit()
+    assert len({provider, featbit()}) == 2
+    client_for(provider, wrapped=False)
+    api.shutdown()
+
+
+def test_a_lost_flag_is_not_logged_on_every_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """S19: the SDK logs a traceback an evaluation; the batch reports by value."""
+    client = client_for(Scripted(modeFlag=RuntimeError("down")), wrapped=False)
+    FlagReader(client).read(CONTRACT, RULES)
+    assert caplog.records == []
+
+
+def test_nothing_is_registered_in_the_global_api() -> None:
+    """S18, S20, S21: no handler, no global hook, no tracking: nothing can leak."""
+    provider = Scripted()
+    client = client_for(provider, wrapped=False)
+    for _ in range(10):
+        FlagReader(client).read(CONTRACT, RULES)
+    assert api.get_hooks() == []
+    assert client.hooks == []
+
+
+def test_a_change_is_seen_without_any_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S18: events may be late or lost; the generation alone ends what is remembered."""
+    provider = featbit()
+    reader = FlagReader(client_for(provider, wrapped=False), bound=provider)
+    reader.read(CONTRACT, RULES)
+    monkeypatch.setattr(provider, "emit", lambda *_: None)
+    snapshot = featbit(mode="off").snapshot
+    assert snapshot is not None
+    provider.replace(snapshot)
+    assert judged(reader.read(CONTRACT, RULES)).effect is Effect.DENY
 
 
 def featbit(**values: Any) -> FeatBitProvider:

@@ -187,6 +187,17 @@ def test_unknown_tools_and_unknown_actors_are_denied(desk: Make) -> None:
     assert len(log(one, "decision")) == 9
 
 
+def test_garbage_in_place_of_a_context_is_denied(desk: Make) -> None:
+    """A context of the wrong type is our caller's mistake and still a decision."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    for garbage in ("user", 5, {"actor": "root"}, object()):
+        wrong: Any = garbage
+        outcome = one.governor.run(ToolCall("mail", {"to": "x"}, wrong))
+        assert (outcome.effect, outcome.reason) == (Effect.DENY, "internal_error")
+    assert one.calls == []
+
+
 def test_hard_boundary_comes_first(desk: Make) -> None:
     """Without the service identity and the scope, no flag lets the action run."""
     boundary = "{serviceIdentity: svc, apiScope: 'mail:send', blockedScopes: [admin]}"
@@ -508,6 +519,27 @@ def test_async_twins_do_the_same(desk: Make) -> None:
     ]
     with pytest.raises(RegistrationError, match="async"):
         one.governor.run(call(to="x"))
+
+
+def test_timeout_around_a_decision_is_a_timeout(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3: the SDK's async client loses a cancellation; here it stays what it is."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+
+    async def never(_: Any) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(one.governor.records, "acommit", never)
+
+    async def session() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(one.governor.arun(call(to="x")), 0.05)
+
+    asyncio.run(session())
+    assert one.calls == []
+    assert [r["status"] for r in log(one, "outcome")] == ["cancelled"]
 
 
 def test_cancellation_is_recorded_and_passed_on(desk: Make) -> None:

@@ -9,7 +9,11 @@ import pytest
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import (
+    ReadableSpan,
+    SpanProcessor,
+    TracerProvider,
+)
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -192,3 +196,25 @@ def test_a_failing_exporter_changes_no_decision(
     one.governor.tool("pay")(one.spy)
     outcome = one.governor.run(ToolCall("pay", {}, CONTEXT))
     assert (outcome.effect, outcome.record_id != "") == (Effect.ALLOW, True)
+
+
+class Hostile(SpanProcessor):
+    """A span processor whose every callback raises."""
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        raise RuntimeError("on_start")
+
+    def on_end(self, span: Any) -> None:
+        raise RuntimeError("on_end")
+
+
+def test_a_raising_processor_changes_no_decision(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK passes a processor's exception on to us; it ends there."""
+    provider = TracerProvider()
+    provider.add_span_processor(Hostile())
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    one = desk(RULES)
+    one.governor.tool("pay")(one.spy)
+    assert one.governor.run(ToolCall("pay", {}, CONTEXT)).effect is Effect.ALLOW

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from opentelemetry import metrics, trace
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.readings import Reading, Readings
@@ -59,13 +59,16 @@ class Telemetry:
 
     def start(self, tool: str) -> Span:
         """Start the span ``gov.decide <tool>`` below the current one."""
-        return self._tracer.start_span(
-            f"gov.decide {tool}",
-            kind=SpanKind.INTERNAL,
-            attributes={"gen_ai.operation.name": "execute_tool"},
-        )
+        try:
+            return self._tracer.start_span(
+                f"gov.decide {tool}",
+                kind=SpanKind.INTERNAL,
+                attributes={"gen_ai.operation.name": "execute_tool"},
+            )
+        except Exception:  # noqa: BLE001 - telemetry must never hurt the host
+            return INVALID_SPAN
 
-    def decided(
+    def end(
         self,
         span: Span,
         decision: Decision,
@@ -75,13 +78,30 @@ class Telemetry:
         contract: ActionContract | None = None,
         flags: Readings | None = None,
     ) -> None:
-        """Put *decision* on *span* and on the caller's current span, and count it."""
-        tool = contract.tool if contract is not None else UNKNOWN_TOOL
+        """Put *decision* on *span* and on the caller's current span, and count it.
+
+        Never raises: a processor, an exporter or a view that fails loses telemetry.
+        """
+        try:
+            self._project(span, decision, record_id, duration_ns, contract, flags)
+            span.end()
+        except Exception:  # noqa: BLE001, S110 - telemetry must never hurt the host
+            pass
+
+    def _project(
+        self,
+        span: Span,
+        decision: Decision,
+        record_id: str,
+        duration_ns: int,
+        contract: ActionContract | None,
+        flags: Readings | None,
+    ) -> None:
         labels: dict[str, Any] = {
             "gov.effect": decision.effect.value,
             "gov.mode": decision.mode.label,
             "gov.reason": decision.reason,
-            "gen_ai.tool.name": tool,
+            "gen_ai.tool.name": contract.tool if contract else UNKNOWN_TOOL,
         }
         if span.is_recording():
             span.set_attributes({**labels, "gov.record.id": record_id})

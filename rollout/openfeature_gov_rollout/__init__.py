@@ -1,1 +1,1 @@
-"""Staged rollout of an agent's authority. This release holds the package's place only."""
+"""Staged rollout of an agent's authority. This release only holds the name."""

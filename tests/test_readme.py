@@ -1,0 +1,102 @@
+"""The README: every code block runs, in order, as a reader would run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from openfeature_gov.governance import parse
+from openfeature_gov.verification import size
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+GOV = f"{sys.executable} -m openfeature_gov.cli"
+SILENT = {"gov decide look_up": 4}
+"""Commands whose documented exit code is not 0."""
+
+
+def environment() -> dict[str, str]:
+    paths = (ROOT, ROOT / "providers", ROOT / "rollout")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+
+
+def run_console(text: str, folder: Path) -> None:
+    for line in text.splitlines():
+        command = line.removeprefix("$ ")
+        assert command != line, f"not a command: {line}"
+        done = subprocess.run(  # noqa: S602 - a reader types it into a shell
+            command.replace("gov ", f"{GOV} ", 1),
+            shell=True,
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wanted = [code for start, code in SILENT.items() if command.startswith(start)]
+        assert done.returncode == (wanted or [0])[0], done.stdout + done.stderr
+
+
+def run_python(text: str, folder: Path, before: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", before + text],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_code_blocks_run_in_order(tmp_path: Path) -> None:
+    """Console blocks exit as documented, Python blocks run without a warning."""
+    program, printed = "", []
+    for language, text in BLOCKS:
+        if language == "console":
+            run_console(text, tmp_path)
+            if "set refund.mode" in text:
+                printed.append(run_python(program, tmp_path, ""))
+        elif language == "python" and not program:
+            program = text
+            printed.append(run_python(text, tmp_path, ""))
+        elif language == "python":
+            start = program.index("governor = Governor")
+            context = program[program.index("context = ") : program.index("call = ")]
+            run_python(text, tmp_path, program[:start] + context)
+    first, second = (out.splitlines()[0] for out in printed)
+    assert first == "constrain | mode_observe | None"
+    assert second == "constrain | mode_draft_write | draft of a refund on o-42"
+
+
+def test_first_program_is_short() -> None:
+    """The first program has at most 25 lines."""
+    program = next(text for language, text in BLOCKS if language == "python")
+    assert len(program.splitlines()) <= 25
+
+
+def test_governance_example_loads() -> None:
+    """The YAML in the README is a valid contract."""
+    (text,) = (text for language, text in BLOCKS if language == "yaml")
+    assert "send_customer_email" in parse(text)
+
+
+def test_numbers_are_those_of_the_code() -> None:
+    """The size of the space that the README names is the real one."""
+    assert f"{size():,} states" in README
+
+
+@pytest.mark.parametrize("name", ["demo", "test"])
+def test_the_two_commands_are_marked(name: str) -> None:
+    """The commands that .ci/run reads out of the README are there, one line each."""
+    _, _, after = README.partition(f"<!-- command: {name} -->\n```sh\n")
+    command, fence, _ = after.partition("\n```")
+    assert fence
+    assert "\n" not in command
