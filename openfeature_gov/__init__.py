@@ -11,7 +11,6 @@ from openfeature_gov.contracts import (
 from openfeature_gov.controls import Control, Controls
 from openfeature_gov.decisions import Constraint, Decision, Effect, Verdict, decide
 from openfeature_gov.errors import (
-    FlagLayerError,
     GovernanceError,
     InvalidCallError,
     InvalidContractError,
@@ -37,7 +36,6 @@ __all__ = [
     "Effect",
     "Evidence",
     "Extractors",
-    "FlagLayerError",
     "FlagReader",
     "Governance",
     "GovernanceContract",

@@ -17,7 +17,7 @@ from typing import Any
 
 from openfeature_gov.canonical import encode
 from openfeature_gov.errors import InvalidCallError
-from openfeature_gov.ladder import READS, Intent, Reversibility, RiskClass
+from openfeature_gov.ladder import Intent, Reversibility, RiskClass
 
 ABSENT = "none"
 """What a flag attribute holds when there is nothing to say: never missing."""
@@ -40,6 +40,19 @@ def _opaque(owner: str, name: str, value: str, *, required: bool = False) -> Non
             f"{owner}.{name} must be an opaque id of 1 to 128 letters, digits or "
             "._:/- (no free text, no e-mail address)",
         )
+
+
+def _freeze(owner: object, name: str) -> None:
+    """Replace the mapping *name* by a private read-only copy."""
+    copied = MappingProxyType(dict(getattr(owner, name)))
+    object.__setattr__(owner, name, copied)
+
+
+def is_opaque(text: object) -> bool:
+    """Say whether *text* looks like an id: no free text and no e-mail address."""
+    return (
+        type(text) is str and _OPAQUE_ID.fullmatch(text.removeprefix("#")) is not None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +103,9 @@ class Evidence:
     evaluations: Mapping[str, str] = field(default_factory=nothing)
     alternatives: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        _freeze(self, "evaluations")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
@@ -132,6 +148,7 @@ class CallContext:
         names = ("account", "environment", "region", "stage", "request", "task")
         for name in (*names, "parent_task", "trigger"):
             _opaque("context", name, getattr(self, name))
+        _freeze(self, "claims")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +202,18 @@ class ActionContract:
         return sha256(scope.encode() + self.canonical).hexdigest()
 
     @property
+    def mere_read(self) -> bool:
+        """Say whether the action changes nothing and reads nothing sensitive."""
+        return self.risk_class in (RiskClass.SEARCH, RiskClass.SCOPED_READ)
+
+    @property
     def consequential(self) -> bool:
-        """Say whether the action can change something or read sensitive data."""
-        return (
-            self.risk_class not in READS or self.risk_class is RiskClass.SENSITIVE_READ
+        """Say whether the action is more than a mere read or an undoable write."""
+        undoable = (
+            self.risk_class is RiskClass.REVERSIBLE_WRITE
+            and self.reversibility is Reversibility.AUTOMATIC
         )
+        return not (self.mere_read or undoable)
 
     @property
     def arguments_digest(self) -> str:

@@ -93,7 +93,7 @@ class Decision:
 
 
 def effective_risk(risk: RiskClass, reversibility: Reversibility) -> RiskClass:
-    """Return the class that the law applies: what nothing can undo is irreversible."""
+    """Return the class to hold back: a write that nothing can undo is irreversible."""
     if reversibility is Reversibility.NONE and risk not in READS:
         return RiskClass.IRREVERSIBLE
     return risk
@@ -110,10 +110,9 @@ def ceiling_of(
     risk: RiskClass, reversibility: Reversibility, autonomy_for: Iterable[RiskClass]
 ) -> Mode:
     """Return the highest rung for the class unless *autonomy_for* names it."""
-    effective = effective_risk(risk, reversibility)
-    if effective in HELD_BACK and effective not in autonomy_for:
-        return APPROVAL_REQUIRED
-    return AUTONOMOUS
+    # INVARIANT: what cannot be undone is held back as itself and as irreversible.
+    held = HELD_BACK & {risk, effective_risk(risk, reversibility)}
+    return AUTONOMOUS if held <= frozenset(autonomy_for) else APPROVAL_REQUIRED
 
 
 @cache

@@ -10,6 +10,7 @@ from secrets import token_hex
 from openfeature import api
 from openfeature.contrib.provider.featbit import FeatBitProvider
 from openfeature_gov import governance
+from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
 from openfeature_gov.stores.sqlite import SqliteStore
 
@@ -32,7 +33,22 @@ def load_governance(path: Path) -> governance.Governance:
         OSError: when it cannot be read.
 
     """
-    return governance.parse(path.read_text("utf-8"), str(path))
+    return governance.parse(governance_text(path), str(path))
+
+
+def governance_text(path: Path) -> str:
+    """Return the text of the governance file *path*.
+
+    Raises:
+        InvalidContractError: when it is not UTF-8.
+        OSError: when it cannot be read.
+
+    """
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 at byte {error.start}"
+        raise InvalidContractError(str(path), [(0, "", problem)]) from None
 
 
 def assemble(contracts: Path, flags: Path, records: Path) -> Parts:

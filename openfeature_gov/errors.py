@@ -45,9 +45,5 @@ class RegistrationError(GovernanceError):
     """Report a tool that cannot be registered as asked (the developer's mistake)."""
 
 
-class FlagLayerError(GovernanceError):
-    """Report a provider that cannot serve governance (the deployment's mistake)."""
-
-
 class RecordStoreError(GovernanceError):
     """Report a record that could not be made durable (the store's fault)."""

@@ -69,15 +69,15 @@ def _arrived(
 ) -> tuple[ToolCall, dict[str, Any]]:
     """Return the call that *args* and *kwargs* make, and the injected parameters.
 
-    Arguments that the function would not take are kept by name: binding them again
-    for the decision refuses them there, with a record.
+    Arguments that no call of the function could take make no arguments at all: the
+    decision then refuses them, with a record.
     """
     named: dict[str, Any] = dict(zip(tool.positions, args, strict=False))
-    if len(args) > len(tool.positions) or named.keys() & kwargs.keys():
-        named["<surplus>"] = None
+    surplus = len(args) > len(tool.positions) or named.keys() & kwargs.keys()
     named |= kwargs
     extra = {name: named.pop(name) for name in tool.injected & named.keys()}
-    return ToolCall(tool.name, named), extra
+    given: Any = None if surplus else named
+    return ToolCall(tool.name, given), extra
 
 
 def _answer(outcome: Outcome) -> Any:

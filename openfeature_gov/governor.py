@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import functools
 import inspect
 import os
@@ -27,6 +28,7 @@ from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.controls import Controls
 from openfeature_gov.errors import RecordStoreError, RegistrationError
 from openfeature_gov.evidence.records import outcome_record
+from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.hook import active
 from openfeature_gov.flags.reader import FlagReader
 from openfeature_gov.gate import gated
@@ -38,7 +40,16 @@ from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Extractors, Function, Narrower, Tool
 
 F = TypeVar("F", bound=Callable[..., Any])
+REPORTED = ("executed", "failed", "cancelled", "not_run")
+AWAITED = 65_536
+"""How many decisions may await a report; the oldest then end as unknown."""
 CANCELLED = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
+
+
+class _Seen:
+    """Carry the judgement out of an observed block; set before the block ends."""
+
+    judged: Judged
 
 
 class Governor:
@@ -69,7 +80,9 @@ class Governor:
             clock=clock,
             now=now,
         )
+        self._telemetry = Telemetry()
         self._tools: dict[str, Tool] = {}
+        self._awaited: dict[str, None] = {}
         self._lock = threading.Lock()
         self._threads: tuple[int, ThreadPoolExecutor] | None = None
         self._releases: list[Callable[[], None]] = []
@@ -103,13 +116,20 @@ class Governor:
         return governor
 
     def close(self) -> None:
-        """Make every record durable and let go of everything; idempotent."""
+        """Make every record durable and let go of everything; idempotent.
+
+        Raises:
+            RecordStoreError: when records were left that could not be written.
+
+        """
         if self._threads is not None:
             self._threads[1].shutdown(wait=True)
             self._threads = None
-        self.records.close()
-        while self._releases:
-            self._releases.pop()()
+        try:
+            self.records.close()
+        finally:
+            while self._releases:
+                self._releases.pop()()
 
     def __enter__(self) -> Governor:
         return self
@@ -151,7 +171,7 @@ class Governor:
                 Mode.DRAFT_WRITE: draft,
             }
             tool = Tool(
-                name=name if name is not None else function.__name__,
+                name=name if name is not None else _named(function),
                 function=function,
                 extractors=extract or Extractors(),
                 handlers={mode: one for mode, one in handlers.items() if one},
@@ -197,11 +217,11 @@ class Governor:
 
         Whoever asked runs the tool, and says how it went with `report`.
         """
-        return _outcome(self._recorded(call), Status.DECIDED)
+        return self._handed_over(self._recorded(call))
 
     async def adecide(self, call: ToolCall) -> Outcome:
         """Return the recorded decision about *call*; the async twin of `decide`."""
-        return _outcome(await self._arecorded(call), Status.DECIDED)
+        return self._handed_over(await self._arecorded(call))
 
     def enforce(self, call: ToolCall) -> Outcome:
         """Decide, and leave a ticket for the tool's own function to run once.
@@ -231,10 +251,12 @@ class Governor:
         raises is recorded and passed on.
 
         Raises:
-            RegistrationError: when the tool is async; use `arun`.
+            RegistrationError: when the tool is async (use `arun`), or *injected* names
+                a parameter that was not registered as such.
 
         """
         self._refuse_async(call)
+        self._refuse_foreign(call, injected)
         return self._run(call, injected)
 
     async def arun(
@@ -244,7 +266,12 @@ class Governor:
 
         Cancellation is passed on once the record is safe. A thread cannot be
         cancelled: what it does is recorded when it ends.
+
+        Raises:
+            RegistrationError: *injected* names a parameter that was not registered.
+
         """
+        self._refuse_foreign(call, injected)
         return await self._arun(call, injected)
 
     def report(
@@ -261,11 +288,18 @@ class Governor:
         """Record how a call ended that someone else ran after `decide`.
 
         *status* is executed, failed, cancelled or not_run; *error* an exception class.
+        Each decision that let something run is reported once, by the same Governor.
 
         Raises:
+            ValueError: for another *status*, or a record that awaits no report.
             RecordStoreError: when the outcome could not be made durable.
 
         """
+        if status not in REPORTED:
+            raise ValueError(f"status {status!r} is none of {', '.join(REPORTED)}")
+        with self._lock:
+            if self._awaited.pop(record_id, record_id) is not None:
+                raise ValueError(f"record {record_id!r} awaits no report")
         record = outcome_record(
             self._judge.stamp(),
             record_id,
@@ -278,35 +312,63 @@ class Governor:
         )
         self.records.commit(record)
 
+    def _handed_over(self, judged: Judged) -> Outcome:
+        if judged.route.function is not None:
+            with self._lock:
+                if len(self._awaited) >= AWAITED:
+                    del self._awaited[next(iter(self._awaited))]
+                self._awaited[judged.record.id] = None
+        return _outcome(judged, Status.DECIDED)
+
     def _judged(self, call: ToolCall) -> Judged:
-        name = call.tool
-        tool = self._tools.get(name) if type(name) is str else None
-        return self._judge.judge(call, tool)
+        return self._judge.judge(call, self._known(call))
+
+    def _known(self, call: ToolCall) -> Tool | None:
+        return self._tools.get(call.tool) if type(call.tool) is str else None
 
     def _recorded(self, call: ToolCall) -> Judged:
-        judged = self._judged(call)
-        try:
-            if judged.durable:
-                self.records.commit(judged.record)
-            else:
-                self.records.append(judged.record)
-        except RecordStoreError:
-            return self._unrecorded(judged)
-        return judged
+        with self._observed(call) as seen:
+            seen.judged = self._judged(call)
+            try:
+                if seen.judged.durable:
+                    self.records.commit(seen.judged.record)
+                else:
+                    self.records.append(seen.judged.record)
+            except RecordStoreError:
+                seen.judged = self._unrecorded(seen.judged)
+        return seen.judged
 
     async def _arecorded(self, call: ToolCall) -> Judged:
-        judged = self._judged(call)
-        try:
-            if judged.durable:
-                await self.records.acommit(judged.record)
-            else:
-                self.records.append(judged.record)
-        except RecordStoreError:
-            return self._unrecorded(judged)
-        except asyncio.CancelledError:
-            self._close_record(judged, "cancelled")
-            raise
-        return judged
+        with self._observed(call) as seen:
+            seen.judged = self._judged(call)
+            try:
+                if seen.judged.durable:
+                    await self.records.acommit(seen.judged.record)
+                else:
+                    self.records.append(seen.judged.record)
+            except RecordStoreError:
+                seen.judged = self._unrecorded(seen.judged)
+            except asyncio.CancelledError:
+                self._close_record(seen.judged, "cancelled")
+                raise
+        return seen.judged
+
+    @contextmanager
+    def _observed(self, call: ToolCall) -> Iterator[_Seen]:
+        """Project the decision that stands at the end of the block on telemetry."""
+        tool, started = self._known(call), self._clock()
+        span = self._telemetry.start(tool.name if tool else UNKNOWN_TOOL)
+        seen = _Seen()
+        yield seen
+        judged = seen.judged
+        self._telemetry.end(
+            span,
+            judged.decision,
+            judged.record.id,
+            self._clock() - started,
+            contract=judged.contract,
+            flags=judged.flags,
+        )
 
     def _unrecorded(self, judged: Judged) -> Judged:
         """Deny what could not be recorded; its record may still be in the backlog."""
@@ -336,6 +398,7 @@ class Governor:
             return None
         now = self._clock()
         ticket = tickets.Ticket(
+            self,
             judged.contract.tool,
             judged.route.canonical,
             now + tickets.LIFETIME_NS,
@@ -345,11 +408,25 @@ class Governor:
         return _outcome(judged, Status.RELEASED)
 
     def _ticketed(self, tool: Tool, call: ToolCall) -> Judged | None:
+        """Return the decision that *call* may run under, if it still stands.
+
+        The one who calls must be the one who was decided about, and everything is
+        judged again: a kill between decision and run is obeyed.
+        """
         canonical = self._judge.canonical(tool, call.arguments)
         if canonical is None:
             return None
-        found: Judged | None = tickets.take(tool.name, canonical, self._clock())
-        return found
+        found: Judged | None = tickets.take(self, tool.name, canonical, self._clock())
+        if found is None or found.contract is None:
+            return None
+        context, here = found.contract.context, ambient.get()
+        asked = ToolCall(tool.name, found.contract.arguments, context)
+        again = self._judged(asked).route
+        same = again.ran == "tool" and again.canonical == found.route.canonical
+        if same and here in (None, context):
+            return found
+        self._close_record(found, "not_run")
+        return None
 
     def _run(
         self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
@@ -359,10 +436,7 @@ class Governor:
         if call is None:
             return _outcome(judged, Status.NOT_RUN)
         with self._running(judged):
-            value = call()
-            if inspect.iscoroutine(value):
-                value.close()
-                raise RegistrationError("an async function was registered as sync")
+            value = _finished(call())
         return _outcome(judged, Status.EXECUTED, value)
 
     async def _arun(
@@ -375,7 +449,7 @@ class Governor:
         if not inspect.iscoroutinefunction(judged.route.function):
             return await self._threaded(judged, injected)
         with self._running(judged):
-            value = await call()
+            value = _finished(await call())
         return _outcome(judged, Status.EXECUTED, value)
 
     async def _threaded(
@@ -415,10 +489,24 @@ class Governor:
         finally:
             active.reset(token)
 
+    def _refuse_foreign(
+        self, call: ToolCall, injected: Mapping[str, Any] | None
+    ) -> None:
+        tool = self._known(call)
+        if tool is not None and injected and not injected.keys() <= tool.injected:
+            raise RegistrationError(f"{tool.name}: not registered as injected")
+
     def _refuse_async(self, call: ToolCall) -> None:
-        tool = self._tools.get(call.tool) if type(call.tool) is str else None
+        tool = self._known(call)
         if tool is not None and inspect.iscoroutinefunction(tool.function):
             raise RegistrationError(f"{tool.name} is async; use the async twin")
+
+
+def _named(function: Function) -> str:
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str):
+        raise RegistrationError("the function has no name; give the tool's")
+    return name
 
 
 def _bound(
@@ -431,6 +519,26 @@ def _bound(
     return functools.partial(route.function, **route.arguments, **extra)
 
 
+def _finished(value: Any) -> Any:
+    """Return *value* unless it is work that has only begun.
+
+    Raises:
+        RegistrationError: for an awaitable or a generator: nothing ran yet, and what
+            runs later would run unseen.
+
+    """
+    if inspect.isawaitable(value) or inspect.isgenerator(value):
+        if inspect.iscoroutine(value) or inspect.isgenerator(value):
+            value.close()
+        raise RegistrationError(
+            "the function returned unfinished work; register an async function, and "
+            "return lists"
+        )
+    if inspect.isasyncgen(value):
+        raise RegistrationError("the function returned an async generator")
+    return value
+
+
 def _outcome(judged: Judged, status: Status, value: Any = None) -> Outcome:
     route, decision = judged.route, judged.decision
     record_id = judged.record.id if status is not Status.PLANNED else ""
@@ -441,6 +549,6 @@ def _outcome(judged: Judged, status: Status, value: Any = None) -> Outcome:
         message=outcomes.message(decision, status, ran=route.ran, ref=record_id),
         ran=route.ran,
         value=value,
-        arguments=route.arguments,
+        arguments=copy.deepcopy(route.arguments),
         contract=judged.contract,
     )

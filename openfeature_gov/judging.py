@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -24,11 +25,13 @@ from openfeature_gov.evidence.records import (
     decision_record,
     refusal_record,
 )
-from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.reader import FlagReader
 from openfeature_gov.governance import Governance, GovernanceContract
 from openfeature_gov.ladder import Mode
-from openfeature_gov.tools import Function, Tool
+from openfeature_gov.tools import Function, Narrower, Tool
+
+_IDS = count(1)
+"""One sequence a process: two Governors on one log must not use an id twice."""
 
 ambient: ContextVar[CallContext | None] = ContextVar("gov_context", default=None)
 """Who acts, for calls that do not say so themselves."""
@@ -76,36 +79,23 @@ class Judge:
         self._governance, self._reader, self._controls = governance, reader, controls
         self._writer, self._health = writer, health
         self._clock, self._now = clock, now
-        self._ids = count(1)
-        self._telemetry = Telemetry()
 
     def stamp(self) -> Stamp:
         """Return the identity of the next record of this process."""
         writer = self._writer()
-        return Stamp(f"{writer}-{next(self._ids)}", self._now() // 1000, writer)
+        return Stamp(f"{writer}-{next(_IDS)}", self._now() // 1000, writer)
 
     def judge(self, call: ToolCall, tool: Tool | None) -> Judged:
         """Return the judgement of *call*; *tool* is None for an unregistered name.
 
         Never raises: whatever goes wrong here is a refusal with a reason.
         """
-        started = self._clock()
-        span = self._telemetry.start(tool.name if tool is not None else UNKNOWN_TOOL)
         try:
-            judged = self._weigh(call, tool, started)
+            return self._weigh(call, tool, self._clock())
         except InvalidCallError as error:
-            judged = self._refused(call, error.code, error.detail)
+            return self._refused(call, error.code, error.detail)
         except Exception as error:  # noqa: BLE001 - our own fault must deny as well
-            judged = self._refused(call, "internal_error", type(error).__name__)
-        self._telemetry.end(
-            span,
-            judged.decision,
-            judged.record.id,
-            self._clock() - started,
-            contract=judged.contract,
-            flags=judged.flags,
-        )
-        return judged
+            return self._refused(call, "internal_error", type(error).__name__)
 
     def canonical(self, tool: Tool, arguments: Mapping[str, Any]) -> bytes | None:
         """Return the canonical bytes of *arguments* for *tool*, None if malformed."""
@@ -141,13 +131,17 @@ class Judge:
             ran_arguments=route.canonical if runs else None,
             latency_us=(self._clock() - started) // 1000,
         )
+        durable = (runs or queued) and not contract.mere_read
+        if durable:
+            # What cannot be written down in full must not happen.
+            record = record._replace(encoded=partial(bytes, record.encoded()))
         return Judged(
             decision=decision,
             record=record,
             route=route,
             contract=contract,
             flags=flags,
-            durable=contract.consequential and (runs or queued),
+            durable=durable,
         )
 
     def _refused(self, call: ToolCall, code: str, detail: str) -> Judged:
@@ -176,22 +170,66 @@ def _route(
     contract: ActionContract,
     rules: GovernanceContract,
 ) -> Route:
-    """Return what *decision* lets run; nothing by default."""
-    arguments, canonical = contract.arguments, contract.canonical
+    """Return what *decision* lets run; nothing by default.
+
+    Raises:
+        InvalidCallError: when someone changed the arguments, or narrowing widened.
+
+    """
+    chosen = _chosen(decision, tool)
+    if chosen is None:
+        return Route()
+    arguments, canonical = seal(
+        contract.arguments, max_bytes=rules.limits.argument_bytes
+    )
+    if canonical != contract.canonical:
+        raise InvalidCallError(
+            "arguments_altered", "they are not those that were judged"
+        )
+    if decision.constraints:
+        # INVARIANT: a constraint that nobody applies is a refusal, for every function.
+        if tool.narrow is None:
+            return Route()
+        smaller = _narrowed(tool, tool.narrow, arguments, decision, contract, rules)
+        arguments, canonical = smaller.arguments, smaller.canonical
+    return Route(*chosen, arguments, canonical)
+
+
+def _chosen(decision: Decision, tool: Tool) -> tuple[str, Function] | None:
     match decision.effect:
         case Effect.ALLOW:
-            return Route("tool", tool.function, arguments, canonical)
+            return "tool", tool.function
         case Effect.CONSTRAIN if decision.full:
-            # INVARIANT: a constraint that nobody applies is a refusal.
-            if tool.narrow is None:
-                return Route()
-            narrowed = tool.bind(tool.narrow({**arguments}, decision.constraints))
-            sealed = seal(narrowed, max_bytes=rules.limits.argument_bytes)
-            return Route("tool", tool.function, *sealed)
+            return "tool", tool.function
         case Effect.CONSTRAIN:
-            found = tool.handler_below(decision.mode)
-            return Route(*found, arguments, canonical) if found else Route()
+            return tool.handler_below(decision.mode)
         case Effect.FALLBACK if tool.fallback is not None:
-            return Route("fallback", tool.fallback, arguments, canonical)
+            return "fallback", tool.fallback
         case _:
-            return Route()
+            return None
+
+
+def _narrowed(
+    tool: Tool,
+    narrow: Narrower,
+    arguments: dict[str, Any],
+    decision: Decision,
+    contract: ActionContract,
+    rules: GovernanceContract,
+) -> ActionContract:
+    """Return the narrowed action, derived anew: no more than what was asked."""
+    given = narrow(arguments, decision.constraints)
+    call = ToolCall(tool.name, given, contract.context, contract.call_id)
+    smaller = tool.describe(call, rules, contract.context)
+    grew = (
+        smaller.faults
+        or (smaller.amount or 0) > (contract.amount or 0)
+        or (smaller.records or 0) > (contract.records or 0)
+        or smaller.risk_class is not contract.risk_class
+        or smaller.reversibility is not contract.reversibility
+    )
+    if grew:
+        raise InvalidCallError(
+            "narrowing_widened", "the narrowed action is not smaller"
+        )
+    return smaller

@@ -1,12 +1,13 @@
 """Tickets: what a decision leaves for the last gate at the tool's own function.
 
-A ticket is bound to one tool and the exact canonical arguments, is used once, and
-expires. It is a shared object with an atomic mark: a value that is merely reset in a
-context could be used twice across threads.
+A ticket is bound to one Governor, one process and the exact canonical arguments, is
+used once, and expires. It is a shared object with an atomic mark: a value that is
+merely reset in a context could be used twice across threads.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,13 +18,29 @@ LIFETIME_NS = 10 * 1_000_000_000
 
 @dataclass(slots=True)
 class Ticket:
-    """Allow one run of *tool* with exactly *canonical*; *release* is the Governor's."""
+    """Allow one run of *tool* with exactly *canonical*; *release* is its Governor's.
 
+    *owner* is the Governor that left it; *expires_ns* is monotonic.
+    """
+
+    owner: object
     tool: str
     canonical: bytes
     expires_ns: int
     release: Any
+    # A fork copies the mark as well: each process would find the ticket unused.
+    pid: int = field(default_factory=os.getpid)
     _fresh: Any = field(default_factory=threading.Lock)
+
+    def fits(self, owner: object, tool: str, canonical: bytes, now_ns: int) -> bool:
+        """Say whether the ticket is for this call, here and now."""
+        return (
+            self.owner is owner
+            and self.tool == tool
+            and self.canonical == canonical
+            and self.expires_ns > now_ns
+            and self.pid == os.getpid()
+        )
 
     def take(self) -> bool:
         """Use the ticket up; True for exactly one caller."""
@@ -44,14 +61,9 @@ def leave(ticket: Ticket, now_ns: int) -> None:
     _held.set((*kept, ticket))
 
 
-def take(tool: str, canonical: bytes, now_ns: int) -> Any | None:
+def take(owner: object, tool: str, canonical: bytes, now_ns: int) -> Any | None:
     """Return the release for exactly this call and use it up, or None."""
     for ticket in _held.get():
-        if (
-            ticket.tool == tool
-            and ticket.canonical == canonical
-            and ticket.expires_ns > now_ns
-            and ticket.take()
-        ):
+        if ticket.fits(owner, tool, canonical, now_ns) and ticket.take():
             return ticket.release
     return None

@@ -11,11 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 from math import isfinite
 from typing import Any, TypeVar
 
 from openfeature_gov.canonical import seal
-from openfeature_gov.contracts import ActionContract, CallContext, ToolCall
+from openfeature_gov.contracts import (
+    ActionContract,
+    CallContext,
+    ToolCall,
+    is_opaque,
+)
 from openfeature_gov.decisions import Constraint, need_of
 from openfeature_gov.errors import InvalidCallError, RegistrationError
 from openfeature_gov.governance import GovernanceContract
@@ -27,6 +33,9 @@ from openfeature_gov.ladder import (
     Reversibility,
     RiskClass,
 )
+
+MAX_RECORDS = 2**53 - 1
+"""The largest count that a record can hold exactly in any language."""
 
 Function = Callable[..., Any]
 Extractor = Callable[[Mapping[str, Any]], Any]
@@ -51,7 +60,8 @@ class Extractors:
 
     *risk* and *reversibility* return a word of theirs and can only tighten what the
     governance contract says; *amount* returns money in major units as int, Decimal or
-    finite float; *records* the number of records touched; *record* the target's id.
+    finite float, and is given only for tools that move money; *records* returns the
+    number of records touched, *record* the target's id.
     """
 
     risk: Extractor | None = None
@@ -124,6 +134,8 @@ class Tool:
                 "arguments_invalid", f"arguments are a {type(arguments).__name__}"
             )
         given = arguments.keys()
+        if self.injected & given:
+            raise InvalidCallError("arguments_mismatch", "an injected parameter")
         missing = self.required - given
         if missing:
             raise InvalidCallError("arguments_mismatch", f"missing {sorted(missing)}")
@@ -143,7 +155,8 @@ class Tool:
         arguments, canonical = seal(
             self.bind(call.arguments), max_bytes=rules.limits.argument_bytes
         )
-        facts = _Facts(self.extractors, arguments)
+        # Foreign code gets a copy of its own: an edit reaches neither hash nor run.
+        facts = _Facts(self.extractors, _own(self, arguments))
         risk, undo = facts.classified(rules)
         claims = context.claims
         return ActionContract(
@@ -165,6 +178,11 @@ class Tool:
             claimed_reversibility=_claimed(claims, "reversibility", Reversibility.NONE),
             faults=tuple(facts.faults),
         )
+
+
+def _own(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+    derives = tool.extractors != Extractors(currency=tool.extractors.currency)
+    return seal(arguments, max_bytes=2**24)[0] if derives else {}
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
@@ -234,7 +252,7 @@ class _Facts:
             count = self._extractors.records(self._arguments)
         except Exception:  # noqa: BLE001 - what cannot be told is no count
             count = None
-        if type(count) is not int or count < 0:
+        if type(count) is not int or not 0 <= count <= MAX_RECORDS:
             self.faults.append("records_unreadable")
             return None
         return count
@@ -247,10 +265,12 @@ class _Facts:
             name = self._extractors.record(self._arguments)
         except Exception:  # noqa: BLE001 - what cannot be told is no target
             name = None
-        if not isinstance(name, str) or len(name) > 128 or not name.isprintable():
+        if not isinstance(name, str):
             self.faults.append("target_unreadable")
             return ""
-        return name
+        # What is no id may be personal data: the record then holds its digest.
+        text = name.encode("utf-8", "surrogatepass")
+        return name if is_opaque(name) else f"sha256:{sha256(text).hexdigest()}"
 
 
 def money(value: Any) -> Decimal:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import product
 from math import prod
+from operator import mul
 from typing import Any
 
 from openfeature_gov.contracts import ActionContract, Actor, CallContext
@@ -22,6 +23,7 @@ from openfeature_gov.decisions import (
     HELD_BACK,
     Decision,
     Effect,
+    Verdict,
     decide,
     effective_risk,
     need_of,
@@ -72,9 +74,10 @@ def _contract(safest: str, modes: tuple[str, ...], *names: str) -> GovernanceCon
 CONTRACTS = (
     _contract("search_only", tuple(MODES)),
     _contract("search_only", tuple(MODES), "irreversible", "admin_action"),
+    _contract("search_only", tuple(MODES), "irreversible"),
     _contract("observe", ("off", "observe", "draft_write", "approval_required")),
 )
-"""The whole ladder, the whole ladder with opt-ins, and one with missing rungs."""
+"""The whole ladder, without, with both and with one opt-in; one with missing rungs."""
 
 Choice = tuple[int, ...]
 """A state, as the index of each dimension's value."""
@@ -116,7 +119,10 @@ def state(choice: Choice) -> dict[str, Any]:
 
 def rule(values: dict[str, Any]) -> Decision:
     """Return what the real controls and the law say about the state *values*."""
-    rules: GovernanceContract = values["contract"]
+    return _decided(values, _opinions(values), approved=values["approved"])
+
+
+def _opinions(values: dict[str, Any]) -> list[Verdict]:
     contract = ActionContract(
         tool="tool",
         workflow="w",
@@ -134,11 +140,17 @@ def rule(values: dict[str, Any]) -> Decision:
         age_ns=0 if untrusted else values["freshness"],
         standing="provider_missing" if untrusted else None,
     )
+    return _CONTROLS.verdicts(contract, values["contract"], flags)
+
+
+def _decided(
+    values: dict[str, Any], verdicts: list[Verdict], *, approved: bool
+) -> Decision:
     return decide(
-        _CONTROLS.verdicts(contract, rules, flags),
-        need=need_of(contract.risk_class, contract.reversibility),
-        listed=rules.modes,
-        approved=values["approved"],
+        verdicts,
+        need=need_of(values["risk"], values["reversibility"]),
+        listed=values["contract"].modes,
+        approved=approved,
     )
 
 
@@ -152,28 +164,33 @@ def _reading(kind: str, value: Any) -> Reading:
 
 
 class Table:
-    """Hold the decision of every state in three bytes. Lives for one verification."""
+    """Hold the decision of every state in a byte. Lives for one verification."""
 
     def __init__(self, progress: Callable[[int, int], None] | None = None) -> None:
         self.cells = bytearray()
         total = size()
         for count, choice in enumerate(choices()):
-            made = rule(state(choice))
-            self.cells += bytes((_EFFECTS[made.effect], made.mode, made.full))
+            if choice[-1] == 0:  # the verdicts do not depend on the last axis
+                values = state(choice)
+                verdicts = _opinions(values)
+            made = _decided(values, verdicts, approved=bool(choice[-1]))
+            self.cells.append(_CODES[made.effect, made.mode, made.full])
             if progress is not None and count % 4096 == 0:
                 progress(count, total)
         if progress is not None:
             progress(total, total)
 
-    def __getitem__(self, choice: Choice) -> tuple[Effect, Mode, bool]:
-        place = 0
-        for index, values in zip(choice, AXES.values(), strict=True):
-            place = place * len(values) + index
-        effect, mode, full = self.cells[place * 3 : place * 3 + 3]
-        return tuple(Effect)[effect], Mode(mode), bool(full)
+    def __getitem__(self, choice: Choice) -> Cell:
+        return _CELLS[self.cells[sum(map(mul, choice, _STRIDES))]]
 
 
-_EFFECTS = {effect: number for number, effect in enumerate(Effect)}
+Cell = tuple[Effect, Mode, bool]
+_CELLS: tuple[Cell, ...] = tuple(product(Effect, Mode, (False, True)))
+_CODES = {cell: code for code, cell in enumerate(_CELLS)}
+_STRIDES = tuple(
+    prod(len(values) for values in tuple(AXES.values())[place + 1 :])
+    for place in range(len(AXES))
+)
 Check = Callable[[Table, Choice, dict[str, Any]], bool]
 
 
@@ -238,10 +255,20 @@ def killing(table: Table, choice: Choice, values: dict[str, Any]) -> bool:
 
 def holding_back(table: Table, choice: Choice, values: dict[str, Any]) -> bool:
     """What is irreversible runs by itself only where the contract opts in."""
-    risk = effective_risk(values["risk"], values["reversibility"])
-    if risk not in HELD_BACK or risk in values["contract"].autonomy_for:
+    risk = values["risk"]
+    held = HELD_BACK & {risk, effective_risk(risk, values["reversibility"])}
+    if held <= set(values["contract"].autonomy_for):
         return True
     return not table[choice][2] or values["approved"]
+
+
+def hardening(table: Table, choice: Choice, _: dict[str, Any]) -> bool:
+    """What is harder to undo never gets more authority."""
+    index = choice[_WHERE["reversibility"]] + 1
+    if index == len(Reversibility):
+        return True
+    harder = _instead(choice, "reversibility", index)
+    return _narrower(table, harder, choice)
 
 
 def observing(table: Table, choice: Choice, values: dict[str, Any]) -> bool:
@@ -269,6 +296,7 @@ INVARIANTS: tuple[Check, ...] = (
     approving,
     killing,
     holding_back,
+    hardening,
     observing,
     falling_back,
 )

@@ -11,6 +11,8 @@ from openfeature.contrib.provider.featbit.authoring import serve, turn_off
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.cli import app
 from openfeature_gov.decisions import Effect
+from openfeature_gov.embedded import load_governance
+from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.ladder import MODES
 from openfeature_gov.stores.history import records
 
@@ -181,6 +183,52 @@ def test_bad_input_is_a_usage_error(project: Path, arguments: list[str]) -> None
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("nope", "line 1, column 1"),
+        ("", "line 1, column 1"),
+        ('{"a": 1}x', "line 1, column 9"),
+        ('{"a": 1,\n "a": 2}', "line 2, column 2"),
+        ('{"a": [{"b": 1}, {"b": ":"}], "a": 1}', "line 1, column 31"),
+        ('{"a": NaN}', "line 1, column 7"),
+        ('{"a": -1e999}', "line 1, column 7"),
+        ('{"a": ' + "7" * 5000 + "}", "line 1, column 7"),
+        ("[" * 100_000, "line 1, column 17"),
+        ('{"a": ' * 100_000, "line 1, column 97"),
+        ("[1]", "line 1, column 1"),
+        (" null", "line 1, column 2"),
+    ],
+)
+@pytest.mark.parametrize("way", ["inline", "file", "stdin"])
+def test_arguments_that_are_no_json_object_are_refused_in_one_shape(
+    project: Path, text: str, place: str, way: str
+) -> None:
+    """The option, the line and column, the problem, and what to give instead."""
+    (project / "args.json").write_text(text)
+    given = {"inline": text, "file": "@args.json", "stdin": "-"}[way]
+    result = gov("decide", "find", "--args", given, stdin=text)
+    assert (result.exit_code, result.stdout) == (2, "")
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert f"Invalid value for '--args': {place}: " in said
+    assert "; give one JSON object, such as" in said
+    assert "recursion" not in said
+
+
+def test_arguments_that_are_no_utf8_are_refused_in_that_shape(project: Path) -> None:
+    """The place counts characters up to the first byte that is none."""
+    (project / "args.json").write_bytes(b'{"\xc3\xa9\n": \xff}')
+    said = " ".join(gov("decide", "find", "--args", "@args.json").stderr.split())
+    assert "line 2, column 4: byte 0xff is no UTF-8; give" in said
+
+
+def test_it_says_that_no_extractor_was_run(project: Path) -> None:
+    """In JSON, in the tables and in the help: the registered tool may do less."""
+    assert decided("find")[1]["extractors"] == "not run"
+    assert "Extractors were not run" in gov("decide", "find", "--no-json").stdout
+    assert "not run" in " ".join(gov("decide", "--help").stdout.split())
+
+
 def test_an_unknown_tool_is_denied(project: Path) -> None:
     """It is a decision, not an error, and a hostile name is escaped."""
     code, told = decided("n\x1b[31mope")
@@ -234,11 +282,14 @@ def test_unusable_files_are_named(project: Path, name: str, text: str | None) ->
 
 
 def test_a_file_that_is_not_utf8_is_named(project: Path) -> None:
-    """Exit 3, not a decoding error."""
-    (project / "governance.yaml").write_bytes(b"\xff\xfe")
+    """Exit 3, not a decoding error, and the library says the same."""
+    path = project / "governance.yaml"
+    path.write_bytes(b"\xff\xfe")
     result = gov("decide", "find")
     assert result.exit_code == 3
     assert "not UTF-8" in result.stderr
+    with pytest.raises(InvalidContractError, match="not UTF-8 at byte 0"):
+        load_governance(path)
 
 
 def test_records_that_cannot_be_opened_stop_the_question(project: Path) -> None:

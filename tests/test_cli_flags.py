@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -486,18 +487,205 @@ def _break(folder: Path, how: str) -> None:
         (folder / "records.db").write_text("this is a text and no database" * 99)
 
 
-def test_without_a_record_database_the_output_says_so(project: Path) -> None:
-    """Nothing creates one silently; --records does."""
-    for path in project.glob("records.db*"):
-        if path.is_file():
-            path.unlink()
-    result = gov("flags", "kill", "erase", *WHY, "--no-json")
+def _unrecorded(folder: Path) -> None:
+    """Remove the record database, as after a fresh init."""
+    for path in folder.glob("records.db*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["set", "find.mode", "search_only"],
+        ["kill", "erase"],
+        ["kill", "--all"],
+    ],
+)
+def test_the_first_change_makes_the_record_database(
+    project: Path, arguments: list[str]
+) -> None:
+    """Beside the flag file, wherever the command runs; and what it did is in it."""
+    _unrecorded(project)
+    place = project / "sub"
+    place.mkdir()
+    for name in ("flags.json", "governance.yaml"):
+        (project / name).rename(place / name)
+    result = gov("flags", *arguments, *WHY, "--flags", str(place / "flags.json"))
     assert result.exit_code == 0
-    assert "no record database" in result.stdout
+    (record,) = recorded(place)
+    assert record["id"] == told(result)["record"]
     assert not (project / "records.db").exists()
-    named = gov("flags", "unkill", "erase", *WHY, "--records", "other.db")
-    assert told(named)["record"] is not None
-    assert len(records(project / "other.db", kind="policy_change")) == 1
+
+
+def test_the_named_record_database_is_used_instead(project: Path) -> None:
+    """With --records nothing is made beside the flag file."""
+    _unrecorded(project)
+    result = gov("flags", "kill", "erase", *WHY, "--records", "other.db")
+    assert [one["id"] for one in records(project / "other.db", kind="policy_change")]
+    assert told(result)["record"] is not None
+    assert not (project / "records.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["set", "find.mode", "search_only"], 3),
+        (["unkill", "erase"], 3),
+        (["kill", "read"], 1),
+    ],
+)
+def test_a_database_that_cannot_be_made_stops_only_what_widens(
+    project: Path, arguments: list[str], code: int
+) -> None:
+    """A release is refused and changes nothing; a kill works and says exit 1."""
+    gov("flags", "kill", "erase", *WHY)
+    before = (project / "flags.json").read_bytes()
+    place = str(project / "governance.yaml" / "r.db")
+    result = gov("flags", *arguments, *WHY, "--records", place)
+    assert result.exit_code == code
+    assert ((project / "flags.json").read_bytes() == before) is (code == 3)
+    assert (reason("read") == "denylisted") is (code == 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["set", "find.mode", "observe"],
+        ["set", "nope", "off"],
+        ["unkill", "erase"],
+        ["kill", "--workflow", "nope"],
+        ["kill", "erase", "--dry-run"],
+        ["set", "find.mode", "search_only", "--dry-run"],
+    ],
+)
+def test_no_database_is_made_where_nothing_changes(
+    project: Path, arguments: list[str]
+) -> None:
+    """What has no effect leaves no file either."""
+    _unrecorded(project)
+    gov("flags", *arguments, *WHY)
+    assert not (project / "records.db").exists()
+
+
+BROKEN = [None, b"agentToolGovernance: [", b"\xff\xfe", b"nonsense: 1", b"[" * 9000]
+
+
+def _unloadable(folder: Path, content: bytes | None) -> None:
+    """Remove the governance file, or write *content* into it."""
+    path = folder / "governance.yaml"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_a_kill_does_not_need_contracts_that_load(
+    project: Path, content: bytes | None
+) -> None:
+    """The tool goes on every denylist there is, and all of that is said."""
+    good = (project / "governance.yaml").read_bytes()
+    extra = json_flag("x.denylist", {"a": {"tools": []}, "b": []}, serve="a", off="b")
+    other = json_flag("settings", {"a": {"size": 1}, "b": []}, serve="a", off="b")
+    edited(project, lambda held: _with(held, extra, other))
+    _unloadable(project, content)
+    result = gov("flags", "kill", "erase", *WHY)
+    assert result.exit_code == 0
+    assert "governance.yaml" in result.stderr
+    assert "was not checked" in result.stderr
+    keys = ["w.denylist", "x.denylist"]
+    assert [one["key"] for one in told(result)["flags"]] == keys
+    for key in keys:
+        for value in values(project, key).values():
+            assert "erase" in (entries_of(value) or [])
+    assert values(project, "settings") == {"a": {"size": 1}, "b": []}
+    facts = {"tool": "erase", "governance": "not read"}
+    assert recorded(project)[-1]["scope"] == facts
+    (project / "governance.yaml").write_bytes(good)
+    assert reason("erase") == "denylisted"
+
+
+def _with(held: Json, *flags: Json) -> Json:
+    held["data"]["featureFlags"] += flags
+    return held
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_everything_stops_without_contracts_by_the_global_flag(
+    project: Path, content: bytes | None
+) -> None:
+    """Nothing but a global switch is false when off here, so that is what goes."""
+    good = (project / "governance.yaml").read_bytes()
+    _unloadable(project, content)
+    result = gov("flags", "kill", "--all", *WHY)
+    assert result.exit_code == 0
+    assert [one["key"] for one in told(result)["flags"]] == ["w.global"]
+    assert "taken for the global flags of all tools: w.global" in result.stderr
+    assert "mode flags were left on: find.mode" in result.stderr
+    (project / "governance.yaml").write_bytes(good)
+    assert {reason(tool) for tool in TOOLS} == {"kill_switch"}
+
+
+def test_everything_stops_without_contracts_by_the_mode_flags(project: Path) -> None:
+    """A boolean flag of somebody else makes the switch a guess: the modes go."""
+    product = boolean_flag("new-checkout", serve=True, off=False)
+    theme = string_flag("theme", ["off", "dark"], serve="dark", off="off")
+    edited(project, lambda held: _with(held, product, theme))
+    good = (project / "governance.yaml").read_bytes()
+    _unloadable(project, None)
+    result = gov("flags", "kill", "--all", *WHY)
+    assert result.exit_code == 0
+    changed = {one["key"] for one in told(result)["flags"]}
+    assert changed == {f"{tool}.mode" for tool in TOOLS}
+    assert "boolean flags were left on: w.global, new-checkout" in result.stderr
+    (project / "governance.yaml").write_bytes(good)
+    assert {reason(tool) for tool in TOOLS} == {"mode_off"}
+
+
+def test_a_mode_flag_that_would_not_stop_is_left_and_named(project: Path) -> None:
+    """The rest is killed without contracts; exit 4 says that it is not everything."""
+    odd = string_flag("x.mode", ["off", "observe"], serve="observe", off="observe")
+    product = boolean_flag("new-checkout", serve=True, off=False)
+    edited(project, lambda held: _with(held, odd, product))
+    _unloadable(project, None)
+    result = gov("flags", "kill", "--all", *WHY)
+    assert result.exit_code == 4
+    assert "gov flags set x.mode off" in result.stderr
+    assert len(told(result)["flags"]) == len(TOOLS)
+
+
+@pytest.mark.parametrize("arguments", [["erase"], ["--all"]])
+def test_a_file_that_shows_nothing_to_kill_is_refused(
+    project: Path, arguments: list[str]
+) -> None:
+    """Without contracts and without a flag that looks right, nothing is claimed."""
+    write_document(project / "flags.json", document([boolean_flag("x", serve=True)]))
+    before = (project / "flags.json").read_bytes()
+    _unloadable(project, None)
+    result = gov("flags", "kill", *arguments, *WHY)
+    assert result.exit_code == 4
+    assert "nothing was changed" in result.stderr
+    assert (project / "flags.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["kill", "--workflow", "w"], 3, "--workflow needs the contracts"),
+        (["kill", "er*"], 2, "is no tool name"),
+        (["unkill", "erase"], 3, "governance.yaml"),
+        (["unkill", "--all"], 3, "governance.yaml"),
+    ],
+)
+def test_what_needs_contracts_says_so(
+    project: Path, arguments: list[str], code: int, word: str
+) -> None:
+    """A workflow is known from contracts only, and nothing widens on a guess."""
+    before = (project / "flags.json").read_bytes()
+    _unloadable(project, b"nonsense: 1")
+    result = gov("flags", *arguments, *WHY)
+    assert result.exit_code == code
+    assert word in result.stderr
+    assert (project / "flags.json").read_bytes() == before
 
 
 def test_concurrent_edits_of_several_processes_all_survive(project: Path) -> None:
@@ -535,8 +723,9 @@ def _racing(path: Path, times: int) -> Switch:
         calls.append(1)
         if len(calls) <= times:
             kill = denylists.deny("w.denylist", f"tool{len(calls)}")
+            other = path.with_name("other.db")
             changes.made(
-                path, kill, changes.Signed(actor="b", reason="r", records=None)
+                path, kill, changes.Signed(actor="b", reason="r", records=other)
             )
         return serve(held, "find.mode", "search_only", at=at)
 
@@ -608,14 +797,26 @@ def test_a_plan_is_not_written_over_another_file(project: Path) -> None:
     assert read_flags(path).snapshot.revision == before.snapshot.revision
 
 
-@pytest.mark.parametrize("name", ["flags.json", "governance.yaml"])
-def test_missing_files_are_named(project: Path, name: str) -> None:
-    """Exit 3, the file, no traceback."""
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("flags.json", ["kill", "erase"]),
+        ("flags.json", ["kill", "--all"]),
+        ("flags.json", ["set", "find.mode", "off"]),
+        ("governance.yaml", ["unkill", "erase"]),
+    ],
+)
+def test_missing_files_are_named(
+    project: Path, name: str, arguments: list[str]
+) -> None:
+    """Exit 3, the file, no traceback, and no record database made for it."""
+    _unrecorded(project)
     (project / name).unlink()
-    result = gov("flags", "kill", "erase", *WHY)
+    result = gov("flags", *arguments, *WHY)
     assert result.exit_code == 3
     assert name in result.stderr
     assert "Traceback" not in result.output
+    assert not (project / "records.db").exists()
 
 
 def test_a_hostile_flag_file_cannot_write_to_the_terminal(project: Path) -> None:

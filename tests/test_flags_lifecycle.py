@@ -27,7 +27,7 @@ OUTCOMES: dict[str, Any] = {
     "missing": FlagNotFoundError("nope"),
     "raised": RuntimeError("down"),
     "returned error": FlagResolutionDetails(
-        "off", error_code=ErrorCode.PARSE_ERROR, reason=Reason.ERROR, variant="v"
+        "observe", error_code=ErrorCode.PARSE_ERROR, reason=Reason.ERROR, variant="v"
     ),
     "wrong type": 5,
     "with metadata": FlagResolutionDetails(
@@ -126,7 +126,14 @@ def test_batch_equals_the_client(
             if batch:
                 request = (FlagType.STRING, key, "off")
                 details = evaluate(
-                    client, provider, status, [request], context, hooks[2:], hints
+                    client,
+                    provider,
+                    provider,
+                    status,
+                    [request],
+                    context,
+                    hooks[2:],
+                    hints,
                 )[0]
             else:
                 options = FlagEvaluationOptions(hooks=hooks[2:], hook_hints=hints)

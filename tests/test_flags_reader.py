@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -13,9 +15,17 @@ from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import ProviderEventDetails
 from openfeature.exception import ErrorCode
-from openfeature.flag_evaluation import FlagResolutionDetails, Reason
+from openfeature.flag_evaluation import (
+    FlagEvaluationOptions,
+    FlagResolutionDetails,
+    Reason,
+)
 from openfeature.hook import Hook
 from openfeature.provider import AbstractProvider, Metadata, ProviderStatus
+from openfeature.transaction_context import (
+    ContextVarsTransactionContextPropagator,
+    NoOpTransactionContextPropagator,
+)
 
 from openfeature import api
 from openfeature.contrib.provider.featbit import (
@@ -28,7 +38,7 @@ from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls import Controls
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.decisions import Decision, decide, need_of
-from openfeature_gov.flags.hook import active
+from openfeature_gov.flags.hook import HINT, Notes, active
 from openfeature_gov.flags.kinds import KINDS
 from openfeature_gov.governance import parse
 from openfeature_gov.ladder import Intent, Reversibility, RiskClass
@@ -163,6 +173,7 @@ def test_borrowed_and_replaced_providers_are_faults() -> None:
     assert flags.standing == "provider_borrowed"
     assert judged(flags).effect is Effect.DENY
     reader = FlagReader(client_for(provider, wrapped=False), bound=provider)
+    assert reader.read(CONTRACT, RULES).standing is None
     api.set_provider_and_wait(Scripted(), "governance")
     flags = reader.read(CONTRACT, RULES)
     assert flags.standing == "provider_replaced"
@@ -203,6 +214,13 @@ ILLEGAL: list[tuple[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("value", [None, 0, 1, "", "true", "Autonomous", (), {}, []])
+def test_closed_sets_are_exact(kind: Any, value: Any) -> None:
+    """What only resembles a member of the closed set is none: 1 is not true."""
+    assert kind.legal(value) is (value == [] and kind.name == "denylist")
+
+
 @ways
 @pytest.mark.parametrize(("name", "value"), ILLEGAL)
 @pytest.mark.filterwarnings("ignore")
@@ -212,6 +230,7 @@ def test_illegal_values_never_widen(name: str, value: Any, wrapped: bool) -> Non
     flags = FlagReader(client_for(provider, wrapped=wrapped)).read(CONTRACT, RULES)
     lost = [kind for kind, fault in faults(flags).items() if fault is not None]
     assert lost == [name.removesuffix("Flag").replace("global", "switch")]
+    assert faults(flags)[lost[0]] != "flag_altered"
     if name != "approvalFlag":
         assert judged(flags).effect is not Effect.ALLOW
     assert judged(flags).mode <= judged_all_well().mode
@@ -278,6 +297,102 @@ def test_foreign_hooks_cannot_widen(
     assert not judged(flags).full
 
 
+class Subject(Hook):
+    """An app-wide hook that states another subject for every evaluation."""
+
+    def before(self, hook_context: Any, hints: Any) -> EvaluationContext:
+        return EvaluationContext("vip", {"toolName": "other", "riskClass": "search"})
+
+
+@ways
+@pytest.mark.parametrize("where", ["api", "client"])
+def test_foreign_hooks_cannot_choose_the_subject(where: str, wrapped: bool) -> None:
+    """A context that another hook returns is overridden by the action's own."""
+    seen: list[EvaluationContext] = []
+
+    class Nosy(Scripted):
+        def resolve_string_details(
+            self, flag_key: str, default_value: str, evaluation_context: Any = None
+        ) -> FlagResolutionDetails[str]:
+            seen.append(evaluation_context)
+            return super().resolve_string_details(flag_key, default_value)
+
+    client = client_for(Nosy(), wrapped=wrapped)
+    api.add_hooks([Subject()]) if where == "api" else client.add_hooks([Subject()])
+    FlagReader(client).read(CONTRACT, RULES)
+    assert seen[0].targeting_key == "user-1"
+    assert seen[0].attributes["toolName"] == "tool"
+
+
+class Echo(Scripted):
+    """A provider that answers the denylist with the caller's default, no error."""
+
+    def resolve_object_details(
+        self, flag_key: str, default_value: Any, evaluation_context: Any = None
+    ) -> FlagResolutionDetails[Any]:
+        return FlagResolutionDetails(default_value, reason=Reason.DEFAULT)
+
+
+class Emptier(Hook):
+    """A hook that empties the default it is shown."""
+
+    def before(self, hook_context: Any, hints: Any) -> None:
+        if isinstance(hook_context.default_value, list):
+            hook_context.default_value.clear()
+
+
+@ways
+def test_safest_defaults_cannot_be_emptied(wrapped: bool) -> None:
+    """A hook that edits the default list neither allows now nor later."""
+    client = client_for(Echo(), wrapped=wrapped)
+    assert judged(FlagReader(client).read(CONTRACT, RULES)).effect is Effect.DENY
+    client.add_hooks([Emptier()])
+    assert judged(FlagReader(client).read(CONTRACT, RULES)).effect is Effect.DENY
+    client.hooks = []
+    assert judged(FlagReader(client).read(CONTRACT, RULES)).effect is Effect.DENY
+
+
+@ways
+def test_a_decision_never_mixes_two_snapshots(
+    wrapped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swapped between two flags: one snapshot answers all, or the decision denies."""
+    one = featbit(mode="autonomous", approval=True).snapshot
+    other = featbit(mode="observe", approval=False).snapshot
+    assert one is not None
+    assert other is not None
+    provider = featbit(mode="autonomous", approval=True)
+    client = client_for(provider, wrapped=wrapped)
+    reader = FlagReader(client, bound=provider)
+
+    class Swapper(Hook):
+        def after(self, hook_context: Any, details: Any, hints: Any) -> None:
+            if hook_context.flag_key == KEYS["modeFlag"]:
+                provider.replace(other)
+
+    client.add_hooks([Swapper()])
+    flags = reader.read(CONTRACT, RULES)
+    values = {kind: reading.value for kind, reading in flags.flags.items()}
+    mixed = values["mode"] == "autonomous" and values["approval"] is False
+    assert not mixed
+    assert flags.standing in (None, "flags_changing")
+
+
+def test_the_same_key_as_another_kind_is_evaluated_anew() -> None:
+    """What is remembered for a key as one kind is not believed of another kind."""
+    provider = featbit(on=False)
+    reader = FlagReader(client_for(provider, wrapped=False), bound=provider)
+    swapped = contract_yaml(
+        "tool", riskClass="search", runtimeControls="{fallbackFlag: gov.on}"
+    )
+    reader.read(CONTRACT, parse(swapped).contracts["tool"])
+    as_switch = contract_yaml(
+        "tool", riskClass="search", runtimeControls="{globalFlag: gov.on}"
+    )
+    rules = parse(as_switch).contracts["tool"]
+    assert reader.read(CONTRACT, rules).flags["switch"].value is False
+
+
 @ways
 def test_alteration_after_our_hook_is_named(wrapped: bool) -> None:
     """A value changed to another legal one is told apart from an illegal one."""
@@ -285,6 +400,78 @@ def test_alteration_after_our_hook_is_named(wrapped: bool) -> None:
     api.add_hooks([Meddler("after", widen)])
     flags = FlagReader(client).read(CONTRACT, RULES)
     assert faults(flags)["mode"] == "flag_altered"
+
+
+def finally_swaps(details: Any) -> None:
+    if details.flag_key == KEYS["modeFlag"]:
+        details.value = "Autonomous"
+
+
+@ways
+def test_illegal_values_are_checked_twice(wrapped: bool) -> None:
+    """A value that a later hook made illegal is named so, whatever ours saw."""
+    client = client_for(Scripted(), wrapped=wrapped)
+    api.add_hooks([Meddler("finally_after", finally_swaps)])
+    flags = FlagReader(client).read(CONTRACT, RULES)
+    assert faults(flags)["mode"] == "flag_illegal_value"
+    assert flags.flags["mode"].value is None
+
+
+def test_hook_refuses_illegal_values() -> None:
+    """S6: what is outside the closed set never leaves the SDK: the default does."""
+    client = client_for(Scripted(modeFlag="Autonomous"), wrapped=False)
+    (mode,) = (kind for kind in KINDS if kind.name == "mode")
+    key = KEYS["modeFlag"]
+    hints = {HINT: Notes({key: mode}, EvaluationContext("user-1"))}
+    options = FlagEvaluationOptions(hooks=[GovernanceHook()], hook_hints=hints)
+    details = client.get_string_details(key, mode.default(), None, options)
+    assert (details.value, details.reason) == ("off", Reason.ERROR)
+
+
+class Deaf(Wrapped):
+    """A client that drops the hooks and hints it is given."""
+
+    def get_string_details(self, *args: Any) -> Any:
+        return super().get_string_details(*args[:3])
+
+
+class Lost(Wrapped):
+    """A client that ran the hooks and then raises."""
+
+    def get_string_details(self, *args: Any) -> Any:
+        super().get_string_details(*args)
+        raise RuntimeError("after the hooks")
+
+
+@pytest.mark.parametrize("kind", [Deaf, Lost])
+def test_readings_without_our_check_are_faults(kind: type[Wrapped]) -> None:
+    """A flag that our hook never saw, or that nobody answered, is lost."""
+    api.set_provider_and_wait(Scripted(), "governance")
+    flags = FlagReader(kind("governance", None)).read(CONTRACT, RULES)
+    assert faults(flags)["mode"] == "flag_layer_failed"
+    assert faults(flags)["switch"] is None
+    assert judged(flags).effect is Effect.DENY
+
+
+def test_hook_that_did_not_check_says_so() -> None:
+    """S10: an after hook that raised before ours leaves a value nobody checked."""
+    client = client_for(Scripted(), wrapped=False)
+    notes = Notes(
+        {KEYS["modeFlag"]: next(k for k in KINDS if k.name == "mode")},
+        EvaluationContext("user-1"),
+    )
+    about: Any = SimpleNamespace(flag_key=KEYS["modeFlag"])
+    details = client.get_string_details(KEYS["modeFlag"], "off")
+    GovernanceHook().finally_after(about, details, {HINT: notes})
+    assert notes.readings[KEYS["modeFlag"]].fault == "flag_unchecked"
+
+
+def test_fault_of_the_source_is_a_fault_of_every_flag() -> None:
+    """What a source that may not be believed answers is not kept as a value."""
+    api.set_provider_and_wait(Scripted())
+    flags = FlagReader(api.get_client("governance")).read(CONTRACT, RULES)
+    assert set(faults(flags).values()) == {"provider_borrowed"}
+    assert {reading.value for reading in flags.flags.values()} == {None}
 
 
 @pytest.mark.parametrize(
@@ -317,6 +504,8 @@ def test_a_client_that_raises_is_a_fault(wrapped: bool) -> None:
     provider.broken = True
     flags = reader.read(CONTRACT, RULES)
     assert judged(flags).effect is Effect.DENY
+    assert flags.standing == "flag_layer_failed"
+    assert set(faults(flags).values()) == {"flag_layer_failed:RuntimeError"}
 
 
 @pytest.mark.parametrize("status", [ProviderStatus.NOT_READY, ProviderStatus.FATAL])
@@ -327,6 +516,7 @@ def test_unready_providers_deny(
     client = client_for(Scripted(), wrapped=False)
     monkeypatch.setattr(client, "get_provider_status", lambda: status)
     flags = FlagReader(client).read(CONTRACT, RULES)
+    assert flags.standing == f"provider_{status.value.lower()}"
     assert judged(flags).effect is Effect.DENY
 
 
@@ -447,16 +637,106 @@ def test_repeated_reads_are_remembered_until_the_data_changes() -> None:
     assert judged(reader.read(CONTRACT, RULES)).effect is Effect.DENY
 
 
-def test_nothing_is_remembered_while_a_foreign_hook_takes_part() -> None:
+@pytest.mark.parametrize("level", ["api", "client", "provider"])
+def test_nothing_is_remembered_while_a_foreign_hook_takes_part(
+    level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Hooks of others run on every evaluation, as OpenFeature promises them."""
     counted: list[str] = []
     provider = featbit()
-    reader = FlagReader(client_for(provider, wrapped=False), bound=provider)
+    client = client_for(provider, wrapped=False)
+    reader = FlagReader(client, bound=provider)
     reader.read(CONTRACT, RULES)
-    api.add_hooks([Meddler("before", lambda about: counted.append(about.flag_key))])
+    hook = Meddler("before", lambda about: counted.append(about.flag_key))
+    if level == "api":
+        api.add_hooks([hook])
+    elif level == "client":
+        client.add_hooks([hook])
+    else:
+        monkeypatch.setattr(provider, "get_provider_hooks", lambda: [hook])
     reader.read(CONTRACT, RULES)
     reader.read(CONTRACT, RULES)
     assert len(counted) == 2 * len(KINDS)
+
+
+@pytest.mark.parametrize("level", ["api", "transaction", "client"])
+def test_nothing_is_remembered_while_a_foreign_context_takes_part(level: str) -> None:
+    """What another context adds is no part of the key, so nothing is remembered."""
+    provider = featbit()
+    client = client_for(provider, wrapped=False)
+    reader = FlagReader(client, bound=provider)
+    first = reader.read(CONTRACT, RULES)
+    added = EvaluationContext(attributes={"extra": "1"})
+    api.set_transaction_context_propagator(ContextVarsTransactionContextPropagator())
+    try:
+        if level == "api":
+            api.set_evaluation_context(added)
+        elif level == "transaction":
+            api.set_transaction_context(added)
+        else:
+            client.context = added
+        assert reader.read(CONTRACT, RULES).flags is not first.flags
+    finally:
+        api.set_transaction_context(EvaluationContext())
+        api.set_transaction_context_propagator(NoOpTransactionContextPropagator())
+        api.set_evaluation_context(EvaluationContext())
+
+
+class Aged(Scripted):
+    """A provider that dates its data."""
+
+    generation: Any = 7
+    verified_ns = 40
+
+    def freshness(self) -> Any:
+        return SimpleNamespace(
+            verified_ns=self.verified_ns,
+            generation=self.generation,
+            source="file",
+            revision="r-1",
+        )
+
+
+def test_age_is_the_providers_own() -> None:
+    """A provider that dates its data is asked; its status alone proves nothing."""
+    client = client_for(Aged(), wrapped=False)
+    flags = FlagReader(client, clock=lambda: 100).read(CONTRACT, RULES)
+    assert (flags.age_ns, flags.generation, flags.source) == (60, 7, "file")
+
+
+@pytest.mark.parametrize("generation", [None, "7", 7.0, True])
+def test_nothing_is_remembered_without_a_generation(generation: Any) -> None:
+    """A provider whose data has no exact generation is asked every time."""
+    provider = Aged()
+    provider.generation = generation
+    reader = FlagReader(client_for(provider, wrapped=False), clock=lambda: 100)
+    reader.read(CONTRACT, RULES)
+    reader.read(CONTRACT, RULES)
+    assert provider.calls == 2 * len(KINDS)
+
+
+def test_memory_is_of_one_provider_and_one_context() -> None:
+    """Another provider, subject, attribute or set of flags is another question."""
+    provider = Aged()
+    reader = FlagReader(client_for(provider, wrapped=False), clock=lambda: 100)
+    reader.read(CONTRACT, RULES)
+    other = replace(CONTEXT, actor=replace(CONTEXT.actor, user="user-2"))
+    fewer = parse(
+        contract_yaml("tool", runtimeControls="{modeFlag: gov.mode}")
+    ).contracts["tool"]
+    asked = provider.calls
+    for contract, rules, more in (
+        (CONTRACT, RULES, 0),
+        (replace(CONTRACT, context=other), RULES, len(KINDS)),
+        (replace(CONTRACT, target_system="crm"), RULES, len(KINDS)),
+        (CONTRACT, fewer, 1),
+    ):
+        reader.read(contract, rules)
+        assert provider.calls == asked + more
+        asked = provider.calls
+    successor = Aged(globalFlag=False)
+    api.set_provider_and_wait(successor, "governance")
+    assert judged(reader.read(CONTRACT, RULES)).effect is Effect.DENY
 
 
 def test_memory_never_serves_an_older_generation() -> None:

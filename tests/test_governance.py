@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import parse
@@ -95,6 +98,8 @@ def test_revision_names_the_whole_contract() -> None:
         ("defaultMode: draft_write", "defaultMode: scoped_read", "not in allowedModes"),
         ("defaultMode: draft_write", "defaultMode: Draft_Write", "is not a mode"),
         ("safestMode: search_only", "safestMode: approval_required", ":23: "),
+        ("defaultMode: draft_write", "defaultMode: observe", "must not raise"),
+        ("defaultMode: draft_write", "defaultMode: approval_required", "lets the tool"),
         ("safestMode: search_only", "safestMode: draft_writ", ":23: "),
         ("off, observe,", "off, observe, observe,", "listed twice"),
         ("off, observe,", "off, obsrve,", "'obsrve' is not a mode"),
@@ -157,6 +162,9 @@ def test_look_alike_tools_are_duplicates(other: str) -> None:
 def test_aliases_and_huge_files_are_refused() -> None:
     """A YAML bomb has no way in: no aliases, no deep nesting, bounded size."""
     assert "aliases" in refused("agentToolGovernance: &a {x: *a}\n")[0]
+    shared = GOOD.replace("[billing:update]", "&a [low_confidence]")
+    shared = shared.replace("[external_effect, low_confidence]", "*a")
+    assert "aliases" in refused(shared)[0]
     assert "deeply" in refused("agentToolGovernance: " + "[" * 200 + "]" * 200)[0]
     assert "larger" in refused("#" * 1_100_000)[0]
 
@@ -168,3 +176,67 @@ def test_unsafe_default_needs_a_reason() -> None:
         "defaultMode: approval_required\n  unsafeDefaultReason: reviewed in March",
     )
     assert parse(text).contracts["send_mail"].default_mode is Mode.APPROVAL_REQUIRED
+
+
+BARE = """\
+agentToolGovernance:
+  workflow: support
+  owner: platform
+  tool: t
+  riskClass: RISK
+  defaultMode: off
+  allowedModes: [observe]
+  rollback: {safestMode: off, owner: oncall}
+"""
+
+
+@pytest.mark.parametrize(
+    ("risk", "undo"),
+    [
+        ("search", "automatic"),
+        ("scoped_read", "automatic"),
+        ("sensitive_read", "automatic"),
+        ("reversible_write", "manual"),
+        ("external_effect", "none"),
+        ("admin_action", "none"),
+        ("irreversible", "none"),
+    ],
+)
+def test_what_a_contract_leaves_open_is_the_strictest(risk: str, undo: str) -> None:
+    """Silence is the worst reversibility, no opt-in, no recorded field, no waiting."""
+    contract = parse(BARE.replace("RISK", risk)).contracts["t"]
+    assert contract.floor == undo
+    assert contract.modes == {Mode.OFF, Mode.OBSERVE}
+    assert contract.autonomy_for == ()
+    assert contract.evidence.record_fields == ()
+    assert contract.approval.timeout_fallback is Mode.OFF
+    assert contract.approval.confidence_below == Decimal("0.8")
+    assert contract.limits.argument_bytes == 65_536
+    stated = BARE.replace("RISK", f"{risk}\n  reversibility: expensive")
+    assert parse(stated).contracts["t"].floor is Reversibility.EXPENSIVE
+
+
+def test_every_scope_of_the_boundary_is_demanded() -> None:
+    """The API's scope and the required ones are demanded together."""
+    text = GOOD.replace(
+        "apiScope: mail:draft", "apiScope: a\n    requiredScopes: [b, c]"
+    )
+    boundary = parse(text).contracts["send_mail"].hard_boundary
+    assert boundary.demanded == {"a", "b", "c"}
+
+
+def test_loaded_contracts_do_not_change() -> None:
+    """Neither a key nor a part of a loaded contract can be set."""
+    contract: Any = parse(GOOD).contracts["send_mail"]
+    for part, name in ((contract, "default_mode"), (contract.rollback, "safest_mode")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(part, name, Mode.AUTONOMOUS)
+
+
+@pytest.mark.parametrize("word", ["off", "no", "on", "yes", "True", "0x10", "1e3"])
+def test_words_stay_words(word: str) -> None:
+    """Only ``true`` and ``false``, unquoted, are booleans; only decimals are numbers."""
+    text = GOOD.replace("owner: platform", f"owner: {word}")
+    assert parse(text).contracts["send_mail"].owner == word
+    quoted = GOOD.replace("logDecision: true", "logDecision: 'true'")
+    assert any("logDecision" in line for line in refused(quoted))

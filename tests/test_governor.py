@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import os
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -11,10 +13,12 @@ from typing import Any
 import pytest
 
 from openfeature_gov import (
+    ActionContract,
     Constraint,
     Controls,
     Effect,
     Extractors,
+    Governor,
     Mode,
     RegistrationError,
     Status,
@@ -129,6 +133,35 @@ def test_decision_is_on_disk_before_a_consequential_action(desk: Make) -> None:
         found.append(len(history.records(one.records, kind="decision")))
 
     one.governor.run(call(to="x"))
+    assert found == [1]
+
+
+def test_queued_action_is_on_disk_when_the_caller_hears_of_it(desk: Make) -> None:
+    """Whoever is told to wait for a reviewer can rely on the record to review."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    one.set(mode="approval_required")
+    for count in range(1, 6):
+        one.governor.run(call(to="x"))
+        assert len(history.records(one.records, kind="decision")) == count
+
+
+def test_async_decision_is_on_disk_and_a_failed_one_denies(desk: Make) -> None:
+    """The async twin waits for the disk as well, and denies when it fails."""
+    one = desk(MAIL)
+    found: list[int] = []
+
+    @one.governor.tool()
+    async def mail(to: str) -> None:
+        found.append(len(history.records(one.records, kind="decision")))
+
+    async def session() -> Any:
+        await one.governor.arun(call(to="x"))
+        one.governor.records.close()
+        return await one.governor.arun(call(to="x"))
+
+    closed = asyncio.run(session())
+    assert (closed.effect, closed.reason) == (Effect.DENY, "records_unavailable")
     assert found == [1]
 
 
@@ -264,6 +297,44 @@ def test_extractors_decide_what_the_action_is(desk: Make) -> None:
         assert planned(count=bad).reason == "records_unreadable", bad
 
 
+@pytest.mark.parametrize(
+    ("derived", "kept"), [("automatic", "manual"), ("none", "none")]
+)
+def test_extractors_only_tighten(derived: str, kept: str, desk: Make) -> None:
+    """What the arguments say counts beside the contract where it is stricter."""
+    one = desk(MAIL)
+    extract = Extractors(reversibility=lambda a: derived, risk=lambda a: "search")
+    one.governor.tool("mail", extract=extract)(one.spy)
+    contract = one.governor.plan(call(to="x")).contract
+    assert contract is not None
+    assert (contract.reversibility, contract.risk_class) == (kept, "external_effect")
+
+
+@pytest.mark.parametrize("bad", ["harmless", None, 5, RuntimeError("x")])
+def test_extractor_that_fails_leaves_the_worst(bad: Any, desk: Make) -> None:
+    """A class or a target that cannot be told is the worst one, and denied."""
+
+    def tell(_: Any) -> Any:
+        if isinstance(bad, Exception):
+            raise bad
+        return bad
+
+    one = desk(SEARCH + "---\n" + MAIL)
+    one.governor.tool("look", extract=Extractors(risk=tell, reversibility=tell))(
+        one.spy
+    )
+    planned = one.governor.plan(call("look"))
+    assert planned.reason == "classification_unreadable"
+    assert planned.effect is Effect.DENY
+    contract = planned.contract
+    assert contract is not None
+    assert contract.risk_class == "irreversible"
+    assert contract.reversibility == "none"
+    if bad != "harmless":
+        one.governor.tool("mail", extract=Extractors(record=tell))(one.spy)
+        assert one.governor.plan(call("mail")).reason == "target_unreadable"
+
+
 def test_constraints_need_a_tool_that_applies_them(desk: Make) -> None:
     """Under constraints only a tool that narrows its arguments runs, and narrowed."""
 
@@ -287,6 +358,32 @@ def test_constraints_need_a_tool_that_applies_them(desk: Make) -> None:
     narrowed = [r["narrowedDigest"] for r in log(one, "decision")]
     assert narrowed[0] is None
     assert narrowed[1] is not None
+
+
+def test_a_fault_of_our_own_denies(desk: Make) -> None:
+    """Whatever fails between call and decision denies: here, a broken narrower."""
+
+    def limit(*_: Any) -> Verdict:
+        few = (Constraint("records", limit=2),)
+        return Verdict("limit", Mode.AUTONOMOUS, "limited", constraints=few)
+
+    def narrow(arguments: dict[str, Any], _: tuple[Constraint, ...]) -> Any:
+        return {"to": arguments["to"], arguments["more"]: 1}
+
+    one = desk(MAIL, Controls(guardrails=(("limit", limit),)))
+    ran: list[str] = []
+
+    @one.governor.tool(narrow=narrow)
+    def mail(to: str, more: Any = "more") -> None:
+        ran.append(to)
+
+    assert one.governor.run(call(to="x")).ran == "tool"
+    unhashable = one.governor.run(call(to="x", more=[]))
+    assert (unhashable.effect, unhashable.reason) == (Effect.DENY, "internal_error")
+    surplus = one.governor.run(call(to="x", more="cc"))
+    assert (surplus.effect, surplus.reason) == (Effect.DENY, "arguments_mismatch")
+    assert ran == ["x"]
+    assert len(log(one, "decision")) == 3
 
 
 @pytest.mark.parametrize("answer", [None, "allow", True, RuntimeError("x")])
@@ -343,27 +440,107 @@ def test_ticket_lets_exactly_this_call_run_once(desk: Make) -> None:
     assert [r["effect"] for r in log(one, "decision")] == ["allow", "deny"]
 
 
+def decided(desk: Desk) -> list[str]:
+    """Return the effects of all decisions; a run under a ticket adds none."""
+    return [r["effect"] for r in log(desk, "decision")]
+
+
 def test_late_edit_of_the_arguments_meets_a_decision(desk: Make) -> None:
     """A ticket for one set of arguments does not fit another."""
     one = desk(MAIL)
     tool = one.governor.tool("mail")(one.spy)
     with one.governor.acting(CONTEXT):
         one.governor.enforce(call(to="x"))
-        one.set(mode="approval_required")
-        assert "approval" in tool(to="y")
+        assert tool(to="y") == "ran"
         assert tool(to="x") == "ran"
-    assert one.calls == [{"to": "x"}]
+    assert one.calls == [{"to": "y"}, {"to": "x"}]
+    assert len(decided(one)) == 2
 
 
-def test_ticket_is_single_use_across_threads(desk: Make) -> None:
-    """Copies of the context that race for one ticket run the tool once."""
-    import contextvars
+def test_ticket_is_for_one_tool(desk: Make) -> None:
+    """A ticket for one tool does not open another that takes the same arguments."""
+    one = desk(MAIL + "---\n" + SEARCH)
+    tool = one.governor.tool("mail")(one.spy)
+    other = one.governor.tool("look")(one.spy)
+    with one.governor.acting(CONTEXT):
+        one.governor.enforce(call("look", to="x"))
+        assert tool(to="x") == "ran"
+        assert other(to="x") == "ran"
+    assert len(decided(one)) == 2
 
+
+def test_a_kill_between_decision_and_run_is_obeyed(desk: Make) -> None:
+    """A ticket is worth nothing once the action would be denied."""
     one = desk(MAIL)
     tool = one.governor.tool("mail")(one.spy)
     with one.governor.acting(CONTEXT):
         one.governor.enforce(call(to="x"))
-        one.set(mode="off")
+        one.set(denylist=["mail"])
+        assert "denied" in tool(to="x")
+        one.set()
+        assert tool(to="x") == "ran"
+    assert len(one.calls) == 1
+    assert decided(one) == ["allow", "deny", "allow"]
+    assert [r["status"] for r in history.records(one.records, kind="outcome")] == [
+        "not_run",
+        "executed",
+    ]
+
+
+def test_ticket_is_for_the_one_decided_about(desk: Make) -> None:
+    """Somebody else's session does not run under this session's decision."""
+    one = desk(MAIL)
+    tool = one.governor.tool("mail")(one.spy)
+    other = CallContext(actor=Actor(agent="agent-2"), task="task-2")
+    with one.governor.acting(CONTEXT):
+        one.governor.enforce(call(to="x"))
+        with one.governor.acting(other):
+            assert tool(to="x") == "ran"
+    tasks = [r["context"]["task"] for r in log(one, "decision")]
+    assert tasks == ["task-1", "task-2"]
+
+
+def test_ticket_is_for_one_governor(desk: Make) -> None:
+    """Another Governor's gate does not take it, however alike tool and arguments."""
+    one, two = desk(MAIL), desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    gate = two.governor.tool("mail")(two.spy)
+    with one.governor.acting(CONTEXT):
+        one.governor.enforce(call(to="x"))
+        two.set(mode="off")
+        assert "denied" in gate(to="x")
+    assert one.calls == two.calls == []
+
+
+def test_ticket_is_for_one_process(desk: Make) -> None:
+    """A fork copies the ticket; the child meets a decision of its own."""
+    one = desk(MAIL)
+    tool = one.governor.tool("mail")(one.spy)
+    with one.governor.acting(CONTEXT):
+        one.governor.enforce(call(to="x"))
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                tool(to="x")
+                one.governor.close()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        tool(to="x")
+    records = history.records(one.records)
+    refs = [r["ref"] for r in records if r["kind"] == "outcome"]
+    assert len(refs) == len(set(refs))
+    assert len([r for r in records if r["kind"] == "decision"]) == 2
+
+
+def test_ticket_is_single_use_across_threads(desk: Make) -> None:
+    """Copies of the context that race for one ticket: one runs under it."""
+    one = desk(MAIL)
+    tool = one.governor.tool("mail")(one.spy)
+    with one.governor.acting(CONTEXT):
+        one.governor.enforce(call(to="x"))
         ready = threading.Barrier(8)
 
         def race() -> None:
@@ -371,12 +548,186 @@ def test_ticket_is_single_use_across_threads(desk: Make) -> None:
             tool(to="x")
 
         copies = [contextvars.copy_context() for _ in range(8)]
-        threads = [threading.Thread(target=copy.run, args=(race,)) for copy in copies]
+        threads = [threading.Thread(target=one.run, args=(race,)) for one in copies]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert len(one.calls) == 1
+    assert len(one.calls) == 8
+    records = log(one)
+    refs = [r["ref"] for r in records if r["kind"] == "outcome"]
+    assert len(refs) == len(set(refs)) == 8
+    assert len([r for r in records if r["kind"] == "decision"]) == 8
+
+
+def test_foreign_code_cannot_change_what_runs(desk: Make) -> None:
+    """An extractor or guardrail that edits arguments reaches neither hash nor run."""
+
+    def meddle(contract: ActionContract, *_: Any) -> Verdict:
+        contract.arguments["amount"] = 999_999
+        return Verdict("meddle", Mode.AUTONOMOUS, "fine")
+
+    def edit(arguments: Any) -> int:
+        arguments["amount"] = 500
+        return 1
+
+    one = desk(MAIL)
+    one.governor.tool("mail", extract=Extractors(records=edit))(one.spy)
+    one.governor.run(call(amount=5))
+    assert one.calls == [{"amount": 5}]
+    two = desk(MAIL, Controls(guardrails=(("meddle", meddle),)))
+    two.governor.tool("mail")(two.spy)
+    outcome = two.governor.run(call(amount=5))
+    assert (outcome.effect, outcome.reason) == (Effect.DENY, "arguments_altered")
+    assert two.calls == []
+
+
+def test_an_outcome_is_no_way_into_the_record(desk: Make) -> None:
+    """Whoever edits the outcome's arguments changes no record and no run."""
+    one = desk(contract_yaml("mail", evidence="{recordFields: [order]}"))
+    tool = one.governor.tool("mail")(one.spy)
+    with one.governor.acting(CONTEXT):
+        outcome = one.governor.enforce(call(order="o-1"))
+        outcome.arguments["order"] = "FORGED"
+        contract = outcome.contract
+        assert contract is not None
+        tool(order="o-1")
+        contract.arguments["order"] = "FORGED"
+    assert one.calls == [{"order": "o-1"}]
+    assert log(one, "decision")[0]["fields"] == {"order": "o-1"}
+
+
+def test_handlers_honour_constraints_too(desk: Make) -> None:
+    """A draft under a constraint runs narrowed, or not at all."""
+
+    def limit(*_: Any) -> Verdict:
+        few = (Constraint("records", limit=2),)
+        return Verdict("limit", Mode.AUTONOMOUS, "limited", constraints=few)
+
+    def narrow(arguments: dict[str, Any], limits: tuple[Constraint, ...]) -> Any:
+        return {**arguments, "rows": min(arguments["rows"], limits[0].limit or 0)}
+
+    def draft(rows: int) -> int:
+        return rows
+
+    for narrower, wanted in ((None, None), (narrow, 2)):
+        one = desk(MAIL, Controls(guardrails=(("limit", limit),)))
+        one.governor.tool("mail", draft=draft, narrow=narrower)(one.spy)
+        one.set(mode="draft_write")
+        assert one.governor.run(call(rows=9)).value == wanted
+
+
+def test_narrowing_that_widens_is_denied(desk: Make) -> None:
+    """What comes out of narrow is derived again and may be no more than was asked."""
+
+    def limit(*_: Any) -> Verdict:
+        few = (Constraint("amount", limit=2),)
+        return Verdict("limit", Mode.AUTONOMOUS, "limited", constraints=few)
+
+    one = desk(MAIL, Controls(guardrails=(("limit", limit),)))
+    one.governor.tool(
+        "mail",
+        extract=Extractors(amount=lambda a: a["amount"]),
+        narrow=lambda arguments, _: {"amount": arguments["amount"] * 200},
+    )(one.spy)
+    outcome = one.governor.run(call(amount=50))
+    assert (outcome.effect, outcome.reason) == (Effect.DENY, "narrowing_widened")
+    assert one.calls == []
+
+
+def test_what_cannot_be_written_down_does_not_happen(desk: Make) -> None:
+    """A consequential action whose record has no encoding is denied beforehand."""
+
+    def odd(*_: Any) -> Verdict:
+        return Verdict("odd", Mode.AUTONOMOUS, "\ud800")
+
+    one = desk(MAIL, Controls(guardrails=(("odd", odd),)))
+    one.governor.tool("mail")(one.spy)
+    assert one.governor.run(call(to="x")).effect is Effect.DENY
+    two = desk(MAIL)
+    huge = Extractors(records=lambda a: a["pages"] ** 9)
+    two.governor.tool("mail", extract=huge)(two.spy)
+    assert two.governor.run(call(pages=2**40)).reason == "records_unreadable"
+    assert one.calls == two.calls == []
+
+
+def test_unfinished_work_is_no_execution(desk: Make) -> None:
+    """A sync tool that returns a coroutine, a task or a generator has failed."""
+
+    async def later() -> None:
+        """Run later."""
+
+    def lazy() -> Any:
+        return (number for number in range(3))
+
+    def returning(work: Callable[[], Any]) -> Callable[..., Any]:
+        return lambda to: work()
+
+    for work in (later, lazy):
+        one = desk(MAIL)
+        one.governor.tool("mail")(returning(work))
+        with pytest.raises(RegistrationError, match="unfinished"):
+            one.governor.run(call(to="x"))
+        assert [r["status"] for r in log(one, "outcome")] == ["failed"]
+
+
+def test_report_takes_one_known_status_for_one_known_decision(desk: Make) -> None:
+    """No outcome for a queued action, an unknown id, twice, or in free words."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    ran = one.governor.decide(call(to="x")).record_id
+    one.set(mode="approval_required")
+    queued = one.governor.decide(call(to="x")).record_id
+    for record_id, status in ((queued, "executed"), ("x", "executed"), (ran, "fine")):
+        with pytest.raises(ValueError, match=r"record|status"):
+            one.governor.report(record_id, status)
+    one.governor.report(ran, "failed", error="Time\nout")
+    with pytest.raises(ValueError, match="awaits no report"):
+        one.governor.report(ran, "executed")
+    assert [r["status"] for r in log(one, "outcome")] == ["failed"]
+
+
+def test_targets_that_are_no_ids_are_kept_as_digests(desk: Make) -> None:
+    """An e-mail address or a sentence as target or tool name is not written down."""
+    one = desk(MAIL)
+    target = Extractors(record=lambda a: a["to"])
+    one.governor.tool("mail", extract=target)(one.spy)
+    one.governor.run(call(to="anna@example.org"))
+    one.governor.run(call(to="#W-77"))
+    one.governor.run(call("My name is Anna and my card is 4111"))
+    records = log(one, "decision")
+    assert records[0]["targetRecord"].startswith("sha256:")
+    assert records[1]["targetRecord"] == "#W-77"
+    assert records[2]["tool"].startswith("sha256:")
+    assert b"anna" not in one.records.read_bytes().lower()
+
+
+def test_two_governors_on_one_log_do_not_mix(desk: Make) -> None:
+    """Record ids are one sequence a process, so that a shared log takes them all."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    two = Governor(
+        one.governor.governance,
+        one.governor._judge._reader,
+        one.governor.records,
+    )
+    two.tool("mail")(one.spy)
+    for governor in (one.governor, two, one.governor):
+        assert governor.run(call(to="x")).status is Status.EXECUTED
+    assert len(log(one, "decision")) == 3
+
+
+def test_injected_parameters_are_not_the_agents(desk: Make) -> None:
+    """An argument under an injected name is refused; so is injecting anything else."""
+    one = desk(MAIL)
+
+    @one.governor.tool(injected=("session",))
+    def mail(to: str, *, session: Any = None, **rest: Any) -> str:
+        return "sent"
+
+    assert one.governor.run(call(to="x", session="admin")).effect is Effect.DENY
+    with pytest.raises(RegistrationError, match="injected"):
+        one.governor.run(call(to="x"), injected={"to": "y"})
 
 
 def test_ticket_expires(desk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,7 +804,8 @@ def test_misfit_arguments_are_denied_with_a_record(desk: Make) -> None:
         assert "denied" in wrong("x", "y")
         assert "denied" in wrong("x", to="y")
         assert "denied" in wrong(to="x", cc="y")
-    assert {r["reason"] for r in log(one, "decision")} == {"arguments_mismatch"}
+    reasons = {r["reason"] for r in log(one, "decision")}
+    assert reasons == {"arguments_mismatch", "arguments_invalid"}
 
 
 def test_registration_refuses_what_cannot_be_governed(desk: Make) -> None:
@@ -517,8 +869,10 @@ def test_async_twins_do_the_same(desk: Make) -> None:
         "sent x",
         "ran",
     ]
-    with pytest.raises(RegistrationError, match="async"):
-        one.governor.run(call(to="x"))
+    for twin in (one.governor.run, one.governor.enforce):
+        with pytest.raises(RegistrationError, match="use the async twin"):
+            twin(call(to="x"))
+    assert len(log(one, "decision")) == 4
 
 
 def test_timeout_around_a_decision_is_a_timeout(

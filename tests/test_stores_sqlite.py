@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import threading
@@ -16,8 +17,9 @@ import pytest
 from openfeature_gov import Effect, RecordStoreError, Status, ToolCall
 from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence.records import Record, note_record, outcome_record
-from openfeature_gov.stores import history, sqlite
-from openfeature_gov.stores.schema import SETTINGS
+from openfeature_gov.stores import history, leases, sqlite
+from openfeature_gov.stores.leases import Turn
+from openfeature_gov.stores.schema import SETTINGS, connect
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.conftest import CONTEXT, Desk, contract_yaml
 
@@ -59,6 +61,7 @@ def test_settings_are_in_force(store: SqliteStore) -> None:
     for name, _, expected in SETTINGS:
         (actual,) = store._connection.execute(f"PRAGMA {name}").fetchone()
         assert actual == expected, name
+    assert ("journal_mode", "WAL", "wal") in SETTINGS
     assert ("synchronous", "FULL", 2) in SETTINGS
     assert ("recursive_triggers", "ON", 1) in SETTINGS
 
@@ -134,6 +137,22 @@ def test_what_is_no_record_log_is_refused(tmp_path: Path) -> None:
         SqliteStore(later)
     with pytest.raises(RecordStoreError, match="missing"):
         history.records(tmp_path / "missing.db")
+
+
+def test_setting_that_does_not_take_is_refused() -> None:
+    """A file system that cannot hold a write-ahead log holds no records of ours."""
+    with pytest.raises(RecordStoreError, match="journal_mode is 'memory'"):
+        connect(Path(":memory:"))
+
+
+def test_close_says_what_it_could_not_write(full: Full) -> None:
+    """A store that closes on a full disk does not pretend that all was written."""
+    full.full = True
+    fill(full)
+    full.append(note(full, size=BIG))
+    wait_for(lambda: full.health() != HEALTHY)
+    with pytest.raises(RecordStoreError, match="1 records were left unwritten"):
+        full.close()
 
 
 def fill(store: SqliteStore) -> None:
@@ -242,12 +261,14 @@ def test_commit_that_fails_denies_and_nothing_runs(desk: Callable[..., Desk]) ->
     store.commit(note(store, size=BIG))
     fill(store)
     effects = set()
-    for _ in range(60):
+    for count in range(60):
         outcome = one.governor.run(ToolCall("pay", {"a": "x" * 250}, CONTEXT))
         effects.add((outcome.effect, outcome.reason))
         if outcome.effect is Effect.DENY:
             break
+        assert len(one.calls) == count + 1
     assert (Effect.DENY, "records_unavailable") in effects
+    assert (len(one.calls), outcome.status) == (count, Status.NOT_RUN)
     ran = len(one.calls)
     assert one.governor.run(ToolCall("pay", {"a": "x"}, CONTEXT)).ran == ""
     assert len(one.calls) == ran
@@ -339,3 +360,49 @@ def test_runs_and_find(desk: Callable[..., Desk]) -> None:
         "outcome",
         "decision",
     ]
+
+
+def test_a_record_that_sqlite_never_takes_is_set_apart(store: SqliteStore) -> None:
+    """A doubled id or unencodable text fails alone; everything else is written."""
+    twice = note(store)
+    store.commit(twice)
+    odd = note(store)._replace(tool="\ud800")
+    for bad in (twice, odd):
+        with pytest.raises(RecordStoreError):
+            store.commit(bad)
+    store.append(note(store))
+    store.flush()
+    assert store.health() == HEALTHY
+    assert kinds(store.path).count("unwritable") == 2
+    assert kinds(store.path).count("note") == 2
+
+
+def test_a_batch_that_hangs_counts_as_failing(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind another process's lock the store is not healthy, and no commit lies."""
+    monkeypatch.setattr(sqlite, "STALL_NS", 20_000_000)
+    monkeypatch.setattr(sqlite, "COMMIT_WAIT_S", 0.2)
+    with Turn(store.path).taken():
+        with pytest.raises(RecordStoreError, match="no answer"):
+            store.commit(note(store))
+        with pytest.raises(RecordStoreError, match="no answer"):
+            asyncio.run(store.acommit(note(store)))
+        assert store.health().failing_ns > 0
+    wait_for(lambda: store.health() == HEALTHY)
+
+
+def test_the_lock_of_a_batch_is_waited_for_in_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that keeps the lock is an error after a while, not a hang."""
+    monkeypatch.setattr(leases, "WAIT_S", 0.05)
+    one, two = Turn(tmp_path / "x"), Turn(tmp_path / "x")
+    with (
+        one.taken(),
+        pytest.raises(TimeoutError, match="holds the log"),
+        two.taken(),
+    ):
+        pytest.fail("two at once")
+    one.close()
+    two.close()

@@ -29,13 +29,19 @@ By = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Say what a kill or its reversal is about: its switch, and whom it reaches."""
+    """Say what a kill or its reversal is about: its switch, and whom it reaches.
+
+    *missed* are tools that no flag turns off, *left* flags that cannot be turned off;
+    *notes* are what else a person must know.
+    """
 
     switch: switches.Switch
     title: str
     keys: tuple[str, ...]
     tools: tuple[str, ...]
     missed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def signed(
@@ -47,11 +53,10 @@ def signed(
         typer.BadParameter: for an actor or a reason that is not one printable line.
 
     """
-    beside = flags.with_name(RECORDS)
     return changes.Signed(
         actor=one_line(actor or _os_user(), name="--actor", limit=128),
         reason=one_line(reason, name="--reason", limit=512),
-        records=records or (beside if beside.exists() else None),
+        records=records or flags.with_name(RECORDS),
     )
 
 
@@ -98,7 +103,7 @@ def carry_out(
     output.show(data, lambda console: _render(console, scope, data), as_json=as_json)
     if done.unrecorded:
         raise typer.Exit(Exit.UNEXPECTED)
-    if (done.unmet and not dry_run) or scope.missed:
+    if (done.unmet and not dry_run) or scope.missed or scope.left:
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -108,12 +113,17 @@ def _revision(done: changes.Done) -> str:
 
 
 def _problems(scope: Scope, done: changes.Done) -> list[str]:
-    problems = list(done.unmet)
+    problems = [*scope.notes, *done.unmet]
     if done.unrecorded:
         problems.append(f"took effect but is not recorded: {done.unrecorded}")
     if scope.missed:
         missed = ", ".join(scope.missed)
         problems.append(f"not reached, because no flag turns them off: {missed}")
+    problems += [
+        f'flag "{key}" was left: it does not serve "off" when it is off; now: gov '
+        f"flags set {key} off --clear-targeting --reason ..."
+        for key in scope.left
+    ]
     after = done.planned.after
     if scope.switch.name == "kill":
         problems += [
@@ -180,7 +190,7 @@ def _changed(flags: list[dict[str, Any]], style: str) -> Table:
 def _no_record(data: dict[str, Any]) -> str:
     if data["dryRun"] or not data["applied"]:
         return ""
-    return "none: no record database (say --records)"
+    return "none: it could not be recorded"
 
 
 def _pairs(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str]]:

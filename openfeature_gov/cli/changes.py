@@ -28,11 +28,11 @@ ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """Say who changes something and why, and where that is recorded, if anywhere."""
+    """Say who changes something and why, and where that is recorded."""
 
     actor: str
     reason: str
-    records: Path | None
+    records: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +68,16 @@ def made(path: Path, switch: Switch, signed: Signed) -> Done:
     """
     if not switch.widens:
         return _narrowed(path, switch, signed)
-    if signed.records is None:
-        return _applied(path, switch)
+    first = plan(path, switch.edit, at=_now())
+    if not first.changes:  # nothing to record, so no database is made for it
+        return Done(planned=first, unmet=switch.unmet(first.before.snapshot))
     with _store(signed.records) as store:
-        return _widened(path, switch, signed, store)
+        return _widened(path, switch, signed, store, first)
 
 
 def _narrowed(path: Path, switch: Switch, signed: Signed) -> Done:
     done = _applied(path, switch)
-    if not done.applied or signed.records is None:
+    if not done.applied:
         return done
     try:
         with _store(signed.records) as store:
@@ -99,10 +100,12 @@ def _applied(path: Path, switch: Switch) -> Done:
     return Done(planned=planned, applied=True, unmet=unmet)
 
 
-def _widened(path: Path, switch: Switch, signed: Signed, store: SqliteStore) -> Done:
+def _widened(
+    path: Path, switch: Switch, signed: Signed, store: SqliteStore, first: Planned
+) -> Done:
     """Record, then write; the lock is not held while the store takes its time."""
-    for _ in range(ATTEMPTS):
-        planned = plan(path, switch.edit, at=_now())
+    for attempt in range(ATTEMPTS):
+        planned = plan(path, switch.edit, at=_now()) if attempt else first
         if not planned.changes:
             return Done(planned=planned, unmet=switch.unmet(planned.before.snapshot))
         record = _record(store.stamp(), path, switch, signed, planned)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,20 +14,19 @@ import typer
 
 from openfeature import api
 from openfeature.contrib.provider.featbit import FeatBitProvider
-from openfeature.contrib.provider.featbit.errors import FeatBitDataError
-from openfeature.contrib.provider.featbit.strict_json import read_json
 from openfeature_gov.cli import output, reasons
+from openfeature_gov.cli.arguments import arguments_of
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.options import (
     CONTRACTS,
     FLAGS,
     Contracts,
     Flags,
-    governance_of,
 )
 from openfeature_gov.contracts import Actor, CallContext, Evidence, ToolCall
 from openfeature_gov.controls import HEALTHY, Controls
 from openfeature_gov.decisions import Effect
+from openfeature_gov.embedded import load_governance
 from openfeature_gov.evidence.records import body, outcome_record
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
 from openfeature_gov.governance import Governance
@@ -74,6 +72,9 @@ def decide(
 ) -> None:
     """Decide about one call of TOOL, without running it.
 
+    Extractors of the registered tool are not run: where they state a fact or fail, the
+    tool may be denied or queued although this says allow.
+
     Exit 0 allow; 4 denied, constrained or fallback; 5 waits for approval.
     """
     context = CallContext(
@@ -87,8 +88,8 @@ def decide(
         task=task,
         evidence=Evidence(confidence=confidence),
     )
-    call = ToolCall(tool, _arguments(args), context)
-    contracts = governance_of(governance)
+    call = ToolCall(tool, arguments_of(args), context)
+    contracts = load_governance(governance)
     with _reader(flags) as reader:
         if records is None:
             judged = _judged(contracts, reader, call, None)
@@ -103,22 +104,6 @@ def decide(
     code = CODES.get(judged.decision.effect, Exit.REFUSED)
     if code:
         raise typer.Exit(code)
-
-
-def _arguments(given: str) -> dict[str, Any]:
-    if given == "-":
-        text: str | bytes = sys.stdin.buffer.read()
-    elif given.startswith("@"):
-        text = Path(given[1:]).read_bytes()
-    else:
-        text = given
-    try:
-        value = read_json(text)
-    except FeatBitDataError as error:
-        raise typer.BadParameter(f"--args: {error}") from None
-    if not isinstance(value, dict):
-        raise typer.BadParameter("--args must be a JSON object")
-    return value
 
 
 @contextmanager
@@ -184,5 +169,6 @@ def _about(judged: Judged, *, recorded: bool) -> dict[str, Any]:
         ),
         "recorded": recorded,
         "recordId": identity if recorded else None,
+        "extractors": "not run",
         **facts,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import orjson
@@ -25,6 +25,21 @@ def deny(key: str, tool: str) -> Switch:
         {"tool": tool},
         widens=False,
     )
+
+
+def deny_on_each(keys: Sequence[str], tool: str) -> Switch:
+    """Add *tool* to every variation of every denylist flag of *keys*."""
+    each = [deny(key, tool) for key in keys]
+
+    def edit(document: Json, snapshot: Snapshot, at: str) -> Json:
+        for one in each:
+            document = one.edit(document, snapshot, at)
+        return document
+
+    def unmet(snapshot: Snapshot) -> tuple[str, ...]:
+        return tuple(line for one in each for line in one.unmet(snapshot))
+
+    return Switch("kill", edit, unmet, {"tool": tool}, widens=False)
 
 
 def lift(key: str, tool: str) -> Switch:

@@ -15,9 +15,9 @@ from rich.text import Text
 from openfeature_gov.cli import lint, output
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.flagfile import FlagFile, read_flags
-from openfeature_gov.cli.options import text_of
 from openfeature_gov.cli.switches import named_flags
 from openfeature_gov.decisions import need_of
+from openfeature_gov.embedded import governance_text
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import GovernanceContract, parse
 
@@ -75,7 +75,7 @@ def _checked(
     problems: list[lint.Finding],
     warnings: list[lint.Finding],
 ) -> list[tuple[str, GovernanceContract]]:
-    text = text_of(file)
+    text = governance_text(file)
     governance = parse(text, str(file))
     today = datetime.now(UTC).date()
     warnings += lint.warnings(governance, text, str(file), today=today)

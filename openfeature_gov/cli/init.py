@@ -22,9 +22,9 @@ from openfeature_gov.cli.options import (
     CONTRACTS,
     FLAGS,
     RECORDS,
-    governance_of,
     one_line,
 )
+from openfeature_gov.embedded import load_governance
 from openfeature_gov.governance import TOOL_NAME, skeleton
 from openfeature_gov.ladder import RiskClass
 
@@ -117,7 +117,7 @@ def _check(contracts: Path, flags: Path, names: list[str]) -> None:
         RefusedError: when it would not do; nothing has been written yet.
 
     """
-    governance = governance_of(contracts)
+    governance = load_governance(contracts)
     problems = lint.flag_problems(governance, read_flags(flags))
     if problems or list(governance.contracts) != names:
         raise RefusedError(f"the drafts do not hold together: {problems}")

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from openfeature_gov.cli import denylists, output, switches
+from openfeature_gov.cli import denylists, output, shapes, switches
 from openfeature_gov.cli.carrying import By, DryRun, Reason, Scope, carry_out, signed
-from openfeature_gov.cli.exits import RefusedError
+from openfeature_gov.cli.exits import RefusedError, text_of
+from openfeature_gov.cli.flagfile import read_flags
 from openfeature_gov.cli.options import (
     CONTRACTS,
     FLAGS,
     BesideContracts,
     BesideRecords,
     Flags,
-    governance_of,
 )
-from openfeature_gov.governance import Governance
+from openfeature_gov.embedded import load_governance
+from openfeature_gov.errors import InvalidContractError
+from openfeature_gov.governance import TOOL_NAME, Governance
 
 ToolName = Annotated[str | None, typer.Argument(metavar="TOOL", help="One tool.")]
 Workflow = Annotated[
@@ -47,10 +50,14 @@ def kill(
     """Stop a tool, a workflow or everything, now.
 
     Takes effect before it is recorded; exit 1 says that it works but has no record.
+    Where the contracts cannot be loaded, TOOL and --all go by the flag file alone.
     """
     by = signed(actor, reason, records, flags)
-    contracts = governance_of(governance or flags.with_name(CONTRACTS))
-    if _asked(tool, workflow, everything) and tool is not None:
+    _asked(tool, workflow, everything)
+    contracts = _loaded(governance or flags.with_name(CONTRACTS), workflow)
+    if contracts is None:
+        scope = _guessed(flags, tool)
+    elif tool is not None:
         key = _denylist_of(contracts, tool)
         scope = Scope(denylists.deny(key, tool), tool, (key,), (tool,))
     else:
@@ -76,8 +83,9 @@ def unkill(
     Recorded first: a reversal that cannot be recorded is not made.
     """
     by = signed(actor, reason, records, flags)
-    contracts = governance_of(governance or flags.with_name(CONTRACTS))
-    if _asked(tool, workflow, everything) and tool is not None:
+    _asked(tool, workflow, everything)
+    contracts = load_governance(governance or flags.with_name(CONTRACTS))
+    if tool is not None:
         key = _denylist_of(contracts, tool)
         scope = Scope(denylists.lift(key, tool), tool, (key,), (tool,))
     else:
@@ -88,10 +96,76 @@ def unkill(
 Build = Callable[[switches.Keys, dict[str, Any]], switches.Switch]
 
 
-def _asked(tool: str | None, workflow: str | None, everything: bool) -> bool:
+def _asked(tool: str | None, workflow: str | None, everything: bool) -> None:
     if [tool is not None, workflow is not None, everything].count(True) != 1:
         raise typer.BadParameter("say exactly one of: TOOL, --workflow NAME, --all")
-    return True
+
+
+def _loaded(path: Path, workflow: str | None) -> Governance | None:
+    """Return the contracts of *path*; None, with a warning, if they cannot be loaded.
+
+    Raises:
+        InvalidContractError: when they were refused and a workflow is to be killed.
+        OSError: when they cannot be read and a workflow is to be killed.
+
+    """
+    try:
+        return load_governance(path)
+    except (InvalidContractError, OSError) as error:
+        if workflow is not None:
+            output.warn(
+                "nothing was changed: --workflow needs the contracts; TOOL and --all "
+                "work without them"
+            )
+            raise
+        output.warn(text_of(error))
+        output.warn(
+            "the contracts cannot be loaded, so this kill goes by the shape of the "
+            "flags in the file"
+        )
+        return None
+
+
+def _guessed(flags: Path, tool: str | None) -> Scope:
+    """Return what stops *tool*, or everything for None, as *flags* itself shows it."""
+    held = read_flags(flags).flags
+    if tool is None:
+        return _guessed_all(flags, shapes.everything(held))
+    if not TOOL_NAME.fullmatch(tool):
+        raise typer.BadParameter(f"{tool!r} is no tool name")
+    keys = tuple(shapes.denylists_in(held))
+    if not keys:
+        raise RefusedError(
+            f"{flags} holds no json flag that reads as a denylist, so nothing was "
+            "changed; stop everything instead: gov flags kill --all --reason ..."
+        )
+    note = (
+        f"{tool} goes on {', '.join(keys)}; whether it is a tool, and its contract "
+        "names one of these, was not checked"
+    )
+    switch = denylists.deny_on_each(keys, tool)
+    return Scope(_unread(switch), tool, keys, (), notes=(note,))
+
+
+def _guessed_all(flags: Path, guess: shapes.Guess) -> Scope:
+    if not guess.keys:
+        left = f"; mode flags that do not serve off when off: {', '.join(guess.left)}"
+        raise RefusedError(
+            f"{flags} shows neither a global flag nor a mode flag that turns off, so "
+            f"nothing was changed{left if guess.left else ''}. Set them one by one: "
+            "gov flags set KEY off --clear-targeting --reason ..."
+        )
+    keys = tuple(key for key, _ in guess.keys)
+    kind = "mode" if guess.keys[0][1] == "mode" else "global"
+    note = f"taken for the {kind} flags of all tools: {', '.join(keys)}"
+    switch = _unread(switches.off(guess.keys, {"all": True}))
+    notes = (note, *guess.notes)
+    return Scope(switch, "everything", keys, (), left=guess.left, notes=notes)
+
+
+def _unread(switch: switches.Switch) -> switches.Switch:
+    """Return *switch* with the fact that no contract stood behind it."""
+    return replace(switch, facts={**switch.facts, "governance": "not read"})
 
 
 def _denylist_of(contracts: Governance, tool: str) -> str:

@@ -128,7 +128,7 @@ def _unfit(flag: Flag, kind: Kind) -> Iterator[str]:
         elif one.id == flag.off_id and not _strictest(kind, value):
             yield (
                 f'serves "{names[one.id]}" when off; safe is '
-                f"{orjson.dumps(kind.default).decode()}"
+                f"{orjson.dumps(kind.default()).decode()}"
             )
 
 
@@ -139,4 +139,4 @@ def _value(value: object) -> Any:
 def _strictest(kind: Kind, value: Any) -> bool:
     if kind.name == "denylist":
         return "*" in (entries_of(value) or ())
-    return bool(value == kind.default)
+    return bool(value == kind.default())

@@ -7,9 +7,6 @@ from typing import Annotated
 
 import typer
 
-from openfeature_gov.errors import InvalidContractError
-from openfeature_gov.governance import Governance, parse
-
 CONTRACTS = "governance.yaml"
 FLAGS = "flags.json"
 RECORDS = "records.db"
@@ -38,35 +35,9 @@ BesideRecords = Annotated[
     typer.Option(
         "--records",
         envvar="GOV_RECORDS",
-        help=f"Record database (default: {RECORDS} beside the flag file, if there).",
+        help=f"Record database, made if missing (default: {RECORDS} beside the flags).",
     ),
 ]
-
-
-def governance_of(path: Path) -> Governance:
-    """Return the governance contracts of *path*.
-
-    Raises:
-        InvalidContractError: when the file was refused.
-        OSError: when it cannot be read.
-
-    """
-    return parse(text_of(path), str(path))
-
-
-def text_of(path: Path) -> str:
-    """Return the text of the governance file *path*.
-
-    Raises:
-        InvalidContractError: when it is not UTF-8.
-        OSError: when it cannot be read.
-
-    """
-    try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        problem = f"not UTF-8 at byte {error.start}"
-        raise InvalidContractError(str(path), [(0, "", problem)]) from None
 
 
 def one_line(value: str, *, name: str, limit: int) -> str:
@@ -93,7 +64,5 @@ __all__ = [
     "Contracts",
     "Flags",
     "Records",
-    "governance_of",
     "one_line",
-    "text_of",
 ]

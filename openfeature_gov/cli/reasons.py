@@ -30,6 +30,10 @@ KILLED = (
     "gov flags set {key} {need} --turn-on --reason ..."
 )
 
+UNRUN = (
+    "  Extractors were not run: the registered tool may be denied or queued instead."
+)
+
 
 def render(console: Console, data: Mapping[str, Any], *, explain: bool) -> None:
     """Print the decision *data*; *explain* adds what would have to change."""
@@ -41,6 +45,7 @@ def render(console: Console, data: Mapping[str, Any], *, explain: bool) -> None:
     lines.append(("says", output.safe(data["message"])))
     lines.append(("record", data["recordId"] or "none: a plan"))
     output.facts(console, [line for line in lines if line[1]])
+    console.print(Text(UNRUN, "dim"))
     console.print()
     console.print(_verdicts(data))
     if data.get("flags"):

@@ -18,14 +18,14 @@ from openfeature.contrib.provider.featbit.authoring import (
     turn_off,
     turn_on,
 )
-from openfeature.contrib.provider.featbit.flagset import Flag
+from openfeature.contrib.provider.featbit.flagset import Flag, Value
 from openfeature.contrib.provider.featbit.snapshot import Snapshot
 from openfeature_gov.cli.exits import RefusedError
 from openfeature_gov.cli.flagfile import names_of
 from openfeature_gov.flags.kinds import KINDS
 from openfeature_gov.governance import Governance, GovernanceContract
 
-STRICTEST = {kind.name: kind.default for kind in KINDS}
+STRICTEST = {kind.name: kind.default() for kind in KINDS}
 FEATBIT = {
     FlagType.BOOLEAN: "boolean",
     FlagType.STRING: "string",
@@ -151,6 +151,11 @@ def gone(key: str, kind: str) -> str:
     return f'"{key}" is no {TYPES[kind]} flag of the file: it stops its tools'
 
 
+def off_value(flag: Flag) -> Value:
+    """Return what *flag* serves when it is off."""
+    return next(one.value for one in flag.variations if one.id == flag.off_id)
+
+
 def _turned(
     keys: Keys, turn: Turn, document: Json, snapshot: Snapshot, at: str
 ) -> Json:
@@ -166,8 +171,7 @@ def _turned(
 
 def _check_off(flag: Flag, kind: str) -> None:
     """Refuse to turn off a flag that would then serve more than the strictest value."""
-    value = next(one.value for one in flag.variations if one.id == flag.off_id)
-    strictest = STRICTEST[kind]
+    value, strictest = off_value(flag), STRICTEST[kind]
     if type(value) is not type(strictest) or value != strictest:
         wanted = "off" if kind == "mode" else "false"
         raise RefusedError(

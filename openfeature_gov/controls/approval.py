@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.readings import Readings
-from openfeature_gov.decisions import Verdict
+from openfeature_gov.decisions import Verdict, effective_risk
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.ladder import Mode, RiskClass
 
@@ -78,7 +78,12 @@ def _holds(
     predicates: Mapping[str, Predicate],
 ) -> bool:
     if name in _CLASSES:
-        return name in (contract.risk_class, contract.claimed_risk)
+        return name in (
+            rules.risk_class,
+            contract.risk_class,
+            contract.claimed_risk,
+            effective_risk(contract.risk_class, contract.reversibility),
+        )
     if name in predicates:
         try:
             return predicates[name](contract) is not False

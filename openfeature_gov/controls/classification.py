@@ -18,9 +18,9 @@ def classification(
 ) -> Verdict:
     """Cap and raise the need by every class that anyone gave the action.
 
-    The derived class counts with the hardest reversibility stated; so does the class
-    that the agent claims, which can therefore only lower authority. A fact that could
-    not be derived from the arguments caps at off.
+    The contract's class, the derived one and the one that the agent claims each count,
+    with every reversibility stated, so that naming a class can only lower authority.
+    A fact that could not be derived from the arguments caps at off.
     """
     if contract.faults:
         return Verdict(
@@ -31,6 +31,7 @@ def classification(
             evidence={"faults": list(contract.faults)},
         )
     return _classified(
+        rules.risk_class,
         contract.risk_class,
         contract.reversibility,
         contract.claimed_risk,
@@ -41,13 +42,14 @@ def classification(
 
 @lru_cache(maxsize=4096)
 def _classified(
+    stated: RiskClass,
     risk: RiskClass,
     reversibility: Reversibility,
     claimed_risk: RiskClass | None,
     claimed_reversibility: Reversibility | None,
     autonomy_for: tuple[RiskClass, ...],
 ) -> Verdict:
-    classes = {risk, claimed_risk or risk}
+    classes = {stated, risk, claimed_risk or risk}
     undo = {reversibility, claimed_reversibility or reversibility}
     pairs = [(one, kind) for one in classes for kind in undo]
     cap = min(ceiling_of(one, kind, autonomy_for) for one, kind in pairs)

@@ -26,7 +26,8 @@ def mode(_: ActionContract, rules: GovernanceContract, flags: Readings) -> Verdi
     reading = flags.get(NAME)
     if reading is None:
         return _DEFAULTS[rules.default_mode]
-    if reading.fault is not None or reading.value not in VARIANTS:
+    known = type(reading.value) is str and reading.value in VARIANTS
+    if reading.fault is not None or not known:
         reason = reading.fault or "flag_invalid_value"
         return Verdict(NAME, Mode.OFF, reason, evidence={"flag": reading.key})
     if reading.value == FALLBACK:

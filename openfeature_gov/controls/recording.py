@@ -34,11 +34,11 @@ def recording(
     """Cap by the state of the record store.
 
     While writes fail, reads go on at the safest mode for at most 60 seconds, kept in
-    memory; consequential actions stop at once (NIST 800-53 AU-5; threats table 5).
+    memory; everything else stops at once (NIST 800-53 AU-5; threats table 5).
     """
     if health == HEALTHY:
         return SOUND
-    if health.full or health.failing_ns > GRACE_NS or contract.consequential:
+    if health.full or health.failing_ns > GRACE_NS or not contract.mere_read:
         return Verdict(NAME, Mode.OFF, "records_unavailable")
     return Verdict(
         NAME, rules.rollback.safest_mode, "records_unavailable", fallback=True

@@ -68,7 +68,7 @@ class Played:
         """Say whether a tool that can change something ran, and was not refused."""
         contract = self.outcome.contract
         ran = self.outcome.ran == "tool" and not self.refusal
-        return ran and contract is not None and contract.consequential
+        return ran and contract is not None and not contract.mere_read
 
     @property
     def word(self) -> str:

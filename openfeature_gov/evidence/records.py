@@ -92,8 +92,18 @@ def decision_record(
 
     *ran_arguments* holds the canonical arguments of what may run, None for nothing.
     """
+    # The fields are taken now: who gets the contract may change its arguments later.
+    fields = _fields(contract, rules)
     encoded = partial(
-        _decision, stamp, contract, rules, flags, decision, ran_arguments, latency_us
+        _decision,
+        stamp,
+        contract,
+        rules,
+        flags,
+        decision,
+        fields,
+        ran_arguments,
+        latency_us,
     )
     return Record(
         stamp.id,
@@ -116,6 +126,7 @@ def _decision(
     rules: GovernanceContract,
     flags: Readings,
     decision: Decision,
+    fields: Mapping[str, Any],
     ran_arguments: bytes | None,
     latency_us: int,
 ) -> bytes:
@@ -127,6 +138,7 @@ def _decision(
             "atUs": stamp.at_us,
             "writer": stamp.writer,
             **_action(contract, rules),
+            "fields": fields,
             "narrowedDigest": _narrowed(contract, ran_arguments),
             "authorization": _authorization(decision),
             "flags": [_flag(kind, reading) for kind, reading in flags.flags.items()],
@@ -165,19 +177,18 @@ def _action(contract: ActionContract, rules: GovernanceContract) -> dict[str, An
         "faults": contract.faults,
         "argumentsDigest": contract.arguments_digest,
         "actionDigest": contract.digest,
-        "fields": _fields(contract, rules),
     }
 
 
 def _source(flags: Readings) -> dict[str, Any]:
     return {
-        "provider": flags.provider,
+        "provider": readable(flags.provider),
         "status": flags.status,
         "standing": flags.standing,
         "ageMs": None if flags.age_ns is None else flags.age_ns // 1_000_000,
         "generation": flags.generation,
-        "revision": flags.revision,
-        "source": flags.source,
+        "revision": _scalar(flags.revision),
+        "source": _scalar(flags.source),
     }
 
 
@@ -187,9 +198,9 @@ def refusal_record(
     """Return the record of a call that no contract could be built for: denied.
 
     *tool* and *detail* come from the caller and may be hostile: both are escaped and
-    cut to a readable length.
+    cut, and a name that could be a sentence is kept as its digest.
     """
-    shown = readable(tool)
+    shown = _name(tool)
     body = {
         "schema": SCHEMA,
         "kind": "decision",
@@ -217,6 +228,17 @@ def refusal_record(
         Effect.DENY.value,
         reason,
     )
+
+
+def _name(tool: object) -> str:
+    """Return an unregistered tool's name, escaped, or its digest."""
+    if isinstance(tool, str) and len(tool) <= 64 and not set(tool) & set(_SPACES):
+        return readable(tool)
+    text = tool if isinstance(tool, str) else type(tool).__name__
+    return f"sha256:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+_SPACES = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0@"
 
 
 def outcome_record(
@@ -247,12 +269,12 @@ def outcome_record(
         "ref": ref,
         "status": status,
         "ran": ran,
-        "error": error,
+        "error": readable(error),
         "latencyUs": latency_us,
         "cost": _text(cost),
-        "undo": undo,
-        "handOver": hand_over,
-        "incident": incident,
+        "undo": readable(undo),
+        "handOver": readable(hand_over),
+        "incident": readable(incident),
     }
     return Record(
         stamp.id, "outcome", stamp.at_us, partial(encode, body), ref, reason=status
@@ -291,6 +313,8 @@ def readable(text: object) -> str:
     """Return *text* escaped to printable ASCII and cut to a readable length."""
     shown = str(text) if isinstance(text, str) else f"<{type(text).__name__}>"
     cut = shown[:FIELD_LIMIT]
+    if type(cut) is str and cut.isascii() and cut.isprintable():
+        return cut
     # A lone surrogate has no UTF-8 form; a control or bidi character could forge a log.
     return cut.encode("ascii", "backslashreplace").decode("ascii").translate(_CONTROLS)
 
@@ -355,8 +379,8 @@ def _flag(kind: str, reading: Reading) -> dict[str, Any]:
         "key": reading.key,
         "value": reading.value,
         "variant": _scalar(reading.variant),
-        "reason": reading.reason,
-        "version": reading.version,
+        "reason": _scalar(reading.reason),
+        "version": _scalar(reading.version),
         "rule": _scalar(reading.metadata.get("rule")),
         "fault": reading.fault,
     }

@@ -31,11 +31,12 @@ active: ContextVar[ActionContract | None] = ContextVar("gov_active", default=Non
 class Notes:
     """Carry one decision's evaluations: the kind of each key, and what was seen.
 
-    Lives for one read; handed to the hook as a hint. *values* holds what passed the
-    check, *readings* how each evaluation ended.
+    Lives for one read; handed to the hook as a hint. *context* is the action's;
+    *values* holds what passed the check, *readings* how each evaluation ended.
     """
 
     kinds: Mapping[str, Kind]
+    context: EvaluationContext
     values: dict[str, Any] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
 
@@ -52,12 +53,15 @@ class GovernanceHook(Hook):
         hook_context: HookContext,
         hints: Mapping[str, Any],
     ) -> EvaluationContext | None:
-        """Return the active contract's attributes where the caller gave none.
+        """Return the governed action's targeting key and attributes.
 
-        Source: OpenFeature 4.3.4; the result is merged over the caller's context.
+        Source: OpenFeature 4.3.4; merged over the caller's context and over that of
+        every API and client hook, so that nobody else chooses the subject.
         """
-        if HINT in hints:
-            return None
+        notes = hints.get(HINT)
+        if notes is not None:
+            context: EvaluationContext = notes.context
+            return context
         contract = active.get()
         if contract is None:
             return None

@@ -16,14 +16,14 @@ from openfeature_gov.controls.mode import VARIANTS
 class Kind:
     """Describe one kind of flag.
 
-    *default* is the strictest legal value: whatever goes wrong inside OpenFeature
-    serves it. *legal* is the closed set as a predicate; *copy* detaches a value from
-    the provider's data.
+    *default* returns the strictest legal value, a new one each time: whatever goes
+    wrong inside OpenFeature serves it. *legal* is the closed set as a predicate;
+    *copy* detaches a value from the provider's data.
     """
 
     name: str
     type: FlagType
-    default: Any
+    default: Callable[[], Any]
     legal: Callable[[Any], bool]
     copy: Callable[[Any], Any]
 
@@ -45,10 +45,10 @@ def _same(value: Any) -> Any:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("switch", FlagType.BOOLEAN, False, _is_bool, _same),
-    Kind("mode", FlagType.STRING, "off", _is_mode, _same),
-    Kind("approval", FlagType.BOOLEAN, True, _is_bool, _same),
-    Kind("denylist", FlagType.OBJECT, ["*"], _is_list, entries_of),
-    Kind("fallback", FlagType.BOOLEAN, True, _is_bool, _same),
+    Kind("switch", FlagType.BOOLEAN, lambda: False, _is_bool, _same),
+    Kind("mode", FlagType.STRING, lambda: "off", _is_mode, _same),
+    Kind("approval", FlagType.BOOLEAN, lambda: True, _is_bool, _same),
+    Kind("denylist", FlagType.OBJECT, lambda: ["*"], _is_list, entries_of),
+    Kind("fallback", FlagType.BOOLEAN, lambda: True, _is_bool, _same),
 )
 """In the order of evaluation."""

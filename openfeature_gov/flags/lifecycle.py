@@ -49,6 +49,7 @@ _METHODS = {kind: f"resolve_{kind.value.lower()}_details" for kind in FlagType}
 def evaluate(
     client: OpenFeatureClient,
     provider: FeatureProvider,
+    answering: FeatureProvider,
     status: ProviderStatus,
     requests: Iterable[Request],
     context: EvaluationContext,
@@ -57,7 +58,8 @@ def evaluate(
 ) -> list[FlagEvaluationDetails[Any]]:
     """Return the details of each (type, key, default) of *requests*, in order.
 
-    *context* is the invocation context, *hooks* and *hints* are those of the
+    *answering* resolves the flags: *provider* itself, or its view of one state of the
+    data. *context* is the invocation context, *hooks* and *hints* are those of the
     invocation. Only what an evaluation may not hide comes out: KeyboardInterrupt,
     SystemExit, and whatever the set-up raises.
     """
@@ -68,7 +70,7 @@ def evaluate(
         if lower.attributes or lower.targeting_key:
             merged = lower.merge(merged)
     batch = _Batch(
-        provider,
+        answering,
         status,
         merged,
         [*api.get_hooks(), *client.hooks, *hooks, *provider.get_provider_hooks()],
@@ -102,14 +104,13 @@ class _Batch:
     def about(self, kind: FlagType, key: str, default: Any) -> HookContext:
         """Return a HookContext, filled in one step instead of seven guarded ones."""
         context = HookContext.__new__(HookContext)
-        facts = {
-            **self.shared,
-            "flag_key": key,
-            "flag_type": kind,
-            "default_value": default,
-            "hook_data": {},
-        }
-        object.__setattr__(context, "__dict__", facts)
+        context.__dict__.update(
+            self.shared,
+            flag_key=key,
+            flag_type=kind,
+            default_value=default,
+            hook_data={},
+        )
         return context
 
     def one(self, kind: FlagType, key: str, default: Any) -> FlagEvaluationDetails[Any]:
@@ -132,8 +133,8 @@ class _Batch:
         except Exception as raised:  # noqa: BLE001 - OpenFeature 1.4.10
             error = raised
             details = _failed(key, default, raised)
-        for hook, about in reversed(chain):
-            if error is not None:
+        if error is not None:
+            for hook, about in reversed(chain):
                 _shielded(hook.error, hook_context=about, exception=error, hints=hints)
         for hook, about in reversed(chain):
             try:

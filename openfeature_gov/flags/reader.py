@@ -43,8 +43,10 @@ class FlagReader:
     A provider says how old its data is by a method ``freshness()``, whose result has
     *verified_ns* (`time.monotonic_ns` when the data was last known to be current),
     *generation* (an integer published after the data it stands for), *source* and
-    *revision*. Without one, the age is the time since the
-    provider was last seen READY.
+    *revision*. Without one, the age is the time since the provider was last seen READY.
+    By a method ``pinned()`` it offers resolve methods on one state of its data, with
+    *generation* and *revision*, so that all flags of a decision agree; without it a
+    change in the middle is a fault.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class FlagReader:
         standing, name, dated = self._standing(provider)
         if standing is None and status not in _TRUSTED:
             standing = f"provider_{status.value.lower()}"
-        state = self._dated(dated, status)
+        pin, state = self._pinned(provider), self._dated(dated, status)
+        if pin is not None:
+            state = {**state, "generation": pin.generation, "revision": pin.revision}
         context = EvaluationContext(
             contract.context.actor.targeting_key, contract.attributes()
         )
@@ -97,8 +101,12 @@ class FlagReader:
         key = key_of(label, context)
         readings = None if cells is None else cells.get(key)
         if readings is None:
-            notes = Notes(kinds)
-            answers = self._evaluate(provider, status, named, context, notes)
+            notes = Notes(kinds, context)
+            answers = self._evaluate(provider, pin or provider, status, named, notes)
+            # Without a pinned batch the data may have changed between two flags.
+            whole = self._batched and pin is not None
+            if not whole and self._moved(provider, pin, dated, generation):
+                standing, cells = standing or "flags_changing", None
             readings = {
                 kind.name: _checked(kind, name, answer, notes, standing)
                 for (kind, name), answer in zip(named, answers, strict=True)
@@ -113,27 +121,68 @@ class FlagReader:
             **state,
         )
 
+    def _pinned(self, provider: FeatureProvider) -> Any:
+        pinned = getattr(provider, "pinned", None)
+        return None if pinned is None else pinned()
+
+    def _moved(
+        self,
+        provider: FeatureProvider,
+        pin: Any,
+        dated: Callable[[], Any] | None,
+        generation: Any,
+    ) -> bool:
+        if pin is not None:
+            return self._pinned(provider) is not pin
+        return (
+            dated is not None
+            and generation is not None
+            and dated().generation != generation
+        )
+
     def _evaluate(
         self,
         provider: FeatureProvider,
+        answering: Any,
         status: ProviderStatus,
         named: Named,
-        context: EvaluationContext,
         notes: Notes,
     ) -> Sequence[Details | None]:
         hints: dict[str, Any] = {HINT: notes}
+        context = notes.context
+        defaults = [kind.default() for kind, _ in named]
         if self._batched:
-            requests = [(kind.type, key, kind.default) for kind, key in named]
-            return evaluate(
-                self._client, provider, status, requests, context, _OPTIONS, hints
+            requests = [
+                (kind.type, key, default)
+                for (kind, key), default in zip(named, defaults, strict=True)
+            ]
+            answers: Sequence[Details | None] = evaluate(
+                self._client,
+                provider,
+                answering,
+                status,
+                requests,
+                context,
+                _OPTIONS,
+                hints,
             )
-        options = FlagEvaluationOptions(hooks=list(_OPTIONS), hook_hints=hints)
-        return [self._single(kind, key, context, options) for kind, key in named]
+        else:
+            options = FlagEvaluationOptions(hooks=list(_OPTIONS), hook_hints=hints)
+            answers = [
+                self._single(kind, key, default, context, options)
+                for (kind, key), default in zip(named, defaults, strict=True)
+            ]
+        # A default that someone edited was not the strictest value any more.
+        return [
+            answer if default == kind.default() else None
+            for (kind, _), answer, default in zip(named, answers, defaults, strict=True)
+        ]
 
     def _single(
         self,
         kind: Kind,
         key: str,
+        default: Any,
         context: EvaluationContext,
         options: FlagEvaluationOptions,
     ) -> Details | None:
@@ -141,7 +190,7 @@ class FlagReader:
         method = f"get_{_CALLS[kind.type]}_details"
         try:
             answer: Details = getattr(self._client, method)(
-                key, kind.default, context, options
+                key, default, context, options
             )
         except UnboundLocalError as error:
             # The SDK's finally block hides an interrupt behind this error.
@@ -167,7 +216,7 @@ class FlagReader:
                 (kind, key) for kind in KINDS if (key := keys[kind.name]) is not None
             )
             kinds = {key: kind for kind, key in named}
-            found = named, kinds, " ".join(kinds)
+            found = named, kinds, " ".join(f"{kind.name}:{key}" for kind, key in named)
             self._named[controls] = found
             return found
 

@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+WAIT_S = 20.0
+"""How long to wait for another process's batch before the store counts as failing."""
 
 
 class Lease:
@@ -68,13 +72,29 @@ class Turn:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Wait for the turn and keep it for the block."""
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        """Wait for the turn and keep it for the block.
+
+        Raises:
+            TimeoutError: an OSError, when another process keeps it for `WAIT_S`.
+
+        """
+        deadline = time.monotonic() + WAIT_S
+        while not self._try():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another process holds the log for {WAIT_S} s")
+            time.sleep(0.0002)
         try:
             yield
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
+    def _try(self) -> bool:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def close(self) -> None:
-        """Close the descriptor."""
+        """Close the descriptor; in a forked child this leaves the parent its lock."""
         os.close(self._fd)

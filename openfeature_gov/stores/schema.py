@@ -101,22 +101,28 @@ def connect(path: Path) -> sqlite3.Connection:
 
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     for name, value, expected in SETTINGS:
         connection.execute(f"PRAGMA {name}={value}")
         (actual,) = connection.execute(f"PRAGMA {name}").fetchone()
         if actual != expected:
-            connection.close()
             raise RecordStoreError(
                 f"{path}: PRAGMA {name} is {actual!r}, not {expected!r}; records would "
                 "not be durable on this file system"
             )
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version not in (0, VERSION):
-        connection.close()
         raise RecordStoreError(
             f"{path}: schema version {version}, this release reads {VERSION}; use the "
             "release that wrote it"
         )
     connection.executescript(TABLES)
     connection.execute(f"PRAGMA user_version={VERSION}")
-    return connection

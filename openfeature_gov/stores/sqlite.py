@@ -26,7 +26,13 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from openfeature_gov.controls.recording import HEALTHY, StoreHealth
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.evidence.records import Record, Stamp, note_record, outcome_record
+from openfeature_gov.evidence.records import (
+    Record,
+    Stamp,
+    note_record,
+    outcome_record,
+    readable,
+)
 from openfeature_gov.stores.leases import Lease, Turn
 from openfeature_gov.stores.schema import (
     CHUNKS,
@@ -41,11 +47,15 @@ BACKLOG = 10_000
 """How many records may wait in memory; beyond that nothing more may happen."""
 LINGER_S = 0.002
 RETRY_S = 1.0
+STALL_NS = 2_000_000_000
+"""How long one batch may take before the store counts as failing."""
 CHECKPOINT_ROWS = 2_000
 COMMIT_WAIT_S = 30.0
 
 Done = Callable[[Exception | None], None]
 Item = tuple[Record, Done | None]
+REFUSED = (sqlite3.IntegrityError, sqlite3.InterfaceError, UnicodeError)
+"""What SQLite says of a record that it could not take on any day."""
 _INSERTS = {size: insert(size) for size in CHUNKS}
 _abandoned: list[object] = []
 _stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
@@ -89,18 +99,26 @@ class SqliteStore:
         self._space = threading.Condition()
         self._awake = self._closing = False
         self._failing_since: int | None = None
+        self._busy_since: int | None = None
         self._lost = self._rows = 0
         self._connection: sqlite3.Connection | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._turn = Turn(self.path)
             self._lease = Lease(self.path, self.writer)
+        except OSError as error:
+            raise RecordStoreError(f"{self.path}: {error}") from error
+        try:
             with self._turn.taken():
                 self._connection = self._open()
                 self._write([(self._opening(), None)])
                 self._reconcile()
         except (OSError, sqlite3.Error) as error:
+            self._let_go()
             raise RecordStoreError(f"{self.path}: {error}") from error
+        except BaseException:
+            self._let_go()
+            raise
         self._thread = threading.Thread(
             target=self._run, name="gov-records", daemon=True
         )
@@ -151,17 +169,27 @@ class SqliteStore:
                 loop.call_soon_threadsafe(_resolve, future, error)
 
         self._put(record, settle)
-        error = await asyncio.wait_for(future, COMMIT_WAIT_S)
+        try:
+            error = await asyncio.wait_for(future, COMMIT_WAIT_S)
+        except TimeoutError:
+            error = RecordStoreError(f"no answer in {COMMIT_WAIT_S} s")
         if error is not None:
             raise RecordStoreError(f"{self.path}: {error}") from error
 
     def health(self) -> StoreHealth:
-        """Return since when writes fail, and whether the backlog is full."""
-        since = self._failing_since
-        if since is None and len(self._pending) < BACKLOG:
+        """Return since when nothing was written, and whether the backlog is full.
+
+        A batch that hangs, on a slow disk or behind another process, counts as failing
+        from its beginning once it takes longer than `STALL_NS`.
+        """
+        since, busy = self._failing_since, self._busy_since
+        if since is None and busy is None:
             return HEALTHY
-        failing = 0 if since is None else max(1, self._clock() - since)
-        return StoreHealth(failing, full=since is not None and self._full())
+        now = self._clock()
+        if since is None and (busy is None or now - busy < STALL_NS):
+            return HEALTHY
+        start = min(one for one in (since, busy) if one is not None)
+        return StoreHealth(max(1, now - start), full=self._full())
 
     def flush(self) -> None:
         """Return once everything handed over so far is durable.
@@ -182,21 +210,42 @@ class SqliteStore:
         )
 
     def close(self) -> None:
-        """Write what waits, a ``stop`` record, and let go; idempotent."""
+        """Write what waits, a ``stop`` record, and let go; idempotent.
+
+        Raises:
+            RecordStoreError: when records were left that could not be written.
+
+        """
         if self._closing:
             return
         self._closing = True
         self._wake(urgent=True)
         self._thread.join(COMMIT_WAIT_S)
-        with suppress(sqlite3.Error, OSError), self._turn.taken():
-            if self._connection is not None:
+        try:
+            with self._turn.taken():
+                if self._connection is None:
+                    self._connection = self._open()
+                # Whoever appended while the writer was leaving.
+                left = [*self._gap(), *self._pending]
+                self._write(left)
+                self._pending.clear()
+                _settle(left, None)
                 self._settle_orphans(self.writer)
                 self._write([(note_record(self.stamp(), "stop", self.writer), None)])
-                self._connection.close()
-        self._connection = None
+        except (sqlite3.Error, OSError, RecordStoreError) as error:
+            _settle([*self._pending], error)
+            lost = f"{len(self._pending)} records were left unwritten"
+            raise RecordStoreError(f"{self.path}: {lost}: {error}") from error
+        finally:
+            self._let_go()
+            _stores.discard(self)
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self._lease.release()
         self._turn.close()
-        _stores.discard(self)
 
     def _put(self, record: Record, done: Done | None) -> None:
         if self._closing:
@@ -241,7 +290,9 @@ class SqliteStore:
             batch = self._drain()
             if batch:
                 self._flush(batch)
-            if closing and not self._pending:
+            if self._failing_since is not None and not closing:
+                self._urgent.wait(RETRY_S)
+            if closing and (self._failing_since is not None or not self._pending):
                 return
 
     def _drain(self) -> list[Item]:
@@ -251,24 +302,26 @@ class SqliteStore:
                 batch.append(self._pending.popleft())
         if self._pending:
             self._work.set()
+        with self._space:
+            self._space.notify_all()
         return batch
 
     def _flush(self, batch: list[Item]) -> None:
+        batch = self._gap() + batch
+        self._busy_since = self._clock()
         try:
             with self._turn.taken():
                 if self._connection is None:
                     self._connection = self._open()
-                self._write(self._gap() + batch)
+                self._write(batch)
                 self._checkpoint(len(batch))
         except Exception as error:  # noqa: BLE001 - the writer must outlive any fault
             self._failed(batch, error)
-            return
-        self._failing_since = None
-        for _, done in batch:
-            if done is not None:
-                done(None)
-        with self._space:
-            self._space.notify_all()
+        else:
+            self._failing_since = None
+            _settle(batch, None)
+        finally:
+            self._busy_since = None
 
     def _failed(self, batch: list[Item], error: Exception) -> None:
         """Keep *batch* for later, tell who waits, and reopen before the next try."""
@@ -280,15 +333,9 @@ class SqliteStore:
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
-        for _, done in batch:
-            if done is not None:
-                done(error)
+        _settle(batch, error)
         with self._space:
             self._space.notify_all()
-        if self._closing:
-            self._pending.clear()
-            return
-        self._urgent.wait(RETRY_S)
         self._work.set()
 
     def _gap(self) -> list[Item]:
@@ -310,10 +357,27 @@ class SqliteStore:
         raise RecordStoreError(f"{self.path}: could not be opened")
 
     def _write(self, batch: list[Item]) -> None:
+        """Insert *batch* in one transaction; set apart what SQLite can never take."""
+        try:
+            self._insert([row(record, self.writer) for record, _ in batch])
+        except REFUSED:
+            for item in batch:
+                self._write_one(*item)
+
+    def _write_one(self, record: Record, done: Done | None) -> None:
+        try:
+            self._insert([row(record, self.writer)])
+        except REFUSED as error:
+            facts = {"refused": readable(record.id), "error": type(error).__name__}
+            note = note_record(self.stamp(), "unwritable", **facts)
+            self._insert([row(note, self.writer)])
+            if done is not None:
+                done(error)
+
+    def _insert(self, rows: list[tuple[object, ...]]) -> None:
         connection = self._connection
         if connection is None:
             raise RecordStoreError(f"{self.path}: not open")
-        rows = [row(record, self.writer) for record, _ in batch]
         connection.execute("BEGIN IMMEDIATE")
         try:
             for size in CHUNKS:
@@ -371,9 +435,17 @@ class SqliteStore:
 
     def after_fork(self) -> None:
         """Become a writer of its own in a forked child; the parent's work stays its."""
-        _abandoned.extend((self._connection, self._thread, self._turn))
+        _abandoned.extend((self._connection, self._thread))
         self._lease.abandon()
+        self._turn.close()
         self._start()
+
+
+def _settle(batch: list[Item], error: Exception | None) -> None:
+    """Tell everyone who waits for a record of *batch* how it ended."""
+    for _, done in batch:
+        if done is not None:
+            done(error)
 
 
 def _resolve(future: asyncio.Future[Exception | None], error: Exception | None) -> None:

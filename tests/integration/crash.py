@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -54,7 +55,10 @@ def round_of(folder: Path, number: int, chance: random.Random) -> list[str]:
         os.close(writer)
         children.append(child)
         pipes.append(reader)
-    time.sleep(chance.uniform(0.02, 0.09))
+    if chance.random() < 0.8:  # else the kill may come while they still start up
+        for pipe in pipes:
+            select.select([pipe], [], [], 20)
+    time.sleep(chance.uniform(0, 0.05))
     for child in chance.sample(children, 2):
         os.kill(child, signal.SIGKILL)
     text = b""

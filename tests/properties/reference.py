@@ -33,9 +33,11 @@ def expected(  # noqa: C901, PLR0912, PLR0915 - flat on purpose: no sharing
     listed = {"off", *contract.allowed_modes}
     caps: list[tuple[str, bool]] = []
 
-    held = "irreversible" if undo == "none" and risk not in READS else risk
     opted = [str(one) for one in contract.autonomy_for]
-    if held in ("irreversible", "admin_action") and held not in opted:
+    lasting = undo == "none" and risk not in READS
+    if risk == "admin_action" and "admin_action" not in opted:
+        caps.append(("approval_required", False))
+    if (risk == "irreversible" or lasting) and "irreversible" not in opted:
         caps.append(("approval_required", False))
     if values["switch"] is not True:
         caps.append(("off", False))

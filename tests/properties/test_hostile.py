@@ -15,6 +15,7 @@ from openfeature_gov.canonical import MAX_DEPTH, seal
 from openfeature_gov.contracts import Actor, CallContext, Evidence
 from openfeature_gov.errors import InvalidCallError
 from openfeature_gov.stores import history
+from openfeature_gov.tools import money
 from tests.conftest import CONTEXT, Desk, contract_yaml
 
 SCALARS = (
@@ -119,6 +120,10 @@ def test_every_call_gets_a_decision(
         assert len(contract.attributes()) == 12
 
 
+class Loud(int):
+    """A number that could answer each comparison differently."""
+
+
 DEEP: Any = 1
 for _ in range(100_000):
     DEEP = [DEEP]
@@ -157,6 +162,30 @@ def test_values_that_break_comparisons_are_denied(
     assert (outcome.effect, outcome.reason) == (Effect.DENY, reason)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        float("nan"),
+        float("inf"),
+        -float("inf"),
+        Decimal("NaN"),
+        Decimal("Infinity"),
+        Decimal("-0.01"),
+        -1,
+        True,
+        "5",
+        None,
+        Loud(5),
+    ],
+    ids=str,
+)
+def test_money_is_a_finite_amount(value: Any) -> None:
+    """What an extractor computes is money only when it is exact and not negative."""
+    with pytest.raises(ValueError, match="amount"):
+        money(value)
+    assert (money(0), money(1.5), money(Decimal(7))) == (0, Decimal("1.5"), 7)
+
+
 def test_missing_amount_is_denied(governor: Governor) -> None:
     """An argument that the extractor needs and does not find caps at off."""
     outcome = governor.run(ToolCall("pay", {"rows": 1, "to": "o-1"}, CONTEXT))
@@ -166,13 +195,13 @@ def test_missing_amount_is_denied(governor: Governor) -> None:
 def test_control_characters_cannot_forge_a_record(governor: Governor) -> None:
     """Escape sequences and line breaks in names and fields are escaped in records."""
     evil = "a\nb\x1b[2J\u202e"
-    governor.decide(ToolCall(evil, {}, CONTEXT))
+    governor.decide(ToolCall("a\x1b[2J\u202e", {}, CONTEXT))
     governor.decide(ToolCall("pay", {"amount": 1, "rows": 1, "to": evil}, CONTEXT))
     path: Any = governor.folder  # type: ignore[attr-defined]
     governor.close()
     bodies = history.records(path, kind="decision")
-    assert bodies[0]["tool"] == "a\\x0ab\\x1b[2J\\u202e"
-    assert bodies[1]["reason"] == "target_unreadable"
+    assert bodies[0]["tool"] == "a\\x1b[2J\\u202e"
+    assert bodies[1]["targetRecord"].startswith("sha256:")
     assert bodies[1]["fields"]["to"] == "a\\x0ab\\x1b[2J\\u202e"
 
 
@@ -194,6 +223,39 @@ def test_seal_copies_or_refuses(arguments: dict[str, Any]) -> None:
     assert b"NaN" not in encoded or "NaN" in str(arguments)
     reordered = dict(reversed(list(arguments.items())))
     assert seal(reordered)[1] == encoded
+
+
+class Growing(list[int]):
+    """A list that could hold something else at the next look."""
+
+
+class Shifting(dict[str, int]):
+    """A mapping that could hold something else at the next look."""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Loud(5),
+        Growing([1]),
+        Shifting(a=1),
+        Decimal("NaN"),
+        Decimal("Infinity"),
+        float("nan"),
+        2**64,
+        -(2**63) - 1,
+        b"x",
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_seal_is_exact_about_its_domain(value: Any) -> None:
+    """Subclasses and values beyond the domain are refused, the limits themselves not."""
+    for arguments in ({"a": value}, {"a": [value]}, {"a": {"b": value}}):
+        with pytest.raises(InvalidCallError):
+            seal(arguments)
+    for limit in (2**64 - 1, -(2**63), Decimal("1.50"), 1.5):
+        seal({"a": limit})
+    assert seal({"b": 1, "a": 2})[1] == seal({"a": 2, "b": 1})[1]
 
 
 def test_depth_is_bounded_exactly() -> None:

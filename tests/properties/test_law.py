@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+from itertools import combinations, permutations, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openfeature_gov import Constraint, Decision, Effect, Mode, Verdict, decide
-from openfeature_gov.decisions import clamps, merge
-from openfeature_gov.verification import AXES, rule, size, state, verify_space
+from openfeature_gov.decisions import ceiling_of, clamps, merge, need_of
+from openfeature_gov.ladder import Reversibility, RiskClass
+from openfeature_gov.verification import AXES, FLAGS, rule, size, state, verify_space
 from tests.properties.reference import expected
 
-TABLE = "2581424725014ef6ff352be426d704138325bef0a9d462d723b7f918976f9527"
+TABLE = "f03f8c53242c810f28411c8eb886e57fbdb44077e7284884472b32b7202420ed"
 """The digest of the whole table. A change here is a change of what agents may do."""
 
 LADDERS = st.frozensets(st.sampled_from(Mode)).map(lambda modes: modes | {Mode.OFF})
@@ -53,6 +55,24 @@ def test_law_agrees_with_a_second_reading(seed: int) -> None:
         made = rule(values)
         found = (made.effect.value, made.mode.label, made.full)
         assert found == expected(values), values
+
+
+def test_law_agrees_around_full_autonomy() -> None:
+    """So is every state in which at most two flags are not at their most permissive.
+
+    Drawn blindly, those states are rare, and they are where authority is lost.
+    """
+    said = (*FLAGS, "freshness")
+    near = [range(1) if name in said else range(len(AXES[name])) for name in AXES]
+    for one, other in combinations([list(AXES).index(name) for name in said], 2):
+        ranges = [*near]
+        for place in (one, other):
+            ranges[place] = range(len(tuple(AXES.values())[place]))
+        for choice in product(*ranges):
+            values = state(choice)
+            made = rule(values)
+            found = (made.effect.value, made.mode.label, made.full)
+            assert found == expected(values), values
 
 
 @settings(max_examples=2000, deadline=None)
@@ -174,3 +194,103 @@ def test_allow_under_constraints_is_constrain() -> None:
     assert merge([Constraint("records", 9), Constraint("records", 5)]) == (
         Constraint("records", 5),
     )
+
+
+def test_merge_keeps_the_tightest_of_each_kind() -> None:
+    """Limits take the smallest, sets what they share, kinds stay apart; in any order."""
+    given = [
+        Constraint("records", 9, frozenset("abc")),
+        Constraint("records", 5),
+        Constraint("records", 7, frozenset("bcd")),
+        Constraint("sources", None, frozenset("x")),
+        Constraint("sources", None, frozenset("y")),
+    ]
+    for order in permutations(given):
+        assert merge(order) == (
+            Constraint("records", 5, frozenset("bc")),
+            Constraint("sources", None, frozenset()),
+        )
+
+
+def test_opt_in_opens_only_the_class_that_it_names() -> None:
+    """What cannot be undone is irreversible, and an opt-in for admin_action is not."""
+    admin, lasting = RiskClass.ADMIN_ACTION, RiskClass.IRREVERSIBLE
+    for risk, named in product(RiskClass, (admin, lasting, None)):
+        ceiling = ceiling_of(risk, Reversibility.NONE, (named,) if named else ())
+        reads = risk in (RiskClass.SEARCH, RiskClass.SCOPED_READ)
+        reads |= risk is RiskClass.SENSITIVE_READ
+        free = reads or (named is lasting and risk is not admin)
+        assert ceiling is (Mode.AUTONOMOUS if free else Mode.APPROVAL_REQUIRED)
+    both = ceiling_of(admin, Reversibility.NONE, (admin, lasting))
+    one = ceiling_of(admin, Reversibility.MANUAL, (admin,))
+    assert both is one is Mode.AUTONOMOUS
+
+
+def test_approval_lifts_only_a_queued_action() -> None:
+    """An approval lifts approval_required, and neither a fallback nor a lower cap."""
+    listed = frozenset(Mode)
+
+    def effect(cap: Mode, *, fallback: bool, approved: bool) -> Decision:
+        given = [Verdict("a", cap, "r", fallback=fallback)]
+        return decide(given, need=Mode.AUTONOMOUS, listed=listed, approved=approved)
+
+    for cap, fallback in product(Mode, (False, True)):
+        before = effect(cap, fallback=fallback, approved=False)
+        after = effect(cap, fallback=fallback, approved=True)
+        lifted = cap is Mode.APPROVAL_REQUIRED and not fallback
+        assert after.approved is lifted
+        assert after.full is (lifted or before.full)
+        assert lifted or after == before
+        if fallback and Mode.OBSERVE < cap < Mode.AUTONOMOUS:
+            assert before.effect is Effect.FALLBACK
+
+
+def test_reason_is_that_of_the_strictest_verdict() -> None:
+    """The lowest cap gives the reason, an incident before another; then by name."""
+    low = Verdict("b", Mode.SCOPED_READ, "low")
+    ties = [
+        Verdict("z", Mode.SEARCH_ONLY, "incident", fallback=True),
+        Verdict("a", Mode.SEARCH_ONLY, "first"),
+        Verdict("b", Mode.SEARCH_ONLY, "second"),
+    ]
+    high = Verdict("a", Mode.AUTONOMOUS, "high")
+
+    def reason(*given: Verdict, listed: frozenset[Mode] = frozenset(Mode)) -> str:
+        return decide(given, need=Mode.AUTONOMOUS, listed=listed).reason
+
+    assert reason(high, low) == "low"
+    assert reason(high, low, *ties) == "incident"
+    assert reason(high, *reversed(ties[1:])) == "first"
+    bare = frozenset({Mode.OFF, Mode.SEARCH_ONLY})
+    assert reason(high, listed=bare) == "high"
+    assert reason(high, low, listed=bare) == "low"
+
+
+def test_fallback_counts_where_the_clamp_put_it() -> None:
+    """A fallback that drops to a listed rung is a fallback on that rung."""
+    listed = frozenset({Mode.OFF, Mode.SEARCH_ONLY, Mode.AUTONOMOUS})
+    given = [
+        Verdict("a", Mode.SCOPED_READ, "incident", fallback=True),
+        Verdict("b", Mode.SEARCH_ONLY, "mode"),
+    ]
+    made = decide(given, need=Mode.AUTONOMOUS, listed=listed)
+    assert (made.effect, made.mode) == (Effect.FALLBACK, Mode.SEARCH_ONLY)
+
+
+def test_verdict_raises_the_need() -> None:
+    """The highest need counts, wherever it comes from."""
+    given = [
+        Verdict("a", Mode.APPROVAL_REQUIRED, "r", need=Mode.AUTONOMOUS),
+        Verdict("b", Mode.APPROVAL_REQUIRED, "r"),
+    ]
+    made = decide(given, need=Mode.SEARCH_ONLY, listed=frozenset(Mode))
+    assert (made.effect, made.need) == (Effect.QUEUE_FOR_APPROVAL, Mode.AUTONOMOUS)
+
+
+def test_needs_are_those_of_the_design() -> None:
+    """Each class with each reversibility needs the rung that the design's text says."""
+    for risk, undo in product(RiskClass, Reversibility):
+        rung = {"search": "search_only", "scoped_read": "scoped_read"}.get(risk)
+        if (risk, undo) == ("reversible_write", "automatic"):
+            rung = "draft_write"
+        assert need_of(risk, undo).label == (rung or "autonomous")

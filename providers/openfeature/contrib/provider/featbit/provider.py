@@ -6,28 +6,19 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import ProviderEvent, ProviderEventDetails
-from openfeature.exception import (
-    ErrorCode,
-    FlagNotFoundError,
-    OpenFeatureError,
-    ProviderNotReadyError,
-    TypeMismatchError,
-)
-from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Reason
+from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType
 from openfeature.hook import Hook
 from openfeature.provider import AbstractProvider, Metadata
 
-from openfeature.contrib.provider.featbit import values
-from openfeature.contrib.provider.featbit.context import user_of
+from openfeature.contrib.provider.featbit.answers import Answers
 from openfeature.contrib.provider.featbit.feeds import Feed
 from openfeature.contrib.provider.featbit.file_feed import FileFeed
 from openfeature.contrib.provider.featbit.freshness import NEVER, Freshness
 from openfeature.contrib.provider.featbit.snapshot import (
-    Resolution,
     Snapshot,
     changed_keys,
     read_snapshot,
@@ -35,8 +26,6 @@ from openfeature.contrib.provider.featbit.snapshot import (
 
 METADATA = Metadata(name="featbit-snapshot")
 STATIC = "static"
-
-T = TypeVar("T")
 
 
 class FeatBitProvider(AbstractProvider):
@@ -53,7 +42,7 @@ class FeatBitProvider(AbstractProvider):
         super().__init__()
         self._feed = feed
         self._hooks: list[Hook] = []
-        self._snapshot: Snapshot | None = None
+        self._answers = Answers(None, 0)
         self._problem: str | None = None
         self._lock = threading.RLock()
         self._survives_fork = False
@@ -120,7 +109,11 @@ class FeatBitProvider(AbstractProvider):
     @property
     def snapshot(self) -> Snapshot | None:
         """The snapshot held now; None before the first."""
-        return self._snapshot
+        return self._answers.snapshot
+
+    def pinned(self) -> Answers:
+        """Return the answers of one snapshot, for several flags of one decision."""
+        return self._answers
 
     def freshness(self) -> Freshness:
         """Return what is held and when it was last known to be current."""
@@ -148,11 +141,12 @@ class FeatBitProvider(AbstractProvider):
         Emits READY after a problem, and CONFIGURATION_CHANGED if anything changed.
         """
         with self._lock:
-            old = self._snapshot
-            # The snapshot first: who reads a new generation must not meet old flags.
-            self._snapshot = snapshot
+            old = self._answers.snapshot
+            generation = self._freshness.generation + 1
+            # The answers first: who reads a new generation must not meet old flags.
+            self._answers = Answers(snapshot, generation)
             self._freshness = self._freshness._replace(
-                generation=self._freshness.generation + 1,
+                generation=generation,
                 verified_ns=_now(verified_ns),
                 revision=snapshot.revision,
             )
@@ -193,8 +187,8 @@ class FeatBitProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[bool]:
         """Answer for a flag declared ``boolean``."""
-        return self._resolve(
-            flag_key, default_value, evaluation_context, values.BOOLEAN, _boolean
+        return self._answers.resolve_boolean_details(
+            flag_key, default_value, evaluation_context
         )
 
     def resolve_string_details(
@@ -204,8 +198,8 @@ class FeatBitProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[str]:
         """Answer for a flag declared ``string``."""
-        return self._resolve(
-            flag_key, default_value, evaluation_context, values.STRING, _string
+        return self._answers.resolve_string_details(
+            flag_key, default_value, evaluation_context
         )
 
     def resolve_integer_details(
@@ -215,8 +209,8 @@ class FeatBitProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[int]:
         """Answer for a flag declared ``number`` whose value is integral."""
-        return self._resolve(
-            flag_key, default_value, evaluation_context, values.NUMBER, _integer
+        return self._answers.resolve_integer_details(
+            flag_key, default_value, evaluation_context
         )
 
     def resolve_float_details(
@@ -226,8 +220,8 @@ class FeatBitProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[float]:
         """Answer for a flag declared ``number``; integers are widened."""
-        return self._resolve(
-            flag_key, default_value, evaluation_context, values.NUMBER, _float
+        return self._answers.resolve_float_details(
+            flag_key, default_value, evaluation_context
         )
 
     def resolve_object_details(
@@ -237,44 +231,9 @@ class FeatBitProvider(AbstractProvider):
         evaluation_context: EvaluationContext | None = None,
     ) -> FlagResolutionDetails[Sequence[FlagValueType] | Mapping[str, FlagValueType]]:
         """Answer for a flag declared ``json``: a dict or list of the caller's own."""
-        return self._resolve(
-            flag_key, default_value, evaluation_context, values.JSON, _object
+        return self._answers.resolve_object_details(
+            flag_key, default_value, evaluation_context
         )
-
-    def _resolve(
-        self,
-        flag_key: str,
-        default_value: T,
-        context: EvaluationContext | None,
-        kind: str,
-        read: Callable[[Resolution], T],
-    ) -> FlagResolutionDetails[T]:
-        try:
-            resolution = self._evaluate(flag_key, context, kind)
-            return FlagResolutionDetails(
-                value=read(resolution),
-                reason=resolution.reason,
-                variant=resolution.variant,
-                flag_metadata=resolution.metadata,
-            )
-        except OpenFeatureError as error:
-            return _failed(default_value, error.error_code, str(error))
-        except Exception as error:  # noqa: BLE001 - the boundary to the SDK
-            seen = f"{type(error).__name__}: {error}"
-            return _failed(default_value, ErrorCode.GENERAL, seen)
-
-    def _evaluate(
-        self, flag_key: str, context: EvaluationContext | None, kind: str
-    ) -> Resolution:
-        snapshot = self._snapshot
-        if snapshot is None:
-            raise ProviderNotReadyError("no flag data was loaded yet")
-        flag = snapshot.flags.get(flag_key) if isinstance(flag_key, str) else None
-        if flag is None:
-            raise FlagNotFoundError(f"flag {flag_key!r} is unknown or archived")
-        if flag.kind != kind:
-            raise TypeMismatchError(f'flag "{flag_key}" is {flag.kind}, not {kind}')
-        return flag.evaluate(*user_of(context))
 
     def _recover(self) -> None:
         if self._problem is not None:
@@ -321,49 +280,5 @@ def _restarting(reference: weakref.ref[FeatBitProvider]) -> Callable[[], None]:
     return restart
 
 
-def _failed(
-    default_value: T, error_code: ErrorCode, message: str
-) -> FlagResolutionDetails[T]:
-    return FlagResolutionDetails(
-        value=default_value,
-        reason=Reason.ERROR,
-        error_code=error_code,
-        error_message=message,
-    )
-
-
 def _now(verified_ns: int | None) -> int:
     return time.monotonic_ns() if verified_ns is None else verified_ns
-
-
-def _boolean(resolution: Resolution) -> bool:
-    return _exact(resolution.content, bool)
-
-
-def _string(resolution: Resolution) -> str:
-    return _exact(resolution.content, str)
-
-
-def _integer(resolution: Resolution) -> int:
-    return _exact(resolution.content, int)
-
-
-def _float(resolution: Resolution) -> float:
-    content = resolution.content
-    return float(
-        _exact(content, int) if type(content) is int else _exact(content, float)
-    )
-
-
-def _object(
-    resolution: Resolution,
-) -> Sequence[FlagValueType] | Mapping[str, FlagValueType]:
-    value: dict[str, FlagValueType] | list[FlagValueType] | None = resolution.value
-    return value if type(value) is list else _exact(value, dict)
-
-
-def _exact(value: object, wanted: type[T]) -> T:
-    # Not isinstance alone: a bool is an int, and would pass as a limit of 1.
-    if type(value) is wanted and isinstance(value, wanted):
-        return value
-    raise TypeMismatchError(f"value is {type(value).__name__}, not {wanted.__name__}")
