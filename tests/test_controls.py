@@ -372,11 +372,19 @@ class Sly(Verdict):
     """A verdict of another class: its fields could change between two looks."""
 
 
+NONSENSE: list[Any] = [6, 99, None, "autonomous"]
+
+
 @pytest.mark.parametrize(
     "answer",
-    [None, True, (), Sly("mine", Mode.AUTONOMOUS, "x")]
-    + [Verdict("mine", cap, "x") for cap in (6, 99, None, "autonomous")]  # type: ignore[arg-type]
-    + [Verdict("mine", Mode.AUTONOMOUS, "x", need=0)],  # type: ignore[arg-type]
+    [
+        None,
+        True,
+        (),
+        Sly("mine", Mode.AUTONOMOUS, "x"),
+        *[Verdict("mine", cap, "x") for cap in NONSENSE],
+        Verdict("mine", Mode.AUTONOMOUS, "x", need=NONSENSE[0]),
+    ],
 )
 def test_guardrail_that_answers_nonsense_says_off(answer: Any) -> None:
     """What is no exact verdict with exact modes caps at off."""

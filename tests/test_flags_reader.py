@@ -24,13 +24,13 @@ from openfeature.hook import Hook
 from openfeature.provider import AbstractProvider, Metadata, ProviderStatus
 from openfeature.transaction_context import (
     ContextVarsTransactionContextPropagator,
-    NoOpTransactionContextPropagator,
 )
 
 from openfeature import api
 from openfeature.contrib.provider.featbit import (
     FeatBitProvider,
     Freshness,
+    Snapshot,
     authoring,
 )
 from openfeature_gov import Effect, FlagReader, GovernanceHook
@@ -353,14 +353,13 @@ def test_safest_defaults_cannot_be_emptied(wrapped: bool) -> None:
 
 
 @ways
-def test_a_decision_never_mixes_two_snapshots(
-    wrapped: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decision_never_mixes_two_snapshots(wrapped: bool) -> None:
     """Swapped between two flags: one snapshot answers all, or the decision denies."""
     one = featbit(mode="autonomous", approval=True).snapshot
     other = featbit(mode="observe", approval=False).snapshot
     assert one is not None
     assert other is not None
+    later: Snapshot = other
     provider = featbit(mode="autonomous", approval=True)
     client = client_for(provider, wrapped=wrapped)
     reader = FlagReader(client, bound=provider)
@@ -368,7 +367,7 @@ def test_a_decision_never_mixes_two_snapshots(
     class Swapper(Hook):
         def after(self, hook_context: Any, details: Any, hints: Any) -> None:
             if hook_context.flag_key == KEYS["modeFlag"]:
-                provider.replace(other)
+                provider.replace(later)
 
     client.add_hooks([Swapper()])
     flags = reader.read(CONTRACT, RULES)
@@ -422,7 +421,7 @@ def test_hook_refuses_illegal_values() -> None:
     client = client_for(Scripted(modeFlag="Autonomous"), wrapped=False)
     (mode,) = (kind for kind in KINDS if kind.name == "mode")
     key = KEYS["modeFlag"]
-    hints = {HINT: Notes({key: mode}, EvaluationContext("user-1"))}
+    hints: dict[str, Any] = {HINT: Notes({key: mode}, EvaluationContext("user-1"))}
     options = FlagEvaluationOptions(hooks=[GovernanceHook()], hook_hints=hints)
     details = client.get_string_details(key, mode.default(), None, options)
     assert (details.value, details.reason) == ("off", Reason.ERROR)
@@ -678,7 +677,6 @@ def test_nothing_is_remembered_while_a_foreign_context_takes_part(level: str) ->
         assert reader.read(CONTRACT, RULES).flags is not first.flags
     finally:
         api.set_transaction_context(EvaluationContext())
-        api.set_transaction_context_propagator(NoOpTransactionContextPropagator())
         api.set_evaluation_context(EvaluationContext())
 
 

@@ -235,7 +235,7 @@ def test_loaded_contracts_do_not_change() -> None:
 
 @pytest.mark.parametrize("word", ["off", "no", "on", "yes", "True", "0x10", "1e3"])
 def test_words_stay_words(word: str) -> None:
-    """Only ``true`` and ``false``, unquoted, are booleans; only decimals are numbers."""
+    """Only unquoted ``true`` and ``false`` are booleans, only decimals numbers."""
     text = GOOD.replace("owner: platform", f"owner: {word}")
     assert parse(text).contracts["send_mail"].owner == word
     quoted = GOOD.replace("logDecision: true", "logDecision: 'true'")

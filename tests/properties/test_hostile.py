@@ -183,7 +183,8 @@ def test_money_is_a_finite_amount(value: Any) -> None:
     """What an extractor computes is money only when it is exact and not negative."""
     with pytest.raises(ValueError, match="amount"):
         money(value)
-    assert (money(0), money(1.5), money(Decimal(7))) == (0, Decimal("1.5"), 7)
+    amounts = [money(0), money(1.5), money(Decimal(7))]
+    assert amounts == [Decimal(0), Decimal("1.5"), Decimal(7)]
 
 
 def test_missing_amount_is_denied(governor: Governor) -> None:
@@ -249,7 +250,7 @@ class Shifting(dict[str, int]):
     ids=lambda value: type(value).__name__,
 )
 def test_seal_is_exact_about_its_domain(value: Any) -> None:
-    """Subclasses and values beyond the domain are refused, the limits themselves not."""
+    """Subclasses and values beyond the domain are refused, the limits are not."""
     for arguments in ({"a": value}, {"a": [value]}, {"a": {"b": value}}):
         with pytest.raises(InvalidCallError):
             seal(arguments)

@@ -197,7 +197,7 @@ def test_allow_under_constraints_is_constrain() -> None:
 
 
 def test_merge_keeps_the_tightest_of_each_kind() -> None:
-    """Limits take the smallest, sets what they share, kinds stay apart; in any order."""
+    """Limits take the smallest, sets what they share, in any order, kind by kind."""
     given = [
         Constraint("records", 9, frozenset("abc")),
         Constraint("records", 5),
