@@ -41,7 +41,7 @@ from openfeature_gov.tools import Extractors, Function, Narrower, Tool
 
 F = TypeVar("F", bound=Callable[..., Any])
 REPORTED = ("executed", "failed", "cancelled", "not_run")
-AWAITED = 65_536
+AWAITED = 8_192
 """How many decisions may await a report; the oldest then end as unknown."""
 CANCELLED = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
 
@@ -314,10 +314,10 @@ class Governor:
 
     def _handed_over(self, judged: Judged) -> Outcome:
         if judged.route.function is not None:
-            with self._lock:
-                if len(self._awaited) >= AWAITED:
-                    del self._awaited[next(iter(self._awaited))]
-                self._awaited[judged.record.id] = None
+            self._awaited[judged.record.id] = None
+            if len(self._awaited) > AWAITED:
+                with self._lock, suppress(RuntimeError):  # another thread adds
+                    self._awaited.pop(next(iter(self._awaited)), None)
         return _outcome(judged, Status.DECIDED)
 
     def _judged(self, call: ToolCall) -> Judged:

@@ -204,6 +204,7 @@ def test_full_backlog_refuses_and_says_how_many(
 ) -> None:
     """Beyond the backlog a record is refused, and the log later tells the gap."""
     monkeypatch.setattr(sqlite, "BACKLOG", 20)
+    monkeypatch.setattr(sqlite, "ROOM", 19)
     full.full = True
     fill(full)
     refused = 0

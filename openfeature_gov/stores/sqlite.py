@@ -45,6 +45,8 @@ from openfeature_gov.stores.schema import (
 
 BACKLOG = 10_000
 """How many records may wait in memory; beyond that nothing more may happen."""
+ROOM = BACKLOG // 2
+"""How short the backlog must be before those who wait go on: few, large steps."""
 LINGER_S = 0.002
 RETRY_S = 1.0
 STALL_NS = 2_000_000_000
@@ -266,7 +268,7 @@ class SqliteStore:
         self._wake(urgent=True)
         with self._space:
             room = self._space.wait_for(
-                lambda: len(self._pending) < BACKLOG or self._failing_since is not None,
+                lambda: len(self._pending) <= ROOM or self._failing_since is not None,
                 COMMIT_WAIT_S,
             )
         if not room or self._full():
@@ -302,8 +304,9 @@ class SqliteStore:
                 batch.append(self._pending.popleft())
         if self._pending:
             self._work.set()
-        with self._space:
-            self._space.notify_all()
+        if len(self._pending) <= ROOM:
+            with self._space:
+                self._space.notify_all()
         return batch
 
     def _flush(self, batch: list[Item]) -> None:
