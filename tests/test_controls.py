@@ -322,6 +322,7 @@ def test_named_classes_are_conditions() -> None:
         reversibility=Reversibility.NONE,
     )
     assert needs("irreversible", lasting)
+    assert needs("reversible_write", lasting)
     assert not needs("irreversible", derived)
 
 

@@ -1,9 +1,9 @@
 """Break the law and each safe default on purpose; the tests must notice every time.
 
-Each mutant of `mutations.MUTANTS` is applied to a copy of the package in a temporary
-folder, never to the tree, and the tests that it names run there. A mutant is caught
-when they fail (pytest's exit code 1); a collection error, a crash and a time-out are
-not. ``python -m tests.properties.mutants`` runs all, or those whose file or text
+Each mutant listed in the folder ``mutations`` is applied to a copy of the package in a
+temporary folder, never to the tree, and the tests that it names run there. A mutant is
+caught when they fail (pytest's exit code 1); a collection error, a crash and a time-out
+are not. ``python -m tests.properties.mutants`` runs all, or those whose file or text
 holds one of the words given, and exits with 1 if one survives.
 """
 
@@ -23,8 +23,26 @@ from queue import SimpleQueue
 from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 
-from tests.properties.mutations import MUTANTS, Mutant
+from tests.properties.mutations.contracts import CONTRACTS
+from tests.properties.mutations.controls import CONTROLS
+from tests.properties.mutations.flags import FLAGS
+from tests.properties.mutations.judging import JUDGING
+from tests.properties.mutations.law import DECISIONS
+from tests.properties.mutations.mutant import Mutant
+from tests.properties.mutations.records import RECORDS
+from tests.properties.mutations.rules import RULES
+from tests.properties.mutations.tools import TOOLS
 
+MUTANTS = (
+    *DECISIONS,
+    *CONTROLS,
+    *CONTRACTS,
+    *RULES,
+    *FLAGS,
+    *JUDGING,
+    *TOOLS,
+    *RECORDS,
+)
 ROOT = Path(__file__).parents[2]
 SOURCES = ("openfeature_gov", "providers", "rollout", "tests")
 LIMIT_S = 120

@@ -7,8 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.properties.mutants import CAUGHT, Workshop, faults, judge, workshop
-from tests.properties.mutations import LAW, MUTANTS, Mutant
+from tests.properties.mutants import (
+    CAUGHT,
+    MUTANTS,
+    Workshop,
+    faults,
+    judge,
+    workshop,
+)
+from tests.properties.mutations.law import LAW
+from tests.properties.mutations.mutant import Mutant
 
 SAMPLE = random.Random(8).sample(MUTANTS, 8)
 

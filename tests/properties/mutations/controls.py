@@ -1,0 +1,242 @@
+"""Mutants of the controls."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.properties.mutations.law import LAW
+from tests.properties.mutations.mutant import mutants, tests_of
+
+_controls = partial(tests_of, "test_controls.py")
+_governor = partial(tests_of, "test_governor.py")
+CONTROLS = (
+    *mutants(
+        "controls/__init__.py",
+        _controls("every_control_has_a_voice"),
+        ("    authorization,\n    classification", "    classification"),
+        ("    classification,\n    switch", "    switch"),
+        ("    switch,\n    mode", "    mode"),
+        ("    mode,\n    approval", "    approval"),
+        ("    approval,\n    denylist", "    denylist"),
+        ("    denylist,\n    fallback", "    fallback"),
+        ("    fallback,\n)", ")"),
+    ),
+    *mutants(
+        "controls/__init__.py",
+        _controls("failing_records_stop_what_has_consequences"),
+        ("recording(contract, rules, health)", "recording(contract, rules, HEALTHY)"),
+    ),
+    *mutants(
+        "controls/__init__.py",
+        _controls("bounds_of_the_deployment_count"),
+        ("flags, self.bounds)", "flags, BOUNDS)"),
+    ),
+    *mutants(
+        "controls/__init__.py",
+        _controls(
+            "guardrail_that_answers_nonsense_says_off",
+            "guardrail_that_raises_says_off",
+        ),
+        ('Mode.OFF, "control_failed"', 'Mode.AUTONOMOUS, "control_failed"'),
+        ('Mode.OFF, "control_answered', 'Mode.AUTONOMOUS, "control_answered'),
+        ("type(verdict) is not Verdict", "not isinstance(verdict, Verdict)"),
+        (" or not _sound(verdict)", ""),
+        ("type(verdict.cap) is Mode and ", ""),
+        (" and type(verdict.need) is Mode", ""),
+    ),
+    *mutants(
+        "controls/switch.py",
+        LAW,
+        ('Verdict(NAME, Mode.OFF, "kill_switch")', "ON"),
+        ("return Verdict(NAME, Mode.OFF,", "return Verdict(NAME, Mode.AUTONOMOUS,"),
+    ),
+    *mutants(
+        "controls/switch.py",
+        _controls("only_the_exact_value_lets_through"),
+        ("ON if reading.value is True", "ON if reading.value is not False"),
+        ("ON if reading.value is True", "ON if reading.value"),
+    ),
+    *mutants(
+        "controls/mode.py",
+        LAW,
+        ("return Verdict(NAME, Mode.OFF, r", "return Verdict(NAME, Mode.OBSERVE, r"),
+        ('mode_fallback", fallback=True', 'mode_fallback", fallback=False'),
+        ("rules.rollback.safest_mode", "Mode.AUTONOMOUS"),
+    ),
+    *mutants(
+        "controls/mode.py",
+        _controls(
+            "flag_that_no_contract_names",
+            "only_the_exact_value_lets_through",
+            "mode_flag_sets_the_rung",
+        ),
+        ("_DEFAULTS[rules.default_mode]", "_DEFAULTS[Mode.AUTONOMOUS]"),
+        ("or not known", ""),
+        ("return _RUNGS[reading.value]", 'return _RUNGS["autonomous"]'),
+    ),
+    *mutants(
+        "controls/approval.py",
+        LAW,
+        (
+            'Verdict(NAME, Mode.APPROVAL_REQUIRED, "app',
+            'Verdict(NAME, Mode.AUTONOMOUS, "app',
+        ),
+        ("            Mode.APPROVAL_REQUIRED,\n", "            Mode.AUTONOMOUS,\n"),
+        ("WAIVED if reading.value is False", "WAIVED if reading.value is True"),
+    ),
+    *mutants(
+        "controls/approval.py",
+        _controls("flag_that_no_contract_names", "only_the_exact_value_lets_through"),
+        ("None:\n        return REQUIRED", "None:\n        return WAIVED"),
+        ("WAIVED if reading.value is False", "WAIVED if not reading.value"),
+    ),
+    *mutants(
+        "controls/approval.py",
+        _controls("named_classes_are_conditions", "unknown_condition_holds"),
+        ("        need=Mode.AUTONOMOUS", "        need=Mode.OFF"),
+        ("            rules.risk_class,\n", ""),
+        (
+            "            contract.risk_class,\n            contract.cl",
+            "            contract.cl",
+        ),
+        ("            contract.claimed_risk,\n", ""),
+        ("effective_risk(contract.risk_class, contract.reversibility)", "None"),
+        ("return _met(tuple(met)) if met", "return _met(tuple(met)) if met[1:]"),
+        ("rules)\n    return True", "rules)\n    return False"),
+    ),
+    *mutants(
+        "controls/approval.py",
+        _controls("incident_is_a_condition", "incident_holds_when_nobody_can_tell"),
+        ("reading is None or", "reading is not None and"),
+        ("reading.fault is not None or reading.value", "reading.value"),
+        ("or reading.value is not False", "or reading.value is True"),
+    ),
+    *mutants(
+        "controls/approval.py",
+        _controls("confidence_is_a_condition"),
+        ("return confidence is None or", "return confidence is not None and"),
+        ("confidence_below <= confidence", "confidence_below < confidence"),
+        ("<= confidence <= 1", "<= confidence"),
+        (
+            "ArithmeticError):\n        return True",
+            "ArithmeticError):\n        return False",
+        ),
+    ),
+    *mutants(
+        "controls/approval.py",
+        _governor("conditions_need_a_human_unless_someone_says_no"),
+        ("predicates[name](contract) is not False", "bool(predicates[name](contract))"),
+        ("is met\n            return True", "is met\n            return False"),
+    ),
+    *mutants(
+        "controls/authorization.py",
+        _controls("hard_boundary"),
+        ("boundary.service_identity and actor", "actor.service and actor"),
+        ("actor.service != boundary.service_identity", "False"),
+        ("boundary.demanded - actor.scopes", "actor.scopes - boundary.demanded"),
+        ("if missing:", "if missing == boundary.demanded:"),
+        ("if held:", "if not held:"),
+        ("Verdict(NAME, Mode.OFF, reason", "Verdict(NAME, Mode.OBSERVE, reason"),
+    ),
+    *mutants(
+        "controls/denylist.py",
+        _controls("denylist_entries"),
+        ('return _hit("flag_malformed", reading.key)', "return CLEAR"),
+        ('_hit("denylisted", reading.key) if listed', "CLEAR if listed"),
+        ("any(_matches(", "all(_matches("),
+        ("tool = skeleton(contract.tool)", "tool = contract.tool.upper()"),
+        ("skeleton(entry), tool", "entry, tool"),
+        ('value.keys() != {"tools"}', '"tools" not in value'),
+        ("not isinstance(entries, list)", "entries is None"),
+        (" and entry.strip()", ""),
+        ("if len(texts) == len(entries) else None", ""),
+        ('entry.endswith("*")', 'entry == "*"'),
+        ("tool.startswith(", "tool.endswith("),
+        ("return entry == tool", "return tool.startswith(entry)"),
+    ),
+    *mutants(
+        "controls/denylist.py",
+        LAW,
+        ("return _hit(reading.fault, reading.key)", "return CLEAR"),
+        ("Verdict(NAME, Mode.OFF, reason", "Verdict(NAME, Mode.SEARCH_ONLY, reason"),
+    ),
+    *mutants(
+        "controls/fallback.py",
+        LAW,
+        (
+            "reading.fault is None and reading.value is False",
+            "reading.value is not True",
+        ),
+        ("fallback=True", "fallback=False"),
+    ),
+    *mutants(
+        "controls/fallback.py",
+        _controls(
+            "only_the_exact_value_lets_through",
+            "code_default_is_as_strict_as_a_loss",
+        ),
+        ("reading.value is False", "reading.value is not True"),
+        ("reading.fault is None and", ""),
+    ),
+    *mutants(
+        "controls/freshness.py",
+        _controls("age_of_the_flags_lowers_the_cap"),
+        ("(15 * SECOND", "(16 * SECOND"),
+        ("SECOND, Mode.APPROVAL_REQUIRED", "SECOND, Mode.AUTONOMOUS"),
+        ("(60 * SECOND", "(61 * SECOND"),
+        ("SECOND, Mode.DRAFT_WRITE", "SECOND, Mode.APPROVAL_REQUIRED"),
+        ("(900 * SECOND", "(901 * SECOND"),
+        ("_stale(Mode.SEARCH_ONLY", "_stale(Mode.SCOPED_READ"),
+        ("if age <= limit", "if age < limit"),
+        (" and age >= 0", ""),
+        ("age is not None and age >= 0", "(age := age or 0) >= 0"),
+        ("Verdict(NAME, Mode.OFF, flags.standing", "Verdict(NAME, Mode.OBSERVE, 'x'"),
+        ("flags.standing is not None", "flags.standing is None"),
+    ),
+    *mutants(
+        "controls/classification.py",
+        _controls("fault_of_the_description_denies"),
+        ("if contract.faults:", "if len(contract.faults) > 1:"),
+        ("            Mode.OFF,", "            Mode.AUTONOMOUS,"),
+        ("            need=Mode.AUTONOMOUS", "            need=Mode.OFF"),
+    ),
+    *mutants(
+        "controls/classification.py",
+        _controls("claims_count_beside_what_is_known"),
+        ("{stated, risk, claimed_risk or risk}", "{stated, risk}"),
+        (
+            "undo = {reversibility, claimed_reversibility or ",
+            "undo = {reversibility or ",
+        ),
+        ("need = max(", "need = min("),
+        ("cap = min(", "cap = max("),
+    ),
+    *mutants(
+        "controls/classification.py",
+        _controls("claims_never_lower_what_is_known"),
+        ("{stated, risk, claimed", "{stated, claimed"),
+        ("{reversibility, claimed", "{claimed"),
+    ),
+    *mutants(
+        "controls/recording.py",
+        _controls("failing_records_stop_what_has_consequences"),
+        ("if health == HEALTHY", "if not health.full"),
+        ("health.full or", ""),
+        ("health.failing_ns > GRACE_NS or", ""),
+        ("health.failing_ns > GRACE_NS", "health.failing_ns >= GRACE_NS"),
+        (" or not contract.mere_read", ""),
+        ("not contract.mere_read", "contract.consequential"),
+        ("Verdict(NAME, Mode.OFF,", "Verdict(NAME, Mode.SEARCH_ONLY,"),
+        ("rules.rollback.safest_mode", "Mode.AUTONOMOUS"),
+    ),
+    *mutants(
+        "controls/classification.py",
+        _controls("contracts_class_counts_beside_the_derived_one"),
+        ("{stated, risk,", "{risk,"),
+    ),
+    *mutants(
+        "controls/fallback.py",
+        _controls("incident_caps_at_the_safest_mode_by_name"),
+        ("rules.rollback.safest_mode", "rules.default_mode"),
+    ),
+)

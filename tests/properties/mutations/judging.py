@@ -1,0 +1,204 @@
+"""Mutants of judgement, run, tickets and the gate."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.properties.mutations.mutant import mutants, tests_of
+
+_governor = partial(tests_of, "test_governor.py")
+_store = partial(tests_of, "test_stores_sqlite.py")
+JUDGING = (
+    *mutants(
+        "judging.py",
+        _governor("unknown_tools_and_unknown_actors_are_denied"),
+        (
+            'raise InvalidCallError("tool_unknown", "no',
+            'tool = Tool("x", print)\n            print("no',
+        ),
+        (
+            'raise InvalidCallError("context_missing", "nobody said who acts")',
+            "return None",
+        ),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("constraints_need_a_tool_that_applies_them"),
+        (
+            "            return Route()\n        smaller",
+            "            return Route(*chosen, arguments, canonical)\n        smaller",
+        ),
+        ("arguments, canonical = smaller.arguments, smaller.canonical", "pass"),
+        ("case Effect.CONSTRAIN if decision.full", "case Effect.CONSTRAIN if False"),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("a_fault_of_our_own_denies"),
+        ("except Exception as error:", "except ZeroDivisionError as error:"),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("each_mode_runs_what_it_may"),
+        ("tool.handler_below(decision.mode)", "tool.handler_below(Mode.AUTONOMOUS)"),
+        (
+            "        case _:\n            return None",
+            '        case _:\n            return "tool", tool.function',
+        ),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("decision_is_on_disk_before_a_consequential_action"),
+        ("and not contract.mere_read", "and contract.mere_read"),
+        ("(runs or queued)", "queued"),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("queued_action_is_on_disk_when_the_caller_hears_of_it"),
+        ("(runs or queued)", "runs"),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("decide_and_report"),
+        ("route.canonical if runs else None", "None"),
+    ),
+    *mutants(
+        "governor.py",
+        _governor("decision_is_on_disk_before_a_consequential_action"),
+        (
+            "self.records.commit(seen.judged.record)",
+            "self.records.append(seen.judged.record)",
+        ),
+    ),
+    *mutants(
+        "governor.py",
+        _store("commit_that_fails_denies_and_nothing_runs"),
+        ("decision=refused, route=Route()", "decision=refused"),
+        ("judged, decision=refused, ", "judged, "),
+    ),
+    *mutants(
+        "governor.py",
+        _governor("async_decision_is_on_disk_and_a_failed_one_denies"),
+        (
+            "await self.records.acommit(seen.judged.record)",
+            "self.records.append(seen.judged.record)",
+        ),
+    ),
+    *mutants(
+        "governor.py",
+        _governor("registration_refuses_what_cannot_be_governed"),
+        ("if tool.name in self._tools", "if tool is None"),
+        ("or tool.name not in self.governance", ""),
+    ),
+    *mutants(
+        "governor.py",
+        _governor("plan_has_no_effect"),
+        (
+            "_outcome(self._judged(call), Status.PLANNED)",
+            "_outcome(self._recorded(call), Status.PLANNED)",
+        ),
+    ),
+    *mutants(
+        "governor.py",
+        _governor(
+            "outcome_follows_the_decision", "tool_exceptions_are_recorded_and_passed_on"
+        ),
+        ('self._close_record(judged, "executed", started=started)', "pass"),
+        ("self._close_record(judged, status, type(error).__name__, started)", "pass"),
+        ("type(error).__name__, started", "str(error), started"),
+    ),
+    *mutants(
+        "governor.py",
+        _governor("async_twins_do_the_same"),
+        (
+            "self._refuse_async(call)\n        self._refuse_foreign",
+            "self._refuse_foreign",
+        ),
+    ),
+    *mutants(
+        "tickets.py",
+        _governor(
+            "ticket_lets_exactly_this_call_run_once",
+            "late_edit_of_the_arguments_meets_a_decision",
+            "ticket_is_single_use_across_threads",
+            "ticket_expires",
+            "ticket_is_for_one_tool",
+        ),
+        ("bool(self._fresh.acquire(blocking=False))", "True"),
+        ("            and self.canonical == canonical\n", ""),
+        ("            and self.expires_ns > now_ns\n", ""),
+        ("            and self.tool == tool\n", ""),
+        ("and ticket.take()", ""),
+        ("LIFETIME_NS = 10 *", "LIFETIME_NS = 0 *"),
+    ),
+    *mutants(
+        "gate.py",
+        _governor("misfit_arguments_are_denied_with_a_record"),
+        ("None if surplus else named", "named"),
+        ("len(args) > len(tool.positions) or", ""),
+        (" or named.keys() & kwargs.keys()", ""),
+    ),
+    *mutants(
+        "gate.py",
+        _governor("direct_call_without_context_is_denied"),
+        (
+            "return _answer(run(ticketed(tool, call) or call, extra))",
+            "return tool.function(**kwargs)",
+        ),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("narrowing_that_widens_is_denied"),
+        ("    if grew:", "    if False:"),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("foreign_code_cannot_change_what_runs"),
+        ("if canonical != contract.canonical:", "if False:"),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("what_cannot_be_written_down_does_not_happen"),
+        ("partial(bytes, record.encoded())", "record.encoded"),
+    ),
+    *mutants(
+        "judging.py",
+        _governor("handlers_honour_constraints_too"),
+        ("if decision.constraints:", "if decision.constraints and decision.full:"),
+    ),
+    *mutants(
+        "governor.py",
+        _governor(
+            "a_kill_between_decision_and_run_is_obeyed",
+            "ticket_is_for_the_one_decided_about",
+        ),
+        ("if same and here", "if here"),
+        (" and here in (None, context)", ""),
+    ),
+    *mutants(
+        "governor.py",
+        _governor("report_takes_one_known_status_for_one_known_decision"),
+        ("if status not in REPORTED:", "if not status:"),
+        ("if self._awaited.pop(record_id, record_id) is not None:", "if False:"),
+    ),
+    *mutants(
+        "governor.py",
+        _governor("injected_parameters_are_not_the_agents"),
+        ("not injected.keys() <= tool.injected", "False"),
+    ),
+    *mutants(
+        "governor.py",
+        _governor("unfinished_work_is_no_execution"),
+        ("value = _finished(call())", "value = call()"),
+    ),
+    *mutants(
+        "governor.py",
+        _governor("async_twins_do_the_same"),
+        ("self._refuse_async(call)\n        judged", "judged"),
+    ),
+    *mutants(
+        "tickets.py",
+        _governor("ticket_is_for_one_governor", "ticket_is_for_one_process"),
+        ("self.owner is owner", "True"),
+        ("            and self.pid == os.getpid()\n", ""),
+    ),
+)

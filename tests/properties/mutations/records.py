@@ -1,0 +1,129 @@
+"""Mutants of records and their store."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.properties.mutations.mutant import mutants, tests_of
+
+_governor = partial(tests_of, "test_governor.py")
+_store = partial(tests_of, "test_stores_sqlite.py")
+_hostile = partial(tests_of, "properties/test_hostile.py")
+RECORDS = (
+    *mutants(
+        "evidence/records.py",
+        _governor("records_hold_no_arguments_but_the_listed_ones"),
+        ("for name in rules.evidence.record_fields", "for name in contract.arguments"),
+    ),
+    *mutants(
+        "evidence/records.py",
+        _hostile("control_characters_cannot_forge_a_record"),
+        (".translate(_CONTROLS)", ""),
+        ('.encode("ascii", "backslashreplace").decode("ascii")', ""),
+    ),
+    *mutants(
+        "evidence/records.py",
+        _store("record_that_cannot_be_encoded_keeps_its_place"),
+        (
+            "        return record.encoded()\n    except Exception",
+            "        return record.encoded()\n    except ZeroDivisionError",
+        ),
+    ),
+    *mutants(
+        "stores/schema.py",
+        _store("settings_are_in_force"),
+        ('("synchronous", "FULL", 2)', '("synchronous", "NORMAL", 1)'),
+        ('    ("recursive_triggers", "ON", 1),\n', ""),
+        ('"journal_mode", "WAL", "wal"', '"journal_mode", "DELETE", "delete"'),
+    ),
+    *mutants(
+        "stores/schema.py",
+        _store("records_are_append_only"),
+        ("BEFORE UPDATE ON records", "BEFORE UPDATE OF seq ON records"),
+        (
+            "records_no_delete BEFORE DELETE ON records",
+            "records_no_delete BEFORE UPDATE ON records",
+        ),
+        ('"recursive_triggers", "ON", 1', '"recursive_triggers", "OFF", 0'),
+    ),
+    *mutants(
+        "stores/schema.py",
+        _store(
+            "what_is_no_record_log_is_refused", "setting_that_does_not_take_is_refused"
+        ),
+        ("if version not in (0, VERSION)", "if version is None"),
+        ("if actual != expected", "if actual is None"),
+    ),
+    *mutants(
+        "stores/schema.py",
+        _store("orphans_of_a_dead_writer_become_unknown"),
+        ("int(record.executes)", "0"),
+        ("s.kind = 'start' AND NOT EXISTS", "s.kind = 'start' AND EXISTS"),
+        ("o.kind = 'outcome'", "o.kind = 'note'"),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("orphans_of_a_dead_writer_become_unknown"),
+        ('status="unknown"', 'status="executed"'),
+        ("                self._reconcile()\n", ""),
+        (" or self._lease.alive(writer)", ""),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("clean_close_settles_its_own_orphans"),
+        ("                self._settle_orphans(self.writer)\n", ""),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("full_disk_fails_the_commit_and_keeps_the_record"),
+        ("failure.append(error)", "pass"),
+        ("                done(error)", "                done(None)"),
+        (
+            "self._failing_since = self._clock()\n        self._p",
+            "pass\n        self._p",
+        ),
+        ("self._pending.extendleft(", "list("),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("full_backlog_refuses_and_says_how_many"),
+        ("if not room or self._full():", "if not room:"),
+        ("            self._lost += 1\n", ""),
+        ("full=self._full()", "full=False"),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("closed_store_takes_nothing"),
+        (
+            "        if self._closing:\n            raise",
+            "        if False:\n            raise",
+        ),
+    ),
+    *mutants(
+        "stores/leases.py",
+        _store("orphans_of_a_dead_writer_become_unknown"),
+        (
+            "except BlockingIOError:\n            return True",
+            "except BlockingIOError:\n            return False",
+        ),
+        (
+            "        else:\n            return False",
+            "        else:\n            return True",
+        ),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("a_batch_that_hangs_counts_as_failing"),
+        ("        self._busy_since = self._clock()\n", ""),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("close_says_what_it_could_not_write"),
+        ('raise RecordStoreError(f"{self.path}: {lost}: {error}") from error', "pass"),
+    ),
+    *mutants(
+        "stores/leases.py",
+        _store("the_lock_of_a_batch_is_waited_for_in_bounds"),
+        ("if time.monotonic() > deadline:", "if deadline < 0:"),
+    ),
+)

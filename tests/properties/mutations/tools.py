@@ -1,0 +1,101 @@
+"""Mutants of tools and what is derived from arguments."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.properties.mutations.mutant import mutants, tests_of
+
+_governor = partial(tests_of, "test_governor.py")
+_hostile = partial(tests_of, "properties/test_hostile.py")
+TOOLS = (
+    *mutants(
+        "tools.py",
+        _governor("extractors_decide_what_the_action_is"),
+        ("            risk = max(", "            risk = min("),
+        ('self.faults.append("amount_unreadable")', "pass"),
+        ('self.faults.append("records_unreadable")', "pass"),
+        ("type(count) is not int or", "not isinstance(count, int) or"),
+        ("not 0 <= count <=", "not count <="),
+        ("0 <= count <= MAX_RECORDS", "0 <= count"),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("extractor_that_fails_leaves_the_worst"),
+        (
+            "self._word(self._extractors.reversibility, Reversibility.NONE)",
+            "self._word(self._extractors.reversibility, Reversibility.AUTOMATIC)",
+        ),
+        (
+            "self._word(self._extractors.risk, RiskClass.IRREVERSIBLE)",
+            "self._word(self._extractors.risk, RiskClass.SEARCH)",
+        ),
+        ('self.faults.append("classification_unreadable")', "pass"),
+        ('self.faults.append("target_unreadable")', "pass"),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("claims_only_lower_authority"),
+        (
+            "except ValueError:\n        return worst",
+            "except ValueError:\n        return None",
+        ),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("each_mode_runs_what_it_may"),
+        ("if rung <= mode]", "if rung >= mode]"),
+        ("rung = max(usable)", "rung = min(usable)"),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("misfit_arguments_are_denied_with_a_record"),
+        ("        if missing:", "        if False:"),
+        ("not given <= self.accepted", "False"),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("defaults_and_injected_parameters"),
+        ("return {**self.defaults, **arguments}", "return {**arguments}"),
+        ("if p.name not in self.injected", ""),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("registration_refuses_what_cannot_be_governed"),
+        ("if inspect.isgeneratorfunction(function) or", "if"),
+        ("inspect.iscoroutinefunction(function) and not is_async", "False"),
+        ("(parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL)", "()"),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("extractors_only_tighten"),
+        ("undo = max(undo", "undo = min(undo"),
+        ("(need_of(one, undo), SEVERITY[one])", "-SEVERITY[one]"),
+    ),
+    *mutants(
+        "tools.py",
+        _hostile("money_is_a_finite_amount"),
+        ("(type(value) is float and isfinite(value))", "type(value) is float"),
+        ("type(value) is Decimal and value.is_finite()", "type(value) is Decimal"),
+        ("if type(value) is int or", "if isinstance(value, int) or"),
+        ("if amount < 0:", "if amount < -1:"),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("injected_parameters_are_not_the_agents"),
+        ("if self.injected & given:", "if False:"),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("foreign_code_cannot_change_what_runs"),
+        (
+            "_Facts(self.extractors, _own(self, arguments))",
+            "_Facts(self.extractors, arguments)",
+        ),
+    ),
+    *mutants(
+        "tools.py",
+        _governor("targets_that_are_no_ids_are_kept_as_digests"),
+        ("name if is_opaque(name) else", "name if name else"),
+    ),
+)
