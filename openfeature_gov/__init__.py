@@ -1,29 +1,68 @@
 """Decide, with feature flags, what an AI agent may do right now, and prove it later."""
 
-from openfeature_gov.contracts import (
-    ActionContract,
-    Actor,
-    CallContext,
-    Evidence,
-    Lineage,
-    ToolCall,
-)
-from openfeature_gov.controls import Control, Controls
-from openfeature_gov.decisions import Constraint, Decision, Effect, Verdict, decide
-from openfeature_gov.errors import (
-    GovernanceError,
-    InvalidCallError,
-    InvalidContractError,
-    RecordStoreError,
-    RegistrationError,
-)
-from openfeature_gov.flags.hook import GovernanceHook
-from openfeature_gov.flags.reader import FlagReader
-from openfeature_gov.governance import Governance, GovernanceContract
-from openfeature_gov.governor import Governor
-from openfeature_gov.ladder import Intent, Mode, Reversibility, RiskClass
-from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.tools import Extractors
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openfeature_gov.contracts import (
+        ActionContract,
+        Actor,
+        CallContext,
+        Evidence,
+        Lineage,
+        ToolCall,
+    )
+    from openfeature_gov.controls import Control, Controls
+    from openfeature_gov.decisions import Constraint, Decision, Effect, Verdict, decide
+    from openfeature_gov.errors import (
+        GovernanceError,
+        InvalidCallError,
+        InvalidContractError,
+        RecordStoreError,
+        RegistrationError,
+    )
+    from openfeature_gov.flags.hook import GovernanceHook
+    from openfeature_gov.flags.reader import FlagReader
+    from openfeature_gov.governance import Governance, GovernanceContract
+    from openfeature_gov.governor import Governor
+    from openfeature_gov.ladder import Intent, Mode, Reversibility, RiskClass
+    from openfeature_gov.outcomes import Outcome, Status
+    from openfeature_gov.tools import Extractors
+
+_HOMES = {
+    "ActionContract": "contracts",
+    "Actor": "contracts",
+    "CallContext": "contracts",
+    "Constraint": "decisions",
+    "Control": "controls",
+    "Controls": "controls",
+    "Decision": "decisions",
+    "Effect": "decisions",
+    "Evidence": "contracts",
+    "Extractors": "tools",
+    "FlagReader": "flags.reader",
+    "Governance": "governance",
+    "GovernanceContract": "governance",
+    "GovernanceError": "errors",
+    "GovernanceHook": "flags.hook",
+    "Governor": "governor",
+    "Intent": "ladder",
+    "InvalidCallError": "errors",
+    "InvalidContractError": "errors",
+    "Lineage": "contracts",
+    "Mode": "ladder",
+    "Outcome": "outcomes",
+    "RecordStoreError": "errors",
+    "RegistrationError": "errors",
+    "Reversibility": "ladder",
+    "RiskClass": "ladder",
+    "Status": "outcomes",
+    "ToolCall": "contracts",
+    "Verdict": "decisions",
+    "decide": "decisions",
+}
 
 __all__ = [
     "ActionContract",
@@ -57,3 +96,13 @@ __all__ = [
     "Verdict",
     "decide",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use, so that importing the package stays light."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

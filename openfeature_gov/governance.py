@@ -85,7 +85,7 @@ class _Part(BaseModel):
         extra="forbid",
         strict=True,
         alias_generator=to_camel,
-        arbitrary_types_allowed=False,
+        defer_build=True,
     )
 
 
