@@ -77,7 +77,7 @@ RECORDS = (
         "stores/sqlite.py",
         _store("full_disk_fails_the_commit_and_keeps_the_record"),
         ("failure.append(error)", "pass"),
-        ("                done(error)", "                done(None)"),
+        ("_settle(batch, error)", "_settle(batch, None)"),
         (
             "self._failing_since = self._clock()\n        self._p",
             "pass\n        self._p",
@@ -118,12 +118,17 @@ RECORDS = (
     ),
     *mutants(
         "stores/sqlite.py",
+        _store("a_record_that_sqlite_never_takes_is_set_apart"),
+        ("                done(error)", "                done(None)"),
+    ),
+    *mutants(
+        "stores/sqlite.py",
         _store("close_says_what_it_could_not_write"),
         ('raise RecordStoreError(f"{self.path}: {lost}: {error}") from error', "pass"),
     ),
     *mutants(
         "stores/leases.py",
         _store("the_lock_of_a_batch_is_waited_for_in_bounds"),
-        ("if time.monotonic() > deadline:", "if deadline < 0:"),
+        ("while not self._try():", "while False:"),
     ),
 )
