@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -315,10 +316,18 @@ class Governor:
     def _handed_over(self, judged: Judged) -> Outcome:
         if judged.route.function is not None:
             self._awaited[judged.record.id] = None
-            if len(self._awaited) > AWAITED:
-                with self._lock, suppress(RuntimeError):  # another thread adds
-                    self._awaited.pop(next(iter(self._awaited)), None)
+            if len(self._awaited) > AWAITED and self._lock.acquire(blocking=False):
+                try:
+                    self._forget_oldest()
+                finally:
+                    self._lock.release()
         return _outcome(judged, Status.DECIDED)
+
+    def _forget_oldest(self) -> None:
+        """Drop many at once and rarely: nobody ever waits here for another thread."""
+        with suppress(RuntimeError):  # another thread adds
+            for oldest in list(islice(self._awaited, AWAITED // 8)):
+                self._awaited.pop(oldest, None)
 
     def _judged(self, call: ToolCall) -> Judged:
         return self._judge.judge(call, self._known(call))

@@ -221,7 +221,8 @@ def saturated(made: Desk, number: int, decisions: int) -> float:
 
 def imports(repeats: int = 9) -> dict[str, float]:
     """Return how many seconds a new process takes, bytecode in place as installed."""
-    codes = ("pass", "import pydantic", "import openfeature_gov")
+    ours = ("import openfeature_gov", "from openfeature_gov import Governor")
+    codes = ("pass", "import pydantic", *ours)
     seconds: dict[str, list[float]] = {code: [] for code in codes}
     with tempfile.TemporaryDirectory() as cache:
         settings = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
