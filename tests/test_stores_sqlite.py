@@ -204,7 +204,7 @@ def test_full_backlog_refuses_and_says_how_many(
 ) -> None:
     """Beyond the backlog a record is refused, and the log later tells the gap."""
     monkeypatch.setattr(sqlite, "BACKLOG", 20)
-    monkeypatch.setattr(sqlite, "ROOM", 19)
+    monkeypatch.setattr(sqlite, "BATCH", 20)
     full.full = True
     fill(full)
     refused = 0
@@ -407,3 +407,24 @@ def test_the_lock_of_a_batch_is_waited_for_in_bounds(
         pytest.fail("two at once")
     one.close()
     two.close()
+
+
+def test_threads_under_pressure_take_turns_and_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who pauses goes on once the writer caught up, also when the first is gone."""
+    monkeypatch.setattr(sqlite, "BATCH", 8)
+    store = SqliteStore(tmp_path / "records.db")
+
+    def work() -> None:
+        for count in range(100):
+            store.append(note(store, count=count))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.close()
+    found = [r for r in history.records(store.path) if r["kind"] == "note"]
+    assert len(found) == 800

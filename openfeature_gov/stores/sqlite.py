@@ -45,8 +45,10 @@ from openfeature_gov.stores.schema import (
 
 BACKLOG = 10_000
 """How many records may wait in memory; beyond that nothing more may happen."""
-ROOM = BACKLOG // 2
-"""How short the backlog must be before those who wait go on: few, large steps."""
+BATCH = 1024
+"""How many records share a transaction; with as many more waiting, one thread goes on
+and the others pause: many busy threads would keep Python's lock from the writer."""
+PAUSE_S = 1.0
 LINGER_S = 0.002
 RETRY_S = 1.0
 STALL_NS = 2_000_000_000
@@ -100,6 +102,7 @@ class SqliteStore:
         self._work, self._urgent = threading.Event(), threading.Event()
         self._space = threading.Condition()
         self._awake = self._closing = False
+        self._pacer: int | None = None
         self._failing_since: int | None = None
         self._busy_since: int | None = None
         self._lost = self._rows = 0
@@ -252,7 +255,7 @@ class SqliteStore:
     def _put(self, record: Record, done: Done | None) -> None:
         if self._closing:
             raise RecordStoreError(f"{self.path}: the store is closed")
-        if len(self._pending) >= BACKLOG:
+        if len(self._pending) >= BATCH:
             self._make_room()
         self._pending.append((record, done))
         if done is not None or not self._awake:
@@ -265,15 +268,24 @@ class SqliteStore:
             self._urgent.set()
 
     def _make_room(self) -> None:
+        """Return when the caller may append; one thread at a time need not pause."""
+        me = threading.get_ident()
+        if self._pacer == me and not self._full():
+            return
         self._wake(urgent=True)
         with self._space:
-            room = self._space.wait_for(
-                lambda: len(self._pending) <= ROOM or self._failing_since is not None,
-                COMMIT_WAIT_S,
-            )
-        if not room or self._full():
+            if self._pacer is None:
+                self._pacer = me
+            if self._full():
+                self._space.wait_for(self._roomy, COMMIT_WAIT_S)
+            elif self._pacer != me and self.health() is HEALTHY:
+                self._space.wait_for(self._roomy, PAUSE_S)
+        if self._full():
             self._lost += 1
             raise RecordStoreError(f"{self.path}: {BACKLOG} records wait already")
+
+    def _roomy(self) -> bool:
+        return len(self._pending) < BATCH or self._failing_since is not None
 
     def _full(self) -> bool:
         return len(self._pending) >= BACKLOG
@@ -300,12 +312,13 @@ class SqliteStore:
     def _drain(self) -> list[Item]:
         batch: list[Item] = []
         with suppress(IndexError):
-            while len(batch) < 1024:
+            while len(batch) < BATCH:
                 batch.append(self._pending.popleft())
         if self._pending:
             self._work.set()
-        if len(self._pending) <= ROOM:
+        if len(self._pending) < BATCH:
             with self._space:
+                self._pacer = None
                 self._space.notify_all()
         return batch
 
