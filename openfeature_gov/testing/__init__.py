@@ -1,0 +1,1 @@
+"""Suites and simulators for people who write adapters, stores and providers."""

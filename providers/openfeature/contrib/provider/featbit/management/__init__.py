@@ -1,0 +1,1 @@
+"""FeatBit's management API: read and change flags, segments and audit logs."""
