@@ -1,4 +1,7 @@
-"""The embedded default: flags from one file, records in one SQLite file, no server."""
+"""The embedded default: flags from one file, records in one SQLite file, no server.
+
+Another source of flags is another provider, for example ``FeatBitProvider.live``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+
+from openfeature.provider import FeatureProvider
 
 from openfeature import api
 from openfeature.contrib.provider.featbit import FeatBitProvider
@@ -51,11 +56,11 @@ def governance_text(path: Path) -> str:
         raise InvalidContractError(str(path), [(0, "", problem)]) from None
 
 
-def assemble(contracts: Path, flags: Path, records: Path) -> Parts:
-    """Load *contracts*, bind a provider on *flags*, open *records*.
+def assemble(contracts: Path, flags: Path | FeatureProvider, records: Path) -> Parts:
+    """Load *contracts*, bind the provider *flags* or one on that file, open *records*.
 
-    The provider gets an OpenFeature domain of its own, so that nobody else's
-    ``set_provider`` can swap it unseen.
+    The provider is shut down by the release. It gets an OpenFeature domain of its own,
+    so that nobody else's ``set_provider`` can swap it unseen.
 
     Raises:
         InvalidContractError: for a refused governance file.
@@ -65,7 +70,7 @@ def assemble(contracts: Path, flags: Path, records: Path) -> Parts:
 
     """
     loaded = load_governance(contracts)
-    provider = FeatBitProvider.from_file(flags)
+    provider = FeatBitProvider.from_file(flags) if isinstance(flags, Path) else flags
     domain = f"{DOMAIN}-{token_hex(4)}"
     try:
         api.set_provider_and_wait(provider, domain)

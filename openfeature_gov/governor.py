@@ -24,6 +24,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from openfeature.provider import FeatureProvider
+
 from openfeature_gov import outcomes, tickets
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.controls import Controls
@@ -31,7 +33,7 @@ from openfeature_gov.errors import RecordStoreError, RegistrationError
 from openfeature_gov.evidence.records import outcome_record
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.hook import active
-from openfeature_gov.flags.reader import FlagReader
+from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.gate import gated
 from openfeature_gov.governance import TOOL_NAME, Governance
 from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
@@ -41,6 +43,8 @@ from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Extractors, Function, Narrower, Tool
 
 F = TypeVar("F", bound=Callable[..., Any])
+Token = str | None
+"""A freshness token: what a write to a flag returned, e.g. ``refunds.mode@17…``."""
 REPORTED = ("executed", "failed", "cancelled", "not_run")
 AWAITED = 8_192
 """How many decisions may await a report; the oldest then end as unknown."""
@@ -92,15 +96,16 @@ class Governor:
     def open(
         cls,
         governance: Path | str,
-        flags: Path | str,
+        flags: Path | str | FeatureProvider,
         records: Path | str,
         *,
         controls: Controls | None = None,
     ) -> Governor:
         """Return a Governor on the embedded default: two files and a SQLite log.
 
-        *governance* is a YAML file, *flags* FeatBit's data-sync JSON, hot-reloaded;
-        *records* is created where missing.
+        *governance* is a YAML file, *flags* FeatBit's data-sync JSON, hot-reloaded, or
+        a provider that is not bound yet and is shut down with the Governor, such as
+        ``FeatBitProvider.live(...)``; *records* is created where missing.
 
         Raises:
             InvalidContractError: for a refused governance file.
@@ -111,7 +116,8 @@ class Governor:
         """
         from openfeature_gov.embedded import assemble  # noqa: PLC0415 - optional part
 
-        parts = assemble(Path(governance), Path(flags), Path(records))
+        source = Path(flags) if isinstance(flags, str) else flags
+        parts = assemble(Path(governance), source, Path(records))
         governor = cls(parts.governance, parts.reader, parts.records, controls=controls)
         governor._releases.append(parts.release)
         return governor
@@ -205,51 +211,71 @@ class Governor:
         finally:
             ambient.reset(token)
 
-    def plan(self, call: ToolCall) -> Outcome:
-        """Return what would happen to *call*, without a record or any other effect."""
-        return _outcome(self._judged(call), Status.PLANNED)
+    def plan(self, call: ToolCall, *, at_least_as_fresh: Token = None) -> Outcome:
+        """Return what would happen to *call*, without a record or any other effect.
 
-    async def aplan(self, call: ToolCall) -> Outcome:
+        *at_least_as_fresh* as in `decide`.
+        """
+        demanded = self._judge.demand(at_least_as_fresh)
+        return _outcome(self._judged(call, demanded), Status.PLANNED)
+
+    async def aplan(
+        self, call: ToolCall, *, at_least_as_fresh: Token = None
+    ) -> Outcome:
         """Return what would happen to *call*; the async twin of `plan`."""
-        return self.plan(call)
+        demanded = await self._demanded(at_least_as_fresh)
+        return _outcome(self._judged(call, demanded), Status.PLANNED)
 
-    def decide(self, call: ToolCall) -> Outcome:
+    def decide(self, call: ToolCall, *, at_least_as_fresh: Token = None) -> Outcome:
         """Return the recorded decision about *call*.
 
         Whoever asked runs the tool, and says how it went with `report`.
+        *at_least_as_fresh* is the token of a flag change: the decision waits up to two
+        seconds for flag data that holds it, and believes no flag without it.
         """
-        return self._handed_over(self._recorded(call))
+        demanded = self._judge.demand(at_least_as_fresh)
+        return self._handed_over(self._recorded(call, demanded))
 
-    async def adecide(self, call: ToolCall) -> Outcome:
+    async def adecide(
+        self, call: ToolCall, *, at_least_as_fresh: Token = None
+    ) -> Outcome:
         """Return the recorded decision about *call*; the async twin of `decide`."""
-        return self._handed_over(await self._arecorded(call))
+        demanded = await self._demanded(at_least_as_fresh)
+        return self._handed_over(await self._arecorded(call, demanded))
 
-    def enforce(self, call: ToolCall) -> Outcome:
+    def enforce(self, call: ToolCall, *, at_least_as_fresh: Token = None) -> Outcome:
         """Decide, and leave a ticket for the tool's own function to run once.
 
         A handler that the decision selects instead (draft, search, fallback) runs
-        here; what it raises is recorded and passed on.
+        here; what it raises is recorded and passed on. *at_least_as_fresh* as in
+        `decide`.
 
         Raises:
             RegistrationError: when the tool is async; use `aenforce`.
 
         """
         self._refuse_async(call)
-        judged = self._recorded(call)
+        judged = self._recorded(call, self._judge.demand(at_least_as_fresh))
         return self._leave(judged) or self._run(judged)
 
-    async def aenforce(self, call: ToolCall) -> Outcome:
+    async def aenforce(
+        self, call: ToolCall, *, at_least_as_fresh: Token = None
+    ) -> Outcome:
         """Decide, and leave a ticket for the tool; the async twin of `enforce`."""
-        judged = await self._arecorded(call)
+        judged = await self._arecorded(call, await self._demanded(at_least_as_fresh))
         return self._leave(judged) or await self._arun(judged)
 
     def run(
-        self, call: ToolCall, *, injected: Mapping[str, Any] | None = None
+        self,
+        call: ToolCall,
+        *,
+        injected: Mapping[str, Any] | None = None,
+        at_least_as_fresh: Token = None,
     ) -> Outcome:
         """Decide and run what may run: the tool, or the handler of a lower mode.
 
         *injected* holds the parameters that the framework fills in. What the function
-        raises is recorded and passed on.
+        raises is recorded and passed on. *at_least_as_fresh* as in `decide`.
 
         Raises:
             RegistrationError: when the tool is async (use `arun`), or *injected* names
@@ -258,10 +284,15 @@ class Governor:
         """
         self._refuse_async(call)
         self._refuse_foreign(call, injected)
-        return self._run(call, injected)
+        judged = self._recorded(call, self._judge.demand(at_least_as_fresh))
+        return self._run(judged, injected)
 
     async def arun(
-        self, call: ToolCall, *, injected: Mapping[str, Any] | None = None
+        self,
+        call: ToolCall,
+        *,
+        injected: Mapping[str, Any] | None = None,
+        at_least_as_fresh: Token = None,
     ) -> Outcome:
         """Decide and run what may run; a sync function runs in a thread.
 
@@ -273,7 +304,8 @@ class Governor:
 
         """
         self._refuse_foreign(call, injected)
-        return await self._arun(call, injected)
+        judged = await self._arecorded(call, await self._demanded(at_least_as_fresh))
+        return await self._arun(judged, injected)
 
     def report(
         self,
@@ -329,15 +361,22 @@ class Governor:
             for oldest in list(islice(self._awaited, AWAITED // 8)):
                 self._awaited.pop(oldest, None)
 
-    def _judged(self, call: ToolCall) -> Judged:
-        return self._judge.judge(call, self._known(call))
+    async def _demanded(self, token: Token) -> Demanded:
+        if token is None:
+            return NOTHING_DEMANDED
+        return await asyncio.to_thread(self._judge.demand, token)
+
+    def _judged(self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED) -> Judged:
+        return self._judge.judge(call, self._known(call), demanded)
 
     def _known(self, call: ToolCall) -> Tool | None:
         return self._tools.get(call.tool) if type(call.tool) is str else None
 
-    def _recorded(self, call: ToolCall) -> Judged:
+    def _recorded(
+        self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED
+    ) -> Judged:
         with self._observed(call) as seen:
-            seen.judged = self._judged(call)
+            seen.judged = self._judged(call, demanded)
             try:
                 if seen.judged.durable:
                     self.records.commit(seen.judged.record)
@@ -347,9 +386,11 @@ class Governor:
                 seen.judged = self._unrecorded(seen.judged)
         return seen.judged
 
-    async def _arecorded(self, call: ToolCall) -> Judged:
+    async def _arecorded(
+        self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED
+    ) -> Judged:
         with self._observed(call) as seen:
-            seen.judged = self._judged(call)
+            seen.judged = self._judged(call, demanded)
             try:
                 if seen.judged.durable:
                     await self.records.acommit(seen.judged.record)

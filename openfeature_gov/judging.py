@@ -25,7 +25,7 @@ from openfeature_gov.evidence.records import (
     decision_record,
     refusal_record,
 )
-from openfeature_gov.flags.reader import FlagReader
+from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.governance import Governance, GovernanceContract
 from openfeature_gov.ladder import Mode
 from openfeature_gov.tools import Function, Narrower, Tool
@@ -85,13 +85,24 @@ class Judge:
         writer = self._writer()
         return Stamp(f"{writer}-{next(_IDS)}", self._now() // 1000, writer)
 
-    def judge(self, call: ToolCall, tool: Tool | None) -> Judged:
+    def demand(self, token: str | None) -> Demanded:
+        """Wait until the flag data is at least as fresh as *token*, or say that not."""
+        if token is None:
+            return NOTHING_DEMANDED
+        return Demanded(token, self._reader.demand(token))
+
+    def judge(
+        self,
+        call: ToolCall,
+        tool: Tool | None,
+        demanded: Demanded = NOTHING_DEMANDED,
+    ) -> Judged:
         """Return the judgement of *call*; *tool* is None for an unregistered name.
 
         Never raises: whatever goes wrong here is a refusal with a reason.
         """
         try:
-            return self._weigh(call, tool, self._clock())
+            return self._weigh(call, tool, demanded, self._clock())
         except InvalidCallError as error:
             return self._refused(call, error.code, error.detail)
         except Exception as error:  # noqa: BLE001 - our own fault must deny as well
@@ -105,7 +116,9 @@ class Judge:
         except InvalidCallError:
             return None
 
-    def _weigh(self, call: ToolCall, tool: Tool | None, started: int) -> Judged:
+    def _weigh(
+        self, call: ToolCall, tool: Tool | None, demanded: Demanded, started: int
+    ) -> Judged:
         if tool is None:
             raise InvalidCallError("tool_unknown", "no tool of exactly this name")
         rules = self._governance.contracts[tool.name]
@@ -113,7 +126,7 @@ class Judge:
         if context is None:
             raise InvalidCallError("context_missing", "nobody said who acts")
         contract = tool.describe(call, rules, context)
-        flags = self._reader.read(contract, rules)
+        flags = self._reader.read(contract, rules, demanded)
         decision = decide(
             self._controls.verdicts(contract, rules, flags, self._health()),
             need=need_of(contract.risk_class, contract.reversibility),

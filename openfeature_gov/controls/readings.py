@@ -33,6 +33,9 @@ class Readings:
     ``fallback``); a kind that is absent is not named by the contract. *age_ns* is the
     time since the source was last known to be current, None when nothing vouches for
     it. *standing* is None for a source that may be believed, else a reason code.
+    *epoch* names the source's connection or start, within which *generation* counts;
+    *demanded* is the freshness token that the caller asked for, *latched* the flags
+    that a kill holds although the source says otherwise.
     """
 
     flags: Mapping[str, Reading] = field(default_factory=dict)
@@ -43,6 +46,9 @@ class Readings:
     generation: int = 0
     revision: str = ""
     source: str = ""
+    epoch: str = ""
+    demanded: str = ""
+    latched: tuple[str, ...] = ()
 
     def get(self, kind: str) -> Reading | None:
         """Return the reading of *kind*, None when the contract names no such flag."""

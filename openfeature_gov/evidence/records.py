@@ -189,6 +189,9 @@ def _source(flags: Readings) -> dict[str, Any]:
         "generation": flags.generation,
         "revision": _scalar(flags.revision),
         "source": _scalar(flags.source),
+        "epoch": _scalar(flags.epoch),
+        "demanded": readable(flags.demanded),
+        "latched": [readable(key) for key in flags.latched],
     }
 
 

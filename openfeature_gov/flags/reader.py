@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
@@ -25,12 +25,24 @@ from openfeature_gov.flags.memo import Memo, key_of
 from openfeature_gov.governance import GovernanceContract, RuntimeControls
 
 DOMAIN = "governance"
+CATCH_UP_S = 2.0
+BEHIND = "flags_behind"
 _NOOP = "No-op Provider"
 _TRUSTED = (ProviderStatus.READY, ProviderStatus.STALE, ProviderStatus.ERROR)
 _OPTIONS = (GovernanceHook(),)
 Named = tuple[tuple[Kind, str], ...]
 Flags = tuple[Named, dict[str, Kind], str]
 Details = FlagEvaluationDetails[Any]
+
+
+class Demanded(NamedTuple):
+    """Hold a freshness token that a caller demands, and what `demand` said of it."""
+
+    token: str = ""
+    standing: str | None = None
+
+
+NOTHING_DEMANDED = Demanded()
 
 
 class FlagReader:
@@ -46,7 +58,8 @@ class FlagReader:
     *revision*. Without one, the age is the time since the provider was last seen READY.
     By a method ``pinned()`` it offers resolve methods on one state of its data, with
     *generation* and *revision*, so that all flags of a decision agree; without it a
-    change in the middle is a fault.
+    change in the middle is a fault. By ``catch_up(token, timeout_s)`` it says whether
+    its data is at least as new as *token*, and may fetch newer data to get there.
     """
 
     def __init__(
@@ -65,16 +78,34 @@ class FlagReader:
         self._trusted: tuple[Any, str | None, str, Any] = (None, None, "", None)
         self._ready_ns = clock()
 
-    def read(self, contract: ActionContract, rules: GovernanceContract) -> Readings:
+    def demand(self, token: str) -> str | None:
+        """Wait up to `CATCH_UP_S` for data as new as *token*; None when it is there.
+
+        *token* comes from whoever changed a flag. Otherwise the reason code for which
+        nothing that the flags say may be believed. Never raises.
+        """
+        try:
+            caught_up = self._client.provider.catch_up(token, CATCH_UP_S)  # type: ignore[attr-defined] # not of OpenFeature: see the class
+        except Exception:  # noqa: BLE001 - who cannot tell is behind
+            caught_up = False
+        return None if caught_up is True else BEHIND
+
+    def read(
+        self,
+        contract: ActionContract,
+        rules: GovernanceContract,
+        demanded: Demanded = NOTHING_DEMANDED,
+    ) -> Readings:
         """Return a reading for each flag that *rules* names.
 
-        Never raises for the flag layer's sake: what fails is a reading with a fault.
+        *demanded* is a freshness token and what `demand` said of it. Never raises for
+        the flag layer's sake: what fails is a reading with a fault.
         """
         named, kinds, label = self._flags(rules.runtime_controls)
         if not named:
             return Readings()
         try:
-            return self._read(contract, named, kinds, label)
+            return self._read(contract, named, kinds, label, demanded)
         except Exception as error:  # noqa: BLE001 - the SDK may raise (1.4.10 broken)
             code = f"flag_layer_failed:{type(error).__name__}"
             return _lost(named, code)
@@ -85,11 +116,13 @@ class FlagReader:
         named: Named,
         kinds: dict[str, Kind],
         label: str,
+        demanded: Demanded,
     ) -> Readings:
         provider, status = self._client.provider, self._client.get_provider_status()
         standing, name, dated = self._standing(provider)
         if standing is None and status not in _TRUSTED:
             standing = f"provider_{status.value.lower()}"
+        standing = standing or demanded.standing
         pin, state = self._pinned(provider), self._dated(dated, status)
         if pin is not None:
             state = {**state, "generation": pin.generation, "revision": pin.revision}
@@ -118,6 +151,7 @@ class FlagReader:
             provider=name,
             status=status.value,
             standing=standing,
+            demanded=demanded.token,
             **state,
         )
 
@@ -246,17 +280,20 @@ class FlagReader:
     def _dated(
         self, dated: Callable[[], Any] | None, status: ProviderStatus
     ) -> Mapping[str, Any]:
+        # The clock comes last: data that arrives in between would seem from the future.
+        state = None if dated is None else dated()
         now = self._clock()
         if status is ProviderStatus.READY:
             self._ready_ns = now
-        if dated is None:
+        if state is None:
             return {"age_ns": now - self._ready_ns, "source": "status"}
-        state = dated()
         return {
             "age_ns": now - state.verified_ns,
             "generation": state.generation,
             "revision": state.revision,
             "source": state.source,
+            "epoch": getattr(state, "epoch", ""),
+            "latched": getattr(state, "latched", ()),
         }
 
 

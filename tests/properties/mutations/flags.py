@@ -7,6 +7,7 @@ from functools import partial
 from tests.properties.mutations.mutant import mutants, tests_of
 
 _controls = partial(tests_of, "test_controls.py")
+_demanded = partial(tests_of, "test_demanded_freshness.py")
 _flags = partial(tests_of, "test_flags_reader.py")
 FLAGS = (
     *mutants(
@@ -54,6 +55,13 @@ FLAGS = (
         "flags/hook.py",
         _flags("hook_refuses_illegal_values"),
         ('raise ParseError("illegal value")', "return"),
+    ),
+    *mutants(
+        "flags/reader.py",
+        _demanded("unmet_demand_denies"),
+        ("None if caught_up is True else BEHIND", "None if caught_up else BEHIND"),
+        ("            caught_up = False\n", "            caught_up = True\n"),
+        ("standing = standing or demanded.standing", "standing = standing"),
     ),
     *mutants(
         "flags/reader.py",
