@@ -8,40 +8,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.judging import Judged
 from openfeature_gov.outcomes import Outcome, Status
+from openfeature_gov.running import Runner
 from openfeature_gov.tools import Tool
-
-
-class Runner(Protocol):
-    """Run a judged call, or judge and run one."""
-
-    def __call__(
-        self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
-    ) -> Outcome:
-        """Return what became of it."""
-        ...
-
-
-class AsyncRunner(Protocol):
-    """Run a judged call, or judge and run one, without blocking the loop."""
-
-    def __call__(
-        self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
-    ) -> Awaitable[Outcome]:
-        """Return what became of it."""
-        ...
 
 
 def gated(
     tool: Tool,
     ticketed: Callable[[Tool, ToolCall], Judged | None],
-    run: Runner,
-    arun: AsyncRunner,
+    runner: Runner,
 ) -> Callable[..., Any]:
     """Return *tool*'s function behind a gate, with its signature and docstring.
 
@@ -52,14 +32,14 @@ def gated(
         @functools.wraps(tool.function)
         async def agate(*args: Any, **kwargs: Any) -> Any:
             call, extra = _arrived(tool, args, kwargs)
-            return _answer(await arun(ticketed(tool, call) or call, extra))
+            return _answer(await runner.arun(ticketed(tool, call) or call, extra))
 
         return agate
 
     @functools.wraps(tool.function)
     def gate(*args: Any, **kwargs: Any) -> Any:
         call, extra = _arrived(tool, args, kwargs)
-        return _answer(run(ticketed(tool, call) or call, extra))
+        return _answer(runner.run(ticketed(tool, call) or call, extra))
 
     return gate
 

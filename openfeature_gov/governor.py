@@ -7,54 +7,36 @@ reason; what a tool raises is recorded and passed on, and so is cancellation.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import copy
-import functools
 import inspect
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from openfeature.provider import FeatureProvider
 
-from openfeature_gov import outcomes, tickets
+from openfeature_gov import tickets
+from openfeature_gov.awaited import Awaited
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.controls import Controls
-from openfeature_gov.errors import RecordStoreError, RegistrationError
+from openfeature_gov.deciding import Decider, Token
+from openfeature_gov.errors import RegistrationError
 from openfeature_gov.evidence.records import outcome_record
-from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
-from openfeature_gov.flags.hook import active
-from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
+from openfeature_gov.flags.reader import FlagReader
 from openfeature_gov.gate import gated
 from openfeature_gov.governance import TOOL_NAME, Governance
-from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
+from openfeature_gov.judging import Judge, Judged, ambient
 from openfeature_gov.ladder import Mode
 from openfeature_gov.outcomes import Outcome, Status
+from openfeature_gov.running import Runner, heard
 from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Extractors, Function, Narrower, Tool
 
 F = TypeVar("F", bound=Callable[..., Any])
-Token = str | None
-"""A freshness token: what a write to a flag returned, e.g. ``refunds.mode@17…``."""
 REPORTED = ("executed", "failed", "cancelled", "not_run")
-AWAITED = 8_192
-"""How many decisions may await a report; the oldest then end as unknown."""
-CANCELLED = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
-
-
-class _Seen:
-    """Carry the judgement out of an observed block; set before the block ends."""
-
-    judged: Judged
 
 
 class Governor:
@@ -76,7 +58,7 @@ class Governor:
     ) -> None:
         self.governance, self.records = governance, records
         self._clock = clock
-        self._judge = Judge(
+        judge = Judge(
             governance,
             reader,
             controls or Controls(),
@@ -85,11 +67,10 @@ class Governor:
             clock=clock,
             now=now,
         )
-        self._telemetry = Telemetry()
-        self._tools: dict[str, Tool] = {}
-        self._awaited: dict[str, None] = {}
+        self._decider = Decider(judge, reader, records, clock)
+        self._runner = Runner(self._decider, clock)
+        self._awaited = Awaited()
         self._lock = threading.Lock()
-        self._threads: tuple[int, ThreadPoolExecutor] | None = None
         self._releases: list[Callable[[], None]] = []
 
     @classmethod
@@ -129,9 +110,7 @@ class Governor:
             RecordStoreError: when records were left that could not be written.
 
         """
-        if self._threads is not None:
-            self._threads[1].shutdown(wait=True)
-            self._threads = None
+        self._runner.close()
         try:
             self.records.close()
         finally:
@@ -187,7 +166,7 @@ class Governor:
                 injected=frozenset(injected),
             )
             self._add(tool)
-            return cast("F", gated(tool, self._ticketed, self._run, self._arun))
+            return cast("F", gated(tool, self._ticketed, self._runner))
 
         return register
 
@@ -198,9 +177,9 @@ class Governor:
                 "the governance file"
             )
         with self._lock:
-            if tool.name in self._tools:
+            if tool.name in self._decider.tools:
                 raise RegistrationError(f"{tool.name!r} is registered already")
-            self._tools[tool.name] = tool
+            self._decider.tools[tool.name] = tool
 
     @contextmanager
     def acting(self, context: CallContext) -> Iterator[None]:
@@ -216,15 +195,15 @@ class Governor:
 
         *at_least_as_fresh* as in `decide`.
         """
-        demanded = self._judge.demand(at_least_as_fresh)
-        return _outcome(self._judged(call, demanded), Status.PLANNED)
+        demanded = self._decider.demand(at_least_as_fresh)
+        return heard(self._decider.judged(call, demanded), Status.PLANNED)
 
     async def aplan(
         self, call: ToolCall, *, at_least_as_fresh: Token = None
     ) -> Outcome:
         """Return what would happen to *call*; the async twin of `plan`."""
-        demanded = await self._demanded(at_least_as_fresh)
-        return _outcome(self._judged(call, demanded), Status.PLANNED)
+        demanded = await self._decider.ademand(at_least_as_fresh)
+        return heard(self._decider.judged(call, demanded), Status.PLANNED)
 
     def decide(self, call: ToolCall, *, at_least_as_fresh: Token = None) -> Outcome:
         """Return the recorded decision about *call*.
@@ -233,15 +212,15 @@ class Governor:
         *at_least_as_fresh* is the token of a flag change: the decision waits up to two
         seconds for flag data that holds it, and believes no flag without it.
         """
-        demanded = self._judge.demand(at_least_as_fresh)
-        return self._handed_over(self._recorded(call, demanded))
+        demanded = self._decider.demand(at_least_as_fresh)
+        return self._handed_over(self._decider.recorded(call, demanded))
 
     async def adecide(
         self, call: ToolCall, *, at_least_as_fresh: Token = None
     ) -> Outcome:
         """Return the recorded decision about *call*; the async twin of `decide`."""
-        demanded = await self._demanded(at_least_as_fresh)
-        return self._handed_over(await self._arecorded(call, demanded))
+        demanded = await self._decider.ademand(at_least_as_fresh)
+        return self._handed_over(await self._decider.arecorded(call, demanded))
 
     def enforce(self, call: ToolCall, *, at_least_as_fresh: Token = None) -> Outcome:
         """Decide, and leave a ticket for the tool's own function to run once.
@@ -255,15 +234,17 @@ class Governor:
 
         """
         self._refuse_async(call)
-        judged = self._recorded(call, self._judge.demand(at_least_as_fresh))
-        return self._leave(judged) or self._run(judged)
+        judged = self._decider.recorded(call, self._decider.demand(at_least_as_fresh))
+        return self._leave(judged) or self._runner.run(judged)
 
     async def aenforce(
         self, call: ToolCall, *, at_least_as_fresh: Token = None
     ) -> Outcome:
         """Decide, and leave a ticket for the tool; the async twin of `enforce`."""
-        judged = await self._arecorded(call, await self._demanded(at_least_as_fresh))
-        return self._leave(judged) or await self._arun(judged)
+        judged = await self._decider.arecorded(
+            call, await self._decider.ademand(at_least_as_fresh)
+        )
+        return self._leave(judged) or await self._runner.arun(judged)
 
     def run(
         self,
@@ -284,8 +265,8 @@ class Governor:
         """
         self._refuse_async(call)
         self._refuse_foreign(call, injected)
-        judged = self._recorded(call, self._judge.demand(at_least_as_fresh))
-        return self._run(judged, injected)
+        judged = self._decider.recorded(call, self._decider.demand(at_least_as_fresh))
+        return self._runner.run(judged, injected)
 
     async def arun(
         self,
@@ -304,8 +285,10 @@ class Governor:
 
         """
         self._refuse_foreign(call, injected)
-        judged = await self._arecorded(call, await self._demanded(at_least_as_fresh))
-        return await self._arun(judged, injected)
+        judged = await self._decider.arecorded(
+            call, await self._decider.ademand(at_least_as_fresh)
+        )
+        return await self._runner.arun(judged, injected)
 
     def report(
         self,
@@ -330,11 +313,9 @@ class Governor:
         """
         if status not in REPORTED:
             raise ValueError(f"status {status!r} is none of {', '.join(REPORTED)}")
-        with self._lock:
-            if self._awaited.pop(record_id, record_id) is not None:
-                raise ValueError(f"record {record_id!r} awaits no report")
+        self._awaited.take(record_id)
         record = outcome_record(
-            self._judge.stamp(),
+            self._decider.judge.stamp(),
             record_id,
             status=status,
             error=error,
@@ -347,101 +328,8 @@ class Governor:
 
     def _handed_over(self, judged: Judged) -> Outcome:
         if judged.route.function is not None:
-            self._awaited[judged.record.id] = None
-            if len(self._awaited) > AWAITED and self._lock.acquire(blocking=False):
-                try:
-                    self._forget_oldest()
-                finally:
-                    self._lock.release()
-        return _outcome(judged, Status.DECIDED)
-
-    def _forget_oldest(self) -> None:
-        """Drop many at once and rarely: nobody ever waits here for another thread."""
-        with suppress(RuntimeError):  # another thread adds
-            for oldest in list(islice(self._awaited, AWAITED // 8)):
-                self._awaited.pop(oldest, None)
-
-    async def _demanded(self, token: Token) -> Demanded:
-        if token is None:
-            return NOTHING_DEMANDED
-        return await asyncio.to_thread(self._judge.demand, token)
-
-    def _judged(self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED) -> Judged:
-        return self._judge.judge(call, self._known(call), demanded)
-
-    def _known(self, call: ToolCall) -> Tool | None:
-        return self._tools.get(call.tool) if type(call.tool) is str else None
-
-    def _recorded(
-        self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED
-    ) -> Judged:
-        with self._observed(call) as seen:
-            seen.judged = self._judged(call, demanded)
-            try:
-                if seen.judged.durable:
-                    self.records.commit(seen.judged.record)
-                else:
-                    self.records.append(seen.judged.record)
-            except RecordStoreError:
-                seen.judged = self._unrecorded(seen.judged)
-        return seen.judged
-
-    async def _arecorded(
-        self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED
-    ) -> Judged:
-        with self._observed(call) as seen:
-            seen.judged = self._judged(call, demanded)
-            try:
-                if seen.judged.durable:
-                    await self.records.acommit(seen.judged.record)
-                else:
-                    self.records.append(seen.judged.record)
-            except RecordStoreError:
-                seen.judged = self._unrecorded(seen.judged)
-            except asyncio.CancelledError:
-                self._close_record(seen.judged, "cancelled")
-                raise
-        return seen.judged
-
-    @contextmanager
-    def _observed(self, call: ToolCall) -> Iterator[_Seen]:
-        """Project the decision that stands at the end of the block on telemetry."""
-        tool, started = self._known(call), self._clock()
-        span = self._telemetry.start(tool.name if tool else UNKNOWN_TOOL)
-        seen = _Seen()
-        yield seen
-        judged = seen.judged
-        self._telemetry.end(
-            span,
-            judged.decision,
-            judged.record.id,
-            self._clock() - started,
-            contract=judged.contract,
-            flags=judged.flags,
-        )
-
-    def _unrecorded(self, judged: Judged) -> Judged:
-        """Deny what could not be recorded; its record may still be in the backlog."""
-        self._close_record(judged, "not_run")
-        refused = denial("recording", "records_unavailable")
-        return replace(judged, decision=refused, route=Route(), durable=False)
-
-    def _close_record(
-        self, judged: Judged, status: str, error: str = "", started: int | None = None
-    ) -> None:
-        if judged.route.function is None:
-            return
-        record = outcome_record(
-            self._judge.stamp(),
-            judged.record.id,
-            status=status,
-            ran=judged.route.ran if started is not None else "",
-            error=error,
-            latency_us=None if started is None else (self._clock() - started) // 1000,
-        )
-        # A store that cannot take the outcome leaves it open: reconciled to unknown.
-        with suppress(RecordStoreError):
-            self.records.append(record)
+            self._awaited.add(judged.record.id)
+        return heard(judged, Status.DECIDED)
 
     def _leave(self, judged: Judged) -> Outcome | None:
         if judged.route.ran != "tool" or judged.contract is None:
@@ -455,7 +343,7 @@ class Governor:
             judged,
         )
         tickets.leave(ticket, now)
-        return _outcome(judged, Status.RELEASED)
+        return heard(judged, Status.RELEASED)
 
     def _ticketed(self, tool: Tool, call: ToolCall) -> Judged | None:
         """Return the decision that *call* may run under, if it still stands.
@@ -463,7 +351,7 @@ class Governor:
         The one who calls must be the one who was decided about, and everything is
         judged again: a kill between decision and run is obeyed.
         """
-        canonical = self._judge.canonical(tool, call.arguments)
+        canonical = self._decider.judge.canonical(tool, call.arguments)
         if canonical is None:
             return None
         found: Judged | None = tickets.take(self, tool.name, canonical, self._clock())
@@ -471,83 +359,22 @@ class Governor:
             return None
         context, here = found.contract.context, ambient.get()
         asked = ToolCall(tool.name, found.contract.arguments, context)
-        again = self._judged(asked).route
+        again = self._decider.judged(asked).route
         same = again.ran == "tool" and again.canonical == found.route.canonical
         if same and here in (None, context):
             return found
-        self._close_record(found, "not_run")
+        self._decider.settle(found, "not_run")
         return None
-
-    def _run(
-        self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
-    ) -> Outcome:
-        judged = what if isinstance(what, Judged) else self._recorded(what)
-        call = _bound(judged, injected)
-        if call is None:
-            return _outcome(judged, Status.NOT_RUN)
-        with self._running(judged):
-            value = _finished(call())
-        return _outcome(judged, Status.EXECUTED, value)
-
-    async def _arun(
-        self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
-    ) -> Outcome:
-        judged = what if isinstance(what, Judged) else await self._arecorded(what)
-        call = _bound(judged, injected)
-        if call is None:
-            return _outcome(judged, Status.NOT_RUN)
-        if not inspect.iscoroutinefunction(judged.route.function):
-            return await self._threaded(judged, injected)
-        with self._running(judged):
-            value = _finished(await call())
-        return _outcome(judged, Status.EXECUTED, value)
-
-    async def _threaded(
-        self, judged: Judged, injected: Mapping[str, Any] | None = None
-    ) -> Outcome:
-        """Run a sync function in a thread, which records the outcome itself."""
-        context = contextvars.copy_context()
-        work = functools.partial(context.run, self._run, judged, injected)
-        future = self._executor().submit(work)
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            if future.cancelled():
-                self._close_record(judged, "cancelled")
-            raise
-
-    def _executor(self) -> ThreadPoolExecutor:
-        with self._lock:
-            # After a fork the parent's pool has no threads here.
-            if self._threads is None or self._threads[0] != os.getpid():
-                pool = ThreadPoolExecutor(thread_name_prefix="gov-tool")
-                self._threads = (os.getpid(), pool)
-            return self._threads[1]
-
-    @contextmanager
-    def _running(self, judged: Judged) -> Iterator[None]:
-        """Record how the block ends; pass on whatever it raises."""
-        token, started = active.set(judged.contract), self._clock()
-        try:
-            yield
-        except BaseException as error:
-            status = "cancelled" if isinstance(error, CANCELLED) else "failed"
-            self._close_record(judged, status, type(error).__name__, started)
-            raise
-        else:
-            self._close_record(judged, "executed", started=started)
-        finally:
-            active.reset(token)
 
     def _refuse_foreign(
         self, call: ToolCall, injected: Mapping[str, Any] | None
     ) -> None:
-        tool = self._known(call)
+        tool = self._decider.known(call)
         if tool is not None and injected and not injected.keys() <= tool.injected:
             raise RegistrationError(f"{tool.name}: not registered as injected")
 
     def _refuse_async(self, call: ToolCall) -> None:
-        tool = self._known(call)
+        tool = self._decider.known(call)
         if tool is not None and inspect.iscoroutinefunction(tool.function):
             raise RegistrationError(f"{tool.name} is async; use the async twin")
 
@@ -557,48 +384,3 @@ def _named(function: Function) -> str:
     if not isinstance(name, str):
         raise RegistrationError("the function has no name; give the tool's")
     return name
-
-
-def _bound(
-    judged: Judged, injected: Mapping[str, Any] | None
-) -> Callable[[], Any] | None:
-    route = judged.route
-    if route.function is None:
-        return None
-    extra = injected if injected and route.ran == "tool" else {}
-    return functools.partial(route.function, **route.arguments, **extra)
-
-
-def _finished(value: Any) -> Any:
-    """Return *value* unless it is work that has only begun.
-
-    Raises:
-        RegistrationError: for an awaitable or a generator: nothing ran yet, and what
-            runs later would run unseen.
-
-    """
-    if inspect.isawaitable(value) or inspect.isgenerator(value):
-        if inspect.iscoroutine(value) or inspect.isgenerator(value):
-            value.close()
-        raise RegistrationError(
-            "the function returned unfinished work; register an async function, and "
-            "return lists"
-        )
-    if inspect.isasyncgen(value):
-        raise RegistrationError("the function returned an async generator")
-    return value
-
-
-def _outcome(judged: Judged, status: Status, value: Any = None) -> Outcome:
-    route, decision = judged.route, judged.decision
-    record_id = judged.record.id if status is not Status.PLANNED else ""
-    return Outcome(
-        decision=decision,
-        status=status,
-        record_id=record_id,
-        message=outcomes.message(decision, status, ran=route.ran, ref=record_id),
-        ran=route.ran,
-        value=value,
-        arguments=copy.deepcopy(route.arguments),
-        contract=judged.contract,
-    )

@@ -85,12 +85,6 @@ class Judge:
         writer = self._writer()
         return Stamp(f"{writer}-{next(_IDS)}", self._now() // 1000, writer)
 
-    def demand(self, token: str | None) -> Demanded:
-        """Wait until the flag data is at least as fresh as *token*, or say that not."""
-        if token is None:
-            return NOTHING_DEMANDED
-        return Demanded(token, self._reader.demand(token))
-
     def judge(
         self,
         call: ToolCall,

@@ -98,7 +98,7 @@ class Desk:
     def set(self, **values: Any) -> None:
         """Write the flag file and let the provider see it now."""
         self.serve(**values)
-        provider: Any = self.governor._judge._reader._client.provider
+        provider: Any = self.governor._decider._reader._client.provider
         provider.reload()
 
     def spy(self, **arguments: Any) -> str:

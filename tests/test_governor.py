@@ -709,7 +709,7 @@ def test_two_governors_on_one_log_do_not_mix(desk: Make) -> None:
     one.governor.tool("mail")(one.spy)
     two = Governor(
         one.governor.governance,
-        one.governor._judge._reader,
+        one.governor._decider._reader,
         one.governor.records,
     )
     two.tool("mail")(one.spy)

@@ -62,48 +62,48 @@ JUDGING = (
         ("route.canonical if runs else None", "None"),
     ),
     *mutants(
-        "governor.py",
+        "deciding.py",
         _governor("decision_is_on_disk_before_a_consequential_action"),
         (
-            "self.records.commit(seen.judged.record)",
-            "self.records.append(seen.judged.record)",
+            "self._records.commit(seen.judged.record)",
+            "self._records.append(seen.judged.record)",
         ),
     ),
     *mutants(
-        "governor.py",
+        "deciding.py",
         _store("commit_that_fails_denies_and_nothing_runs"),
         ("decision=refused, route=Route()", "decision=refused"),
         ("judged, decision=refused, ", "judged, "),
     ),
     *mutants(
-        "governor.py",
+        "deciding.py",
         _governor("async_decision_is_on_disk_and_a_failed_one_denies"),
         (
-            "await self.records.acommit(seen.judged.record)",
-            "self.records.append(seen.judged.record)",
+            "await self._records.acommit(seen.judged.record)",
+            "self._records.append(seen.judged.record)",
         ),
     ),
     *mutants(
         "governor.py",
         _governor("registration_refuses_what_cannot_be_governed"),
-        ("if tool.name in self._tools", "if tool is None"),
+        ("if tool.name in self._decider.tools", "if tool is None"),
         ("or tool.name not in self.governance", ""),
     ),
     *mutants(
         "governor.py",
         _governor("plan_has_no_effect"),
         (
-            "_outcome(self._judged(call), Status.PLANNED)",
-            "_outcome(self._recorded(call), Status.PLANNED)",
+            "return heard(self._decider.judged(call, demanded), Status.PLANNED)\n\n    async",
+            "return heard(self._decider.recorded(call), Status.PLANNED)\n\n    async",
         ),
     ),
     *mutants(
-        "governor.py",
+        "running.py",
         _governor(
             "outcome_follows_the_decision", "tool_exceptions_are_recorded_and_passed_on"
         ),
-        ('self._close_record(judged, "executed", started=started)', "pass"),
-        ("self._close_record(judged, status, type(error).__name__, started)", "pass"),
+        ('self._decider.settle(judged, "executed", started=started)', "pass"),
+        ("self._decider.settle(judged, status, type(error).__name__, started)", "pass"),
         ("type(error).__name__, started", "str(error), started"),
     ),
     *mutants(

@@ -87,7 +87,10 @@ RECORDS = (
     *mutants(
         "stores/sqlite.py",
         _store("full_backlog_refuses_and_says_how_many"),
-        ("        if self._full():\n            self._lost", "        if False:\n            self._lost"),
+        (
+            "        if self._full():\n            self._lost",
+            "        if False:\n            self._lost",
+        ),
         ("            self._lost += 1\n", ""),
         ("full=self._full()", "full=False"),
     ),
