@@ -141,7 +141,7 @@ JUDGING = (
         "gate.py",
         _governor("direct_call_without_context_is_denied"),
         (
-            "return _answer(run(ticketed(tool, call) or call, extra))",
+            "return _answer(runner.run(ticketed(tool, call) or call, extra))",
             "return tool.function(**kwargs)",
         ),
     ),
@@ -178,7 +178,11 @@ JUDGING = (
         "governor.py",
         _governor("report_takes_one_known_status_for_one_known_decision"),
         ("if status not in REPORTED:", "if not status:"),
-        ("if self._awaited.pop(record_id, record_id) is not None:", "if False:"),
+    ),
+    *mutants(
+        "awaited.py",
+        _governor("report_takes_one_known_status_for_one_known_decision"),
+        ("if self._ids.pop(record_id, record_id) is not None:", "if False:"),
     ),
     *mutants(
         "governor.py",
@@ -186,7 +190,7 @@ JUDGING = (
         ("not injected.keys() <= tool.injected", "False"),
     ),
     *mutants(
-        "governor.py",
+        "running.py",
         _governor("unfinished_work_is_no_execution"),
         ("value = _finished(call())", "value = call()"),
     ),
