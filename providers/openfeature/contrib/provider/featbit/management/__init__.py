@@ -1,8 +1,8 @@
 """FeatBit's management API: read and change flags, segments and audit logs."""
 
-from openfeature.contrib.provider.featbit.management.audit import Actor, AuditEntry
 from openfeature.contrib.provider.featbit.management.client import ManagementClient
 from openfeature.contrib.provider.featbit.management.difference import Change
+from openfeature.contrib.provider.featbit.management.entries import Actor, AuditEntry
 from openfeature.contrib.provider.featbit.management.errors import (
     ApiError,
     ManagementError,

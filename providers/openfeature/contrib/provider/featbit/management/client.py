@@ -1,53 +1,44 @@
-"""`ManagementClient`: read and change one FeatBit with one access token.
+"""`ManagementClient`: change one FeatBit with one access token.
 
 Every change needs a reason, is checked before it is sent, is sent once, and is read
 again after it: a 200 does not prove what is there now, nor a 500 that nothing changed.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
 from uuid import uuid4
 
-from openfeature.contrib.provider.featbit.management import audit, checks
-from openfeature.contrib.provider.featbit.management.audit import AuditEntry
+from openfeature.contrib.provider.featbit.management import checks
 from openfeature.contrib.provider.featbit.management.difference import difference
 from openfeature.contrib.provider.featbit.management.errors import (
     ApiError,
     ManagementError,
     MissingError,
     NoAnswerError,
-    NotPermittedError,
     RefusedError,
     StaleRevisionError,
 )
 from openfeature.contrib.provider.featbit.management.models import (
-    Environment,
-    FlagReference,
-    FlagSummary,
     Json,
     ManagedFlag,
     ManagedSegment,
     NewFlag,
     NewSegment,
-    Project,
-    SegmentSummary,
     Variation,
-    Wire,
     Written,
     read,
 )
-from openfeature.contrib.provider.featbit.management.transport import (
-    REPEATED,
-    Transport,
+from openfeature.contrib.provider.featbit.management.reader import (
+    ManagementReader,
+    flag_path,
+    flags_path,
+    segment_path,
+    segments_path,
 )
 from openfeature.contrib.provider.featbit.management.writes import Write
 
-PAGE = 50
-W = TypeVar("W", bound=Wire)
 
-
-class ManagementClient:
+class ManagementClient(ManagementReader):
     """Read and change flags and segments. Thread-safe; lives as long as you like.
 
     *api_url* is that of the api-server, *token* an access token (``api-...``), and
@@ -67,139 +58,10 @@ class ManagementClient:
         timeout_s: float = 10.0,
         allow_insecure: bool = False,
     ) -> None:
-        self._http = Transport(
+        super().__init__(
             api_url, token, timeout_s=timeout_s, allow_insecure=allow_insecure
         )
         self._creating = threading.Lock()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._http.url!r})"
-
-    # Reading. All of it raises NoAnswerError, ApiError or ManagementError.
-
-    def projects(self) -> list[Project]:
-        """Return the projects that the token may see, with their environments.
-
-        Raises:
-            ManagementError: as its subclasses tell.
-
-        """
-        path = "/projects"
-        return [read(Project, one, path) for one in _list(self._http.get(path), path)]
-
-    def environment(self, project_key: str, env_key: str) -> Environment:
-        """Return one environment, with the secrets that the token may see.
-
-        Raises:
-            MissingError: there is none, or the token may not see it.
-            ManagementError: as its subclasses tell.
-
-        """
-        seen = self.projects()
-        for project in seen:
-            for environment in project.environments:
-                if (project.key, environment.key) == (project_key, env_key):
-                    return environment
-        listed = ", ".join(f"{p.key}/{e.key}" for p in seen for e in p.environments)
-        hint = f'no environment "{project_key}/{env_key}"; the token sees: {listed}'
-        raise MissingError("GET /api/v1/projects", 200, (), hint)
-
-    def flags(
-        self, env_id: str, *, name: str = "", archived: bool = False
-    ) -> Iterator[FlagSummary]:
-        """Yield the flags whose name or key contains *name*, archived ones or live.
-
-        Raises:
-            ManagementError: as its subclasses tell.
-
-        """
-        return self._paged(FlagSummary, _flags(env_id), name, archived=archived)
-
-    def flag(self, env_id: str, key: str) -> ManagedFlag | None:
-        """Return one flag, archived or live; None if there is none.
-
-        Raises:
-            RefusedError: *key* or *env_id* cannot be one.
-            NotPermittedError: it exists, or may exist, but the token may not see it.
-            ManagementError: as its subclasses tell.
-
-        """
-        path = _flag(env_id, key)
-        try:
-            return read(ManagedFlag, self._http.get(path), path)
-        except (MissingError, NotPermittedError) as refused:
-            if refused.status == 401 or self._listed(env_id, key):
-                raise
-            return None
-
-    def segments(
-        self, env_id: str, *, name: str = "", archived: bool = False
-    ) -> Iterator[SegmentSummary]:
-        """Yield the segments whose name contains *name*, archived ones or live.
-
-        Raises:
-            ManagementError: as its subclasses tell.
-
-        """
-        return self._paged(SegmentSummary, _segments(env_id), name, archived=archived)
-
-    def segment(self, env_id: str, segment_id: str) -> ManagedSegment | None:
-        """Return one segment by id, archived or live; None if there is none.
-
-        Raises:
-            RefusedError: *segment_id* or *env_id* cannot be one.
-            NotPermittedError: it exists, or may exist, but the token may not see it.
-            ManagementError: as its subclasses tell.
-
-        """
-        path = _segment(env_id, segment_id)
-        try:
-            return read(ManagedSegment, self._http.get(path), path)
-        except (MissingError, NotPermittedError) as refused:
-            if refused.status == 401 or any(
-                one.id == segment_id
-                for archived in (False, True)
-                for one in self.segments(env_id, archived=archived)
-            ):
-                raise
-            return None
-
-    def flag_references(self, env_id: str, segment_id: str) -> list[FlagReference]:
-        """Return the flags whose rules refer to a segment.
-
-        Raises:
-            ManagementError: as its subclasses tell.
-
-        """
-        path = f"{_segment(env_id, segment_id)}/flag-references"
-        found = _list(self._http.get(path), path)
-        return [read(FlagReference, one, path) for one in found]
-
-    def audit_logs(
-        self, env_id: str, *, start_ms: int, end_ms: int, ref_id: str | None = None
-    ) -> Iterator[AuditEntry]:
-        """Yield the audit entries of a window, newest first, each once.
-
-        *start_ms* and *end_ms* are unix milliseconds of the server's clock; *ref_id*
-        keeps those of one flag or segment (its id). What the server cannot return
-        becomes a gap entry.
-
-        Raises:
-            ManagementError: as its subclasses tell.
-
-        """
-        path = f"/envs/{checks.guid(env_id, 'environment')}/audit-logs"
-        one = [("refId", checks.key(ref_id, "flag id"))] if ref_id else []
-
-        def fetch(start: int, end: int, index: int, size: int) -> audit.Page:
-            window = [("from", start), ("to", end)]
-            paging = [("pageIndex", index), ("pageSize", size)]
-            data = self._http.get(
-                path, [*one, *window, *paging], repeated=REPEATED - {500}
-            )
-            return audit.page(data, path)
-
-        return audit.walk(fetch, start_ms, end_ms)
 
     # Changing flags.
 
@@ -217,7 +79,7 @@ class ManagementClient:
         comment = checks.reason(reason)
         checks.new_flag(new)
         with self._creating:
-            if self._listed(env_id, new.key):
+            if self.listed(env_id, new.key):
                 raise RefusedError(f'flag "{new.key}" exists already, live or archived')
             made = self._created(env_id, new)
         text = new.description or comment
@@ -227,13 +89,13 @@ class ManagementClient:
         return self.flag(env_id, new.key) or made
 
     def _created(self, env_id: str, new: NewFlag) -> ManagedFlag:
-        path = _flags(env_id)
+        path = flags_path(env_id)
         body = {**new.document(), "isEnabled": False, "description": ""}
         try:
             made = read(ManagedFlag, self._http.write("POST", path, body), path)
         except NoAnswerError as lost:
             return self._after_lost_creation(env_id, new, lost)
-        if len(self._listed(env_id, new.key)) > 1:
+        if len(self.listed(env_id, new.key)) > 1:
             raise ManagementError(
                 f'flag "{new.key}" exists twice: somebody else created it at the same'
                 " moment; archive one of them in FeatBit's console"
@@ -403,7 +265,7 @@ class ManagementClient:
         """
         comment = checks.reason(reason)
         checks.new_segment(new)
-        path = _segments(env_id)
+        path = segments_path(env_id)
         with self._creating:
             if any(
                 one.key == new.key
@@ -414,9 +276,7 @@ class ManagementClient:
             body = {**new.document(), "description": ""}
             made = read(ManagedSegment, self._http.write("POST", path, body), path)
         wanted = {"description": new.description or comment}
-        self._segment_change(
-            env_id, made, "description", wanted, wanted, reason=comment
-        )
+        self._change(env_id, made, "description", wanted, wanted, reason=comment)
         return self.segment(env_id, made.id) or made
 
     def set_segment_targeting(
@@ -451,9 +311,7 @@ class ManagementClient:
                 theirs.updated_at,
                 difference(now, wanted),
             )
-        return self._segment_change(
-            env_id, segment, "targeting", wanted, wanted, reason=reason
-        )
+        return self._change(env_id, segment, "targeting", wanted, wanted, reason=reason)
 
     def archive_segment(self, env_id: str, segment_id: str, *, reason: str) -> Written:
         """Archive a segment that no flag refers to.
@@ -466,7 +324,7 @@ class ManagementClient:
         comment = checks.reason(reason)
         before = self._segment_there(env_id, segment_id)
         try:
-            return self._segment_change(
+            return self._change(
                 env_id,
                 before,
                 "archive",
@@ -487,7 +345,7 @@ class ManagementClient:
     def _change(
         self,
         env_id: str,
-        before: ManagedFlag,
+        before: ManagedFlag | ManagedSegment,
         action: str,
         body: Json,
         wanted: Json,
@@ -495,38 +353,24 @@ class ManagementClient:
         reason: str,
         again: bool = False,
     ) -> Written:
-        return Write(
-            http=self._http,
-            path=f"{_flag(env_id, before.key)}/{action}",
-            body={**body, "comment": checks.reason(reason)},
-            before=before,
-            wanted=wanted,
-            again=again,
-            look=lambda: self.flag(env_id, before.key),
-            audit=lambda since, until: self.audit_logs(
-                env_id, start_ms=since, end_ms=until, ref_id=before.id
-            ),
-        ).run()
+        def look() -> ManagedFlag | ManagedSegment | None:
+            if isinstance(before, ManagedFlag):
+                return self.flag(env_id, before.key)
+            return self.segment(env_id, before.id)
 
-    def _segment_change(
-        self,
-        env_id: str,
-        before: ManagedSegment,
-        action: str,
-        body: Json,
-        wanted: Json,
-        *,
-        reason: str,
-        again: bool = False,
-    ) -> Written:
+        path = (
+            flag_path(env_id, before.key)
+            if isinstance(before, ManagedFlag)
+            else segment_path(env_id, before.id)
+        )
         return Write(
             http=self._http,
-            path=f"{_segment(env_id, before.id)}/{action}",
+            path=f"{path}/{action}",
             body={**body, "comment": checks.reason(reason)},
             before=before,
             wanted=wanted,
             again=again,
-            look=lambda: self.segment(env_id, before.id),
+            look=look,
             audit=lambda since, until: self.audit_logs(
                 env_id, start_ms=since, end_ms=until, ref_id=before.id
             ),
@@ -536,13 +380,13 @@ class ManagementClient:
         found = self.flag(env_id, key)
         if found is None:
             hint = f'no flag "{key}" in this environment'
-            raise MissingError(f"GET /api/v1{_flag(env_id, key)}", 404, (), hint)
+            raise MissingError(f"GET /api/v1{flag_path(env_id, key)}", 404, (), hint)
         return found
 
     def _segment_there(self, env_id: str, segment_id: str) -> ManagedSegment:
         found = self.segment(env_id, segment_id)
         if found is None:
-            path = _segment(env_id, segment_id)
+            path = segment_path(env_id, segment_id)
             hint = "no such segment in this environment"
             raise MissingError(f"GET /api/v1{path}", 404, (), hint)
         return found
@@ -551,50 +395,3 @@ class ManagementClient:
         wanted = checks.referenced_segments(flag)
         found = {one: self.segment(env_id, one) for one in wanted}
         return {one for one, seen in found.items() if seen and not seen.is_archived}
-
-    def _listed(self, env_id: str, key: str) -> list[FlagSummary]:
-        """Return the flags with exactly this key: the only proof of existence."""
-        return [
-            one
-            for archived in (False, True)
-            for one in self.flags(env_id, name=key, archived=archived)
-            if one.key == key
-        ]
-
-    def _paged(
-        self, model: type[W], path: str, name: str, *, archived: bool
-    ) -> Iterator[W]:
-        index = seen = 0
-        while True:
-            query = [("isArchived", "true" if archived else "false")]
-            paging = [("pageIndex", index), ("pageSize", PAGE)]
-            data = self._http.get(
-                path, [*([("name", name)] if name else []), *query, *paging]
-            )
-            items = _list(data.get("items") if isinstance(data, dict) else None, path)
-            yield from (read(model, one, path) for one in items)
-            index, seen = index + 1, seen + len(items)
-            if len(items) < PAGE or seen >= int(data.get("totalCount", 0)):
-                return
-
-
-def _list(data: Any, path: str) -> list[Any]:
-    if isinstance(data, list):
-        return data
-    raise ManagementError(f"GET /api/v1{path}: unexpected answer: no list")
-
-
-def _flags(env_id: str) -> str:
-    return f"/envs/{checks.guid(env_id, 'environment')}/feature-flags"
-
-
-def _flag(env_id: str, key: str) -> str:
-    return f"{_flags(env_id)}/{checks.key(key)}"
-
-
-def _segments(env_id: str) -> str:
-    return f"/envs/{checks.guid(env_id, 'environment')}/segments"
-
-
-def _segment(env_id: str, segment_id: str) -> str:
-    return f"{_segments(env_id)}/{checks.key(segment_id, 'segment id')}"

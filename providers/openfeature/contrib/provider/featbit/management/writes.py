@@ -11,13 +11,13 @@ from tenacity import (
     wait_fixed,
 )
 
-from openfeature.contrib.provider.featbit.management.audit import AuditEntry
 from openfeature.contrib.provider.featbit.management.difference import (
     ABSENT,
     Change,
     described,
     difference,
 )
+from openfeature.contrib.provider.featbit.management.entries import AuditEntry
 from openfeature.contrib.provider.featbit.management.errors import (
     ApiError,
     ManagementError,
