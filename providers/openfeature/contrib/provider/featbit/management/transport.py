@@ -14,7 +14,8 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
@@ -128,7 +129,7 @@ def pause(state: RetryCallState) -> float:
     return max(asked or 0.0, _backoff(state))
 
 
-_backoff = wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1)
+_backoff = wait_exponential(multiplier=0.1, max=2.0) + wait_random(0, 0.1)
 
 
 def _passing(error: BaseException, repeated: frozenset[int]) -> bool:
