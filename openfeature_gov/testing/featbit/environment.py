@@ -83,6 +83,16 @@ class Environment:
             client_secret=new_secret(env_id),
         )
 
+    @property
+    def resource(self) -> str:
+        """The environment's name in policies."""
+        return f"project/{self.project_key}:env/{self.env_key}"
+
+    @property
+    def scope(self) -> str:
+        """The environment's name in the scopes of segments."""
+        return f"organization/{self.organization}:{self.resource}"
+
     def admits(self, token: str, kind: str, *, now_ms: float) -> bool:
         """Tell whether a stream may open with *token* as type *kind*."""
         read = read_token(token)

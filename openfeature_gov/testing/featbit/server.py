@@ -1,15 +1,33 @@
-"""One simulated FeatBit: an evaluation server and its store, on loopback ports."""
+"""One simulated FeatBit: evaluation server and management API over one store."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
+from openfeature_gov.testing.featbit.api import Backend, Call
+from openfeature_gov.testing.featbit.audit import AuditLog
+from openfeature_gov.testing.featbit.commits import commit_flag
 from openfeature_gov.testing.featbit.environment import Environment
 from openfeature_gov.testing.featbit.evaluation import Evaluation
 from openfeature_gov.testing.featbit.faults import Faults
+from openfeature_gov.testing.featbit.management import Management
 from openfeature_gov.testing.featbit.ports import HttpPort
-from openfeature_gov.testing.featbit.store import FLAGS, SEGMENTS, Json, Store
+from openfeature_gov.testing.featbit.store import (
+    FLAGS,
+    SEGMENTS,
+    SYSTEM,
+    Json,
+    Store,
+)
 from openfeature_gov.testing.featbit.streaming import Streams
+from openfeature_gov.testing.featbit.tokens import (
+    EVERYTHING,
+    AccessToken,
+    Statement,
+    Tokens,
+)
+from openfeature_gov.testing.featbit.webhooks import Webhooks
 
 
 class SimulatedFeatBit:
@@ -27,8 +45,13 @@ class SimulatedFeatBit:
         self._evaluation = Evaluation(self._store)
         self._http = HttpPort(self._evaluation)
         self._store.publish = self._streams.push
+        self._backend = Backend(
+            self._store, Tokens(), AuditLog(self._store), Webhooks(environment)
+        )
+        self._api = HttpPort(Management(self._backend))
         self._running = False
         self.server_secret = environment.server_secret
+        self.access_token = self.token([EVERYTHING], name="everything")
         self.project_key = environment.project_key
         self.env_key = environment.env_key
         self.env_id = environment.env_id
@@ -56,6 +79,33 @@ class SimulatedFeatBit:
         return self._http.url
 
     @property
+    def api_url(self) -> str:
+        """The base URL of the management API; its routes are under ``/api/v1``."""
+        return self._api.url
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The webhooks: register receivers here."""
+        return self._backend.webhooks
+
+    @property
+    def version(self) -> str:
+        """The version to be like: from "6" on, targeting has the off variation."""
+        return self._backend.version
+
+    @version.setter
+    def version(self, version: str) -> None:
+        self._backend.version = version
+
+    def token(self, permissions: Iterable[Statement], *, name: str) -> str:
+        """Return a service token with these policy statements."""
+        return self._backend.tokens.mint(permissions, name=name).text
+
+    def revoke(self, token: str) -> None:
+        """Delete a token; what it did then shows no name in the audit log."""
+        self._backend.tokens.revoke(token)
+
+    @property
     def connections(self) -> int:
         """The number of open streams."""
         return len(self._streams)
@@ -72,6 +122,7 @@ class SimulatedFeatBit:
             self._evaluation.closing.clear()
             self._streams.open()
             self._http.open()
+            self._api.open()
 
     def pause(self) -> None:
         """Die: cut all connections and refuse new ones, until `resume`."""
@@ -83,6 +134,7 @@ class SimulatedFeatBit:
 
     def stop(self) -> None:
         """End for good; a second call does nothing."""
+        self._backend.webhooks.close()
         self._close(keep=False)
 
     def _close(self, *, keep: bool) -> None:
@@ -90,6 +142,7 @@ class SimulatedFeatBit:
         self._evaluation.closing.set()
         self._streams.close(keep=keep)
         self._http.close(keep=keep)
+        self._api.close(keep=keep)
 
     def load(self, document: Json) -> None:
         """Replace all flags and segments, without a push: as a restored database."""
@@ -123,6 +176,15 @@ class SimulatedFeatBit:
         """Delete flag *key*: nothing is pushed, only a full sync shows it."""
         with self._store.lock:
             del self._store.flags[key]
+
+    def trigger(self, key: str, enabled: bool) -> None:
+        """Turn flag *key* on or off by a trigger: the audit log says "System"."""
+        system = AccessToken(SYSTEM, "System", "", ())
+        comment = f"Turn {'on' if enabled else 'off'} by trigger"
+        with self._store.lock:
+            flag = self._store.flags[key]
+            call = Call(self._backend, system, {}, {})
+            commit_flag(call, flag, {**flag, "isEnabled": enabled}, comment=comment)
 
     def push_raw(self, text: str) -> None:
         """Send one frame as it is to all open streams."""

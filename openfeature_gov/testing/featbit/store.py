@@ -20,8 +20,15 @@ Publish = Callable[[str, Json], None]
 FLAGS, SEGMENTS = "featureFlags", "segments"
 SYSTEM = "00000000-0000-0000-0000-000000000000"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NOT_SYNCED = frozenset({"revision", "createdAt", "creatorId", "updatorId"})
-"""What a full sync from PostgreSQL leaves out; a push carries it."""
+NOT_PUSHED = {
+    FLAGS: frozenset[str](),
+    SEGMENTS: frozenset({"type", "workspaceId", "scopes", "isEnvironmentSpecific"}),
+}
+NOT_SYNCED = {
+    FLAGS: frozenset({"revision", "createdAt", "creatorId", "updatorId"}),
+    SEGMENTS: NOT_PUSHED[SEGMENTS] | {"key", "tags", "createdAt"},
+}
+"""What an answer to a sync leaves out, from PostgreSQL; a push carries more."""
 
 
 def written(ms: float) -> str:
@@ -33,6 +40,11 @@ def written(ms: float) -> str:
 def milliseconds(stamp: str) -> int:
     """Return a time as ms since 1970, cut off as the server's query does it."""
     return (datetime.fromisoformat(stamp) - EPOCH) // timedelta(milliseconds=1)
+
+
+def without(item: Json, names: frozenset[str]) -> Json:
+    """Return *item* without the members of these *names*."""
+    return {name: value for name, value in item.items() if name not in names}
 
 
 class Store:
@@ -74,7 +86,7 @@ class Store:
         stored = self.faults.stale_copy or self.items()
         return {
             kind: [
-                {name: item[name] for name in item if name not in NOT_SYNCED}
+                without(item, NOT_SYNCED[kind])
                 for item in items
                 if not timestamp or milliseconds(item["updatedAt"]) > timestamp
             ]
@@ -136,12 +148,16 @@ class Store:
             "id": new_id(),
             "name": segment.get("id", ""),
             "key": segment.get("id", ""),
+            "type": "environment-specific",
+            "scopes": [self.environment.scope],
             "description": "",
             "included": [],
             "excluded": [],
             "rules": [],
             "tags": [],
             "isArchived": False,
+            "isEnvironmentSpecific": True,
+            "workspaceId": self.environment.workspace_id,
             **copy.deepcopy(segment),
             "envId": self.environment.env_id,
         }

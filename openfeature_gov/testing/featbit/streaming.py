@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from openfeature_gov.testing.featbit.ports import LONGEST_STOP, cut, reserve
-from openfeature_gov.testing.featbit.store import FLAGS, SEGMENTS, Json, Store
+from openfeature_gov.testing.featbit.store import (
+    FLAGS,
+    NOT_PUSHED,
+    SEGMENTS,
+    Json,
+    Store,
+    without,
+)
 
 if TYPE_CHECKING:
     from websockets.http11 import Request, Response
@@ -132,7 +139,7 @@ class Streams:
         if faults.duplicate_items:
             others = [f for f in self._store.flags.values() if f["id"] != item["id"]]
             items[FLAGS] += others[:1]
-        items[kind].append(item)
+        items[kind].append(without(item, NOT_PUSHED[kind]))
         text = message("patch", items)
         if faults.malformed_frame_once:
             faults.malformed_frame_once = False
