@@ -15,6 +15,7 @@ from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType, Re
 
 from openfeature.contrib.provider.featbit import values
 from openfeature.contrib.provider.featbit.context import user_of
+from openfeature.contrib.provider.featbit.errors import FeatBitDataError
 from openfeature.contrib.provider.featbit.snapshot import Resolution, Snapshot
 
 T = TypeVar("T")
@@ -119,10 +120,16 @@ class Answers:
             raise ProviderNotReadyError("no flag data was loaded yet")
         flag = snapshot.flags.get(flag_key) if isinstance(flag_key, str) else None
         if flag is None:
-            raise FlagNotFoundError(f"flag {flag_key!r} is unknown or archived")
+            raise _missing(flag_key, snapshot)
         if flag.kind != kind:
             raise TypeMismatchError(f'flag "{flag_key}" is {flag.kind}, not {kind}')
         return flag.evaluate(*user_of(context))
+
+
+def _missing(flag_key: str, snapshot: Snapshot) -> OpenFeatureError:
+    if isinstance(flag_key, str) and flag_key in snapshot.refused:
+        return FeatBitDataError(snapshot.refused[flag_key])
+    return FlagNotFoundError(f"flag {flag_key!r} is unknown or archived")
 
 
 def _failed(

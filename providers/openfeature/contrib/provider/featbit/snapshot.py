@@ -98,12 +98,25 @@ class CompiledFlag:
 class Snapshot:
     """All flags of an environment at one moment; replaced whole, never changed.
 
-    *revision* identifies the content from which it was made.
+    *revision* identifies the content from which it was made. Of a live environment,
+    *refused* says by flag key why one cannot be served, *unserved* has the versions of
+    those and of archived ones, *latched* are held off against what was said since.
     """
 
     flag_set: FlagSet
     revision: str
     flags: Mapping[str, CompiledFlag] = field(repr=False)
+    refused: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unserved: Mapping[str, int] = field(default_factory=dict, repr=False)
+    latched: frozenset[str] = frozenset()
+
+    def version(self, flag_key: str) -> int | None:
+        """Return the version of a flag, None if it is not there.
+
+        An archived flag of a file is as good as not there.
+        """
+        flag = self.flag_set.flags.get(flag_key)
+        return self.unserved.get(flag_key) if flag is None else flag.version
 
     def evaluate(
         self, flag_key: str, targeting_key: str, attributes: Attributes
@@ -145,8 +158,30 @@ def compile_snapshot(flag_set: FlagSet, *, revision: str) -> Snapshot:
             segments[segment_id] = compile_segment(segment)
         except FeatBitDataError as error:
             raise FeatBitDataError(f'segment "{segment_id}": {error}') from None
-    flags = {k: _compile_flag(f, segments) for k, f in flag_set.flags.items()}
+    flags = {k: compile_flag(f, segments) for k, f in flag_set.flags.items()}
     return Snapshot(flag_set, revision, MappingProxyType(flags))
+
+
+def compile_flag(flag: Flag, segments: Mapping[str, Test]) -> CompiledFlag:
+    """Compile one flag over the compiled *segments*, by id.
+
+    Raises:
+        FeatBitDataError: a condition that cannot be compiled.
+
+    """
+    by_id = {variation.id: variation for variation in flag.variations}
+    off = None
+    if not flag.enabled:
+        off = _resolution(flag, by_id[flag.off_id], Reason.DISABLED)
+    targets: dict[str, Resolution] = {}
+    for target in flag.targets:
+        hit = _resolution(flag, by_id[target.variation_id], Reason.TARGETING_MATCH)
+        for key in target.keys:
+            targets.setdefault(key, hit)
+    rules = [_compile_rule(flag, rule, by_id, segments) for rule in flag.rules]
+    reason = Reason.DEFAULT if rules or targets else Reason.STATIC
+    last = _serve(flag, flag.fallthrough, by_id, reason=reason)
+    return CompiledFlag(flag.kind, off, targets, (*rules, last))
 
 
 def changed_keys(old: FlagSet, new: FlagSet) -> tuple[str, ...]:
@@ -164,27 +199,16 @@ def changed_keys(old: FlagSet, new: FlagSet) -> tuple[str, ...]:
 
 
 def _differing(old: Mapping[str, object], new: Mapping[str, object]) -> set[str]:
-    return {key for key in {*old, *new} if old.get(key) != new.get(key)}
+    # Most are the same object: comparing those by value would cost the most.
+    return {
+        key
+        for key in {*old, *new}
+        if (was := old.get(key)) is not (now := new.get(key)) and was != now
+    }
 
 
 def _segments_of(conditions: Iterable[Condition]) -> set[str]:
     return {one for condition in conditions for one in segment_ids(condition)}
-
-
-def _compile_flag(flag: Flag, segments: Mapping[str, Test]) -> CompiledFlag:
-    by_id = {variation.id: variation for variation in flag.variations}
-    off = None
-    if not flag.enabled:
-        off = _resolution(flag, by_id[flag.off_id], Reason.DISABLED)
-    targets: dict[str, Resolution] = {}
-    for target in flag.targets:
-        hit = _resolution(flag, by_id[target.variation_id], Reason.TARGETING_MATCH)
-        for key in target.keys:
-            targets.setdefault(key, hit)
-    rules = [_compile_rule(flag, rule, by_id, segments) for rule in flag.rules]
-    reason = Reason.DEFAULT if rules or targets else Reason.STATIC
-    last = _serve(flag, flag.fallthrough, by_id, reason=reason)
-    return CompiledFlag(flag.kind, off, targets, (*rules, last))
 
 
 def _compile_rule(

@@ -1,0 +1,230 @@
+"""Whether the held data is the current data: the rules of a live connection.
+
+Data is *verified* at the time of each frame while the stream is in sync: the full
+sync of this connection has come, and nothing since was lost or left doubt. A pull
+verifies at the time at which it began. What nothing verified for a while is stale.
+"""
+
+import math
+import threading
+from collections.abc import Callable
+
+from openfeature.contrib.provider.featbit.errors import FeatBitDataError
+from openfeature.contrib.provider.featbit.feeds import Sink
+from openfeature.contrib.provider.featbit.freshness import NEVER
+from openfeature.contrib.provider.featbit.live.frames import DataSync, read_frame
+from openfeature.contrib.provider.featbit.live.mirror import (
+    FLAG,
+    SEGMENT,
+    Mirror,
+    Name,
+)
+from openfeature.contrib.provider.featbit.live.timing import SECOND, Timing
+
+REFUSED = (
+    "the evaluation server refused the connection (close code 4003): the secret is "
+    "wrong or not of type server, or this clock is more than 30 s off"
+)
+LOST = "there is no connection to the evaluation server"
+SILENT = "the evaluation server is silent"
+STREAM, PULL = "stream", "pull"
+SETTLE_NS = SECOND // 10
+"""After `Sync.speak`: OpenFeature says READY when initialize has returned."""
+
+
+class Sync:
+    """Keep one mirror and tell the sink about it; lives from a start to a stop.
+
+    Every time is `time.monotonic_ns`, given by the caller; every method may be called
+    from any thread. *pull* asks for a pull and returns at once.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        mirror: Mirror,
+        timing: Timing,
+        pull: Callable[[], None],
+        *,
+        verified_ns: int,
+    ) -> None:
+        self._sink, self._timing, self._pull = sink, timing, pull
+        self._lock = threading.Lock()
+        self.mirror = mirror
+        self.verified_ns = verified_ns
+        self.in_sync = threading.Event()
+        self.answered = threading.Event()
+        self.is_refused = False
+        self.has_data = False
+        self._serving = False
+        self._opened_ns: int | None = None
+        self._last_frame_ns = NEVER
+        self._doubts: tuple[int, int] | None = None
+        self._pulled_ns = NEVER
+        self._pushes: dict[Name, int] = {}
+        self._trouble: str | None = LOST
+        self._aloud_ns: float = math.inf
+        self._over = False
+
+    def speak(self, now: int, *, serving: bool) -> None:
+        """Let the sink hear of trouble from now on, once it is *serving* something."""
+        with self._lock:
+            self._aloud_ns, self._serving = now + SETTLE_NS, self._serving or serving
+
+    def end(self) -> None:
+        """Change nothing any more."""
+        with self._lock:
+            self._over = True
+
+    def refused(self) -> None:
+        """Note that the server will never accept this connection."""
+        with self._lock:
+            if not self._over:
+                self._over = self.is_refused = True
+                self.answered.set()
+                if self._aloud_ns < math.inf:
+                    self._sink.fail(REFUSED)
+
+    def opened(self, now: int) -> None:
+        """Note that a connection is open and was asked for a full sync."""
+        with self._lock:
+            self._opened_ns = self._last_frame_ns = now
+            self.in_sync.clear()
+
+    def dropped(self, now: int) -> None:
+        """Note that there is no connection any more."""
+        with self._lock:
+            self._lose(LOST, now)
+
+    def frame(self, text: bytes | str, now: int) -> None:
+        """Take in one message of the stream."""
+        with self._lock:
+            if self._over:
+                return
+            silent = now - self._last_frame_ns > self._timing.stale_s * SECOND
+            self._last_frame_ns = now
+            if silent:
+                self._doubt(now)
+            try:
+                message = read_frame(text)
+            except FeatBitDataError:
+                self._doubt(now)
+                return
+            if message is None:
+                self._publish(self.mirror, now, now)
+            elif message.full:
+                self._full(message, now)
+            else:
+                self._patch(message, now, fresh=not silent)
+
+    def pulled(self, message: DataSync, begun: int, now: int) -> bool:
+        """Take in a full pull; tell whether a push came during it: pull again."""
+        with self._lock:
+            if self._over:
+                return False
+            keep = frozenset(n for n, at in self._pushes.items() if at >= begun)
+            mirror, _ = self.mirror.replaced(message, keep=keep)
+            self._pushes = {name: self._pushes[name] for name in keep}
+            self._pulled_ns = begun
+            self._settle(begun)
+            self._publish(mirror, begun, now)
+            return bool(keep)
+
+    def tick(self, now: int) -> bool:
+        """Grow stale if it is time; tell whether the connection has to be cut."""
+        with self._lock:
+            if self._over:
+                return False
+            if now - self.verified_ns > self._timing.stale_s * SECOND:
+                self._trouble = self._trouble or SILENT
+            self._complain(now)
+            if self._opened_ns is None:
+                return False
+            first_doubt = now if self._doubts is None else self._doubts[0]
+            waiting = now - min(self._last_frame_ns, first_doubt)
+            if waiting <= self._timing.reconnect_s * SECOND:
+                return False
+            self._lose(SILENT, now)
+            return True
+
+    def _lose(self, why: str, now: int) -> None:
+        if self._over:
+            return
+        self.in_sync.clear()
+        self._opened_ns = None
+        self._trouble = self._trouble or why
+        self._complain(now)
+        self._pull()
+
+    def _full(self, message: DataSync, now: int) -> None:
+        opened = self._opened_ns
+        since = now if opened is None else opened
+        keep = frozenset(name for name, at in self._pushes.items() if at >= since)
+        mirror, certain = self.mirror.replaced(message, keep=keep)
+        if opened is not None:
+            self.in_sync.set()
+            self.answered.set()
+        self._settle(since)
+        if not certain:
+            self._doubt(now)
+        self._publish(mirror, now, now)
+        self._pull()
+
+    def _patch(self, message: DataSync, now: int, *, fresh: bool) -> None:
+        fresh = fresh and self.in_sync.is_set()
+        mirror, certain = self.mirror.patched(message, fresh=fresh)
+        for kind, label, raw in (
+            (FLAG, "key", message.flags),
+            (SEGMENT, "id", message.segments),
+        ):
+            names = [one.get(label) for one in raw if isinstance(one, dict)]
+            self._pushes |= {(kind, n): now for n in names if isinstance(n, str)}
+        if not certain:
+            self._doubt(now)
+        self._publish(mirror, now, now)
+
+    def _doubt(self, now: int) -> None:
+        self._doubts = (now if self._doubts is None else self._doubts[0], now)
+        self._pull()
+
+    def _settle(self, begun: int) -> None:
+        if self._doubts is not None and self._doubts[1] <= begun:
+            self._doubts = None
+
+    def _publish(self, mirror: Mirror, verified: int, now: int) -> None:
+        streaming, pulled = self.in_sync.is_set(), verified == self._pulled_ns
+        current = streaming and self._doubts is None
+        if pulled or current:
+            self.verified_ns = max(self.verified_ns, verified)
+        if current and now - self.verified_ns <= self._timing.stale_s * SECOND:
+            self._trouble = None
+        changed, self.mirror = mirror is not self.mirror, mirror
+        if changed or not self.has_data:
+            if self.has_data or pulled or streaming:
+                self._replace(now)
+        elif pulled or current:
+            self._sink.confirm(
+                verified_ns=self.verified_ns,
+                source=self._source(),
+                problem=self._problem(now),
+            )
+
+    def _replace(self, now: int) -> None:
+        self._sink.replace(
+            self.mirror.snapshot,
+            verified_ns=self.verified_ns,
+            source=self._source(),
+            problem=self._problem(now),
+        )
+        self.has_data = self._serving = True
+
+    def _source(self) -> str:
+        return STREAM if self.in_sync.is_set() else PULL
+
+    def _problem(self, now: int) -> str | None:
+        return self._trouble if now >= self._aloud_ns else None
+
+    def _complain(self, now: int) -> None:
+        problem = self._problem(now)
+        if self._serving and problem is not None:
+            self._sink.degrade(problem)
