@@ -28,13 +28,20 @@ from openfeature.contrib.provider.featbit.authoring import (
 )
 from openfeature.contrib.provider.featbit.snapshot import Snapshot, read_snapshot
 from openfeature.contrib.provider.featbit.writing import write_document
-from openfeature_gov.cli import app, changes, denylists, flagfile
-from openfeature_gov.cli.exits import RefusedError
-from openfeature_gov.cli.flagfile import FlagFile, read_flags
-from openfeature_gov.cli.switches import Switch
+from openfeature_gov.cli import app, denylists
 from openfeature_gov.controls.denylist import entries_of
 from openfeature_gov.governance import TOOL_NAME, skeleton
 from openfeature_gov.stores.history import records
+from openfeature_gov.targets import (
+    RefusedError,
+    Signed,
+    Switch,
+    changes,
+    file,
+    plan,
+    states,
+)
+from openfeature_gov.targets.file import FileTarget, read_flags
 
 ROOT = Path(__file__).parents[1]
 PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
@@ -123,7 +130,7 @@ def test_a_split_is_told_in_shares() -> None:
     split = rule("r", [], serve={"a": 0.25, "b": 0.75})
     flag["fallthrough"]["variations"] = split["variations"]
     held = read_snapshot(json.dumps(document([flag])).encode()).flag_set.flags["x"]
-    assert flagfile.state(held)["serves"] == "25% a, 75% b"
+    assert states.state(held)["serves"] == "25% a, 75% b"
 
 
 def test_variations_without_a_unique_name_go_by_id() -> None:
@@ -132,7 +139,7 @@ def test_variations_without_a_unique_name_go_by_id() -> None:
     for one in flag["variations"]:
         one["name"] = "same"
     held = read_snapshot(json.dumps(document([flag])).encode()).flag_set.flags["x"]
-    assert flagfile.names_of(held) == {"true": "true", "false": "false"}
+    assert states.names_of(held) == {"true": "true", "false": "false"}
 
 
 def test_a_release_takes_and_is_recorded(project: Path) -> None:
@@ -704,15 +711,15 @@ def test_concurrent_edits_of_several_processes_all_survive(project: Path) -> Non
     assert sorted(values(project)["listed"]) == sorted(TOOLS)
     flags = read_flags(project / "flags.json").flags
     for tool in TOOLS:
-        assert flagfile.state(flags[f"{tool}.mode"])["serves"] == "search_only"
+        assert states.state(flags[f"{tool}.mode"])["serves"] == "search_only"
     done = [one for one in recorded(project) if "change" in one]
     revoked = {one["ref"] for one in recorded(project) if "result" in one}
     kept = [one for one in done if one["id"] not in revoked]
     assert len(kept) == len(commands)
 
 
-def _signed(folder: Path) -> changes.Signed:
-    return changes.Signed(actor="a", reason="r", records=folder / "records.db")
+def _signed(folder: Path) -> Signed:
+    return Signed(actor="a", reason="r", records=folder / "records.db")
 
 
 def _racing(path: Path, times: int) -> Switch:
@@ -725,7 +732,7 @@ def _racing(path: Path, times: int) -> Switch:
             kill = denylists.deny("w.denylist", f"tool{len(calls)}")
             other = path.with_name("other.db")
             changes.made(
-                path, kill, changes.Signed(actor="b", reason="r", records=other)
+                FileTarget(path), kill, Signed(actor="b", reason="r", records=other)
             )
         return serve(held, "find.mode", "search_only", at=at)
 
@@ -735,7 +742,7 @@ def _racing(path: Path, times: int) -> Switch:
 def test_a_release_that_was_overtaken_is_tried_again(project: Path) -> None:
     """The other change stays, and the log says that the first try did not happen."""
     path = project / "flags.json"
-    done = changes.made(path, _racing(path, 1), _signed(project))
+    done = changes.made(FileTarget(path), _racing(path, 1), _signed(project))
     assert done.applied
     assert "tool1" in values(project)["listed"]
     first, revoked, second = recorded(project)
@@ -748,8 +755,8 @@ def test_a_release_that_is_always_overtaken_gives_up(project: Path) -> None:
     """Every kill stays, nothing was released, every try is revoked in the log."""
     path = project / "flags.json"
     with pytest.raises(RefusedError, match="run it again"):
-        changes.made(path, _racing(path, 99), _signed(project))
-    assert flagfile.state(read_flags(path).flags["find.mode"])["serves"] == "observe"
+        changes.made(FileTarget(path), _racing(path, 99), _signed(project))
+    assert states.state(read_flags(path).flags["find.mode"])["serves"] == "observe"
     assert len(values(project)["listed"]) == changes.ATTEMPTS
     log = recorded(project)
     assert [one.get("result") for one in log] == [
@@ -762,7 +769,7 @@ def test_a_lock_that_is_not_released_is_named(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Instead of hanging, the command says which file to look at."""
-    monkeypatch.setattr(flagfile, "LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr(file, "LOCK_WAIT_S", 0.05)
     lock = project / ".flags.json.lock"
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -789,11 +796,11 @@ def test_a_plan_is_not_written_over_another_file(project: Path) -> None:
     """A change that was planned on one content is refused on another."""
     path = project / "flags.json"
     kill = denylists.deny("w.denylist", "erase")
-    planned = flagfile.plan(path, kill.edit, at=AT)
+    planned = plan(FileTarget(path), kill.edit, at=AT)
     edited(project, lambda held: turn_off(held, "find.mode", at=AT))
-    before: FlagFile = read_flags(path)
+    before = read_flags(path)
     with pytest.raises(RefusedError, match="changed meanwhile"):
-        flagfile.write(planned)
+        FileTarget(path).write(planned, _signed(project))
     assert read_flags(path).snapshot.revision == before.snapshot.revision
 
 

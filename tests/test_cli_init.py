@@ -12,10 +12,10 @@ from typer.testing import CliRunner, Result
 from openfeature.contrib.provider.featbit.snapshot import read_snapshot
 from openfeature_gov import Actor, CallContext, Governor, ToolCall
 from openfeature_gov.cli import app, drafts, lint
-from openfeature_gov.cli.flagfile import read_flags
 from openfeature_gov.governance import TOOL_NAME, parse, skeleton
 from openfeature_gov.ladder import Mode, RiskClass
 from openfeature_gov.strict_yaml import parse as parse_yaml
+from openfeature_gov.targets.file import read_flags
 
 TOOLS = [f"tool_{risk}:{risk}" for risk in RiskClass]
 NAMES = st.from_regex(TOOL_NAME, fullmatch=True)

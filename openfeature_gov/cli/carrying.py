@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from openfeature_gov.cli import changes, denylists, output, switches
+from openfeature_gov.cli import denylists, output
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.flagfile import firsts
-from openfeature_gov.cli.options import RECORDS, one_line
+from openfeature_gov.cli.options import one_line
+from openfeature_gov.targets import FlagTarget, Signed, Switch, changes
+from openfeature_gov.targets.states import firsts
 
 Reason = Annotated[
     str, typer.Option(help="Why; goes into the record, at most 512 characters.")
@@ -35,7 +37,7 @@ class Scope:
     *notes* are what else a person must know.
     """
 
-    switch: switches.Switch
+    switch: Switch
     title: str
     keys: tuple[str, ...]
     tools: tuple[str, ...]
@@ -44,19 +46,17 @@ class Scope:
     notes: tuple[str, ...] = ()
 
 
-def signed(
-    actor: str | None, reason: str, records: Path | None, flags: Path
-) -> changes.Signed:
-    """Return who changes *flags* and why, and the record database to use.
+def signed(actor: str | None, reason: str, records: Path) -> Signed:
+    """Return who changes flags and why, and the record database to use.
 
     Raises:
         typer.BadParameter: for an actor or a reason that is not one printable line.
 
     """
-    return changes.Signed(
+    return Signed(
         actor=one_line(actor or _os_user(), name="--actor", limit=128),
         reason=one_line(reason, name="--reason", limit=512),
-        records=records or flags.with_name(RECORDS),
+        records=records,
     )
 
 
@@ -69,17 +69,17 @@ def _os_user() -> str:
 
 def carry_out(
     scope: Scope,
-    flags: Path,
-    signed: changes.Signed,
+    target: FlagTarget,
+    signed: Signed,
     dry_run: bool,
     as_json: bool | None,
 ) -> None:
-    """Make or try the change, print it, and leave with its exit code."""
+    """Make or try the change on *target*, print it, and leave with its exit code."""
     if dry_run:
-        done = changes.tried(flags, scope.switch)
+        done = changes.tried(target, scope.switch, scope.keys)
     else:
-        done = changes.made(flags, scope.switch, signed)
-    for line in (problems := _problems(scope, done)):
+        done = changes.made(target, scope.switch, signed, scope.keys)
+    for line in (problems := list(_problems(scope, target, done))):
         output.warn(line)
     data = {
         "change": scope.switch.name,
@@ -87,62 +87,81 @@ def carry_out(
         "dryRun": dry_run,
         "applied": done.applied,
         "flags": [
-            {"key": one.key, "from": one.was, "to": one.now}
-            for one in done.planned.changes
+            {"key": one.key, "from": one.was, "to": one.now} for one in done.changes
         ],
+        "failed": {**_unread(scope, done), **done.failed},
+        "tokens": done.tokens,
         "tools": scope.tools,
         "notReached": scope.missed,
         "problems": problems,
         "actor": signed.actor,
         "reason": signed.reason,
-        "file": str(flags),
+        next(iter(target.facts)): target.name,
         "revisionBefore": done.planned.before.snapshot.revision,
-        "revisionAfter": _revision(done),
+        "revisionAfter": done.held.snapshot.revision
+        if done.planned.changes
+        else done.planned.before.snapshot.revision,
         "record": done.record,
     }
-    output.show(data, lambda console: _render(console, scope, data), as_json=as_json)
+
+    def render(console: Console) -> None:
+        _render(console, scope, target.name, data)
+
+    output.show(data, render, as_json=as_json)
     if done.unrecorded:
         raise typer.Exit(Exit.UNEXPECTED)
-    if (done.unmet and not dry_run) or scope.missed or scope.left:
+    if (done.unmet and not dry_run) or data["failed"] or scope.missed or scope.left:
         raise typer.Exit(Exit.REFUSED)
 
 
-def _revision(done: changes.Done) -> str:
-    planned = done.planned
-    return planned.revision if planned.changes else planned.before.snapshot.revision
+def _unread(scope: Scope, done: changes.Done) -> dict[str, str]:
+    """Return by key why a flag of the change could not be read, so was left alone."""
+    unread = done.planned.before.unread
+    return {key: unread[key] for key in scope.keys if key in unread}
 
 
-def _problems(scope: Scope, done: changes.Done) -> list[str]:
-    problems = [*scope.notes, *done.unmet]
+def _problems(scope: Scope, target: FlagTarget, done: changes.Done) -> Iterator[str]:
+    yield from scope.notes
+    yield from done.notes
+    yield from done.unmet
+    for key, why in done.failed.items():
+        yield f'flag "{key}" was NOT changed: {why}'
+    unread = _unread(scope, done)
+    for key, why in unread.items():
+        yield f'flag "{key}" was NOT changed, because it cannot be read: {why}'
     if done.unrecorded:
-        problems.append(f"took effect but is not recorded: {done.unrecorded}")
+        yield f"took effect but is not recorded: {done.unrecorded}"
     if scope.missed:
         missed = ", ".join(scope.missed)
-        problems.append(f"not reached, because no flag turns them off: {missed}")
-    problems += [
-        f'flag "{key}" was left: it does not serve "off" when it is off; now: gov '
-        f"flags set {key} off --clear-targeting --reason ..."
-        for key in scope.left
-    ]
-    after = done.planned.after
+        yield f"not reached, because no flag turns them off: {missed}"
+    for key in scope.left:
+        yield (
+            f'flag "{key}" was left: it does not serve "off" when it is off; now: gov '
+            f"flags set {key} off --clear-targeting --reason ..."
+        )
     if scope.switch.name == "kill":
-        problems += [
-            f'flag "{key}" is not in the file, so it counts as its strictest value '
-            "already"
-            for key in scope.keys
-            if key not in after.flags
-        ]
+        for key in scope.keys:
+            if key not in done.held.flags and key not in unread:
+                yield (
+                    f'flag "{key}" is not in {target.name}, so it counts as its '
+                    "strictest value already"
+                )
+    yield from _left_over(scope, done)
+
+
+def _left_over(scope: Scope, done: changes.Done) -> Iterator[str]:
+    """Yield what a release does not reach."""
+    after = done.held
     if scope.switch.name == "unkill" and "tool" in scope.switch.facts:
         left = denylists.still_denied(after.snapshot, scope.keys[0], scope.tools[0])
-        problems += [f"{scope.tools[0]} is still stopped by {one!r}" for one in left]
+        yield from (f"{scope.tools[0]} is still stopped by {one!r}" for one in left)
     if scope.switch.name == "set":
         flag = after.flags[scope.keys[0]]
         if flag.rules or flag.targets:
-            problems.append(
+            yield (
                 f"{firsts(flag)} of {flag.key} still come first (--clear-targeting "
                 "removes them)"
             )
-    return problems
 
 
 FOLDED = frozenset({"key", "was", "now"})
@@ -153,7 +172,7 @@ TITLES = {
 }
 
 
-def _render(console: Console, scope: Scope, data: dict[str, Any]) -> None:
+def _render(console: Console, scope: Scope, place: str, data: dict[str, Any]) -> None:
     word, style = TITLES[scope.switch.name]
     if data["dryRun"]:
         word = f"◌ dry run, nothing changed: {scope.switch.name}"
@@ -167,7 +186,7 @@ def _render(console: Console, scope: Scope, data: dict[str, Any]) -> None:
         ("tools", ", ".join(data["tools"])),
         ("reason", data["reason"]),
         ("actor", data["actor"]),
-        ("file", f"{data['file']}  {before} → {after}"),
+        ("flags", f"{place}  {before} → {after}"),
         ("record", data["record"] or _no_record(data)),
     ]
     output.facts(console, [(name, value) for name, value in lines if value])
@@ -198,7 +217,11 @@ def _pairs(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str]]:
     for name, old in was.items():
         new = now[name]
         if name == "values":
-            pairs += [(f"{n}: {old[n]}", new[n]) for n in old if old[n] != new[n]]
+            pairs += [
+                (f"{n}: {old.get(n, '(new)')}", new.get(n, "(gone)"))
+                for n in {**old, **new}
+                if old.get(n) != new.get(n)
+            ]
         elif name == "enabled":
             pairs.append((_switched(old), _switched(new)))
         else:

@@ -10,10 +10,11 @@ import orjson
 from openfeature.contrib.provider.featbit.authoring import Json, set_values
 from openfeature.contrib.provider.featbit.flagset import Value
 from openfeature.contrib.provider.featbit.snapshot import Snapshot
-from openfeature_gov.cli.flagfile import names_of
-from openfeature_gov.cli.switches import Switch, fit, gone
+from openfeature_gov.cli.switches import fit, gone
 from openfeature_gov.controls.denylist import entries_of
 from openfeature_gov.governance import skeleton
+from openfeature_gov.targets import Switch
+from openfeature_gov.targets.states import names_of
 
 
 def deny(key: str, tool: str) -> Switch:

@@ -8,11 +8,11 @@ from openfeature.exception import OpenFeatureError
 
 from openfeature.contrib.provider.featbit.errors import FeatBitEditError
 from openfeature_gov.errors import (
-    GovernanceError,
     InvalidCallError,
     InvalidContractError,
     RecordStoreError,
 )
+from openfeature_gov.targets import RefusedError, UnreachableError
 
 
 class Exit(IntEnum):
@@ -28,25 +28,14 @@ class Exit(IntEnum):
 
 MEANING = (
     "Exit codes: 0 done or allowed; 1 unexpected (a kill that took effect but could "
-    "not be recorded is one); 2 wrong usage; 3 a file or database cannot be opened or "
-    "read; 4 check failed, not allowed, or refused; 5 waits for approval."
+    "not be recorded is one); 2 wrong usage; 3 a file, database or server cannot be "
+    "reached or read; 4 check failed, not allowed, or refused; 5 waits for approval."
 )
-
-
-class RefusedError(GovernanceError):
-    """Report a change or question that was refused; the message says what to do.
-
-    *why* is ``refused``, ``stale`` (the file changed meanwhile) or ``unverified`` (the
-    change was made and could not be confirmed).
-    """
-
-    def __init__(self, message: str, *, why: str = "refused") -> None:
-        super().__init__(message)
-        self.why = why
 
 
 EXPECTED: tuple[tuple[type[Exception], Exit], ...] = (
     (RefusedError, Exit.REFUSED),
+    (UnreachableError, Exit.UNREACHABLE),
     (InvalidCallError, Exit.USAGE),
     (FeatBitEditError, Exit.USAGE),
     (InvalidContractError, Exit.UNREACHABLE),

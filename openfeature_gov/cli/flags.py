@@ -1,4 +1,4 @@
-"""`gov flags`: list, set, kill and unkill the flags of one file."""
+"""`gov flags`: list, set, kill and unkill flags, of one file or in FeatBit."""
 
 from __future__ import annotations
 
@@ -13,26 +13,47 @@ from rich.text import Text
 from openfeature.contrib.provider.featbit.flagset import Flag
 from openfeature_gov.cli import output, switches
 from openfeature_gov.cli.carrying import By, DryRun, Reason, Scope, carry_out, signed
-from openfeature_gov.cli.flagfile import firsts, read_flags, state
+from openfeature_gov.cli.connecting import beside, target_of
 from openfeature_gov.cli.options import (
     FLAGS,
+    RECORDS,
+    ApiUrl,
     BesideRecords,
+    Env,
+    FeatBit,
     Flags,
+    Project,
+    TokenFile,
 )
+from openfeature_gov.targets.states import firsts, state
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, set, kill and unkill the flags of one file."
+    no_args_is_help=True,
+    help="List, set, kill and unkill flags, of one file or in FeatBit.",
 )
 
 
 @app.command("list")
-def list_flags(*, flags: Flags = Path(FLAGS), as_json: output.Json = None) -> None:
+def list_flags(
+    *,
+    flags: Flags = Path(FLAGS),
+    featbit: FeatBit = False,
+    api_url: ApiUrl = "",
+    token_file: TokenFile = None,
+    project: Project = "",
+    env: Env = "",
+    as_json: output.Json = None,
+) -> None:
     """Show every live flag: what it serves, to whom, and what it serves when off."""
-    held = read_flags(flags)
+    target = target_of(flags, featbit, api_url, token_file, project, env)
+    held = target.read()
+    for key, why in held.unread.items():
+        output.warn(f'flag "{key}" is not shown: {why}')
     data = {
-        "file": str(flags),
+        next(iter(target.facts)): target.name,
         "revision": held.snapshot.revision,
         "flags": [_about(flag) for flag in held.flags.values()],
+        "unread": held.unread,
     }
 
     def render(console: Console) -> None:
@@ -55,6 +76,11 @@ def set_flag(
     *,
     reason: Reason,
     flags: Flags = Path(FLAGS),
+    featbit: FeatBit = False,
+    api_url: ApiUrl = "",
+    token_file: TokenFile = None,
+    project: Project = "",
+    env: Env = "",
     clear_targeting: Annotated[
         bool, typer.Option("--clear-targeting", help="Remove all targets and rules.")
     ] = False,
@@ -72,7 +98,9 @@ def set_flag(
     """
     switch = switches.release(key, variant, clear=clear_targeting, enable=turn_on)
     scope = Scope(switch, f"{key} = {variant}", (key,), ())
-    carry_out(scope, flags, signed(actor, reason, records, flags), dry_run, as_json)
+    by = signed(actor, reason, records or beside(flags, featbit, RECORDS))
+    target = target_of(flags, featbit, api_url, token_file, project, env)
+    carry_out(scope, target, by, dry_run, as_json)
 
 
 def _about(flag: Flag) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from rich.text import Text
 
 from openfeature_gov.cli import lint, output
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.flagfile import FlagFile, read_flags
 from openfeature_gov.cli.switches import named_flags
 from openfeature_gov.decisions import need_of
 from openfeature_gov.embedded import governance_text
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import GovernanceContract, parse
+from openfeature_gov.targets.file import read_flags
+from openfeature_gov.targets.states import Held
 
 app = typer.Typer(no_args_is_help=True, help="Look at governance contracts.")
 
@@ -71,7 +72,7 @@ def check(
 
 def _checked(
     file: Path,
-    flags: FlagFile | None,
+    flags: Held | None,
     problems: list[lint.Finding],
     warnings: list[lint.Finding],
 ) -> list[tuple[str, GovernanceContract]]:

@@ -16,8 +16,6 @@ from rich.text import Text
 
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.cli import drafts, lint, output
-from openfeature_gov.cli.exits import RefusedError
-from openfeature_gov.cli.flagfile import read_flags
 from openfeature_gov.cli.options import (
     CONTRACTS,
     FLAGS,
@@ -27,6 +25,8 @@ from openfeature_gov.cli.options import (
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.governance import TOOL_NAME, skeleton
 from openfeature_gov.ladder import RiskClass
+from openfeature_gov.targets import RefusedError
+from openfeature_gov.targets.file import read_flags
 
 RISKS = ", ".join(RiskClass)
 

@@ -11,18 +11,25 @@ import typer
 
 from openfeature_gov.cli import denylists, output, shapes, switches
 from openfeature_gov.cli.carrying import By, DryRun, Reason, Scope, carry_out, signed
-from openfeature_gov.cli.exits import RefusedError, text_of
-from openfeature_gov.cli.flagfile import read_flags
+from openfeature_gov.cli.connecting import beside, target_of
+from openfeature_gov.cli.exits import text_of
 from openfeature_gov.cli.options import (
     CONTRACTS,
     FLAGS,
+    RECORDS,
+    ApiUrl,
     BesideContracts,
     BesideRecords,
+    Env,
+    FeatBit,
     Flags,
+    Project,
+    TokenFile,
 )
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import TOOL_NAME, Governance
+from openfeature_gov.targets import FlagTarget, RefusedError, Switch
 
 ToolName = Annotated[str | None, typer.Argument(metavar="TOOL", help="One tool.")]
 Workflow = Annotated[
@@ -41,6 +48,11 @@ def kill(
     workflow: Workflow = None,
     everything: Everything = False,
     flags: Flags = Path(FLAGS),
+    featbit: FeatBit = False,
+    api_url: ApiUrl = "",
+    token_file: TokenFile = None,
+    project: Project = "",
+    env: Env = "",
     governance: BesideContracts = None,
     records: BesideRecords = None,
     actor: By = None,
@@ -50,19 +62,21 @@ def kill(
     """Stop a tool, a workflow or everything, now.
 
     Takes effect before it is recorded; exit 1 says that it works but has no record.
-    Where the contracts cannot be loaded, TOOL and --all go by the flag file alone.
+    Where the contracts cannot be loaded, TOOL and --all go by the flags alone.
     """
-    by = signed(actor, reason, records, flags)
+    by = signed(actor, reason, records or beside(flags, featbit, RECORDS))
     _asked(tool, workflow, everything)
-    contracts = _loaded(governance or flags.with_name(CONTRACTS), workflow)
+    target = target_of(flags, featbit, api_url, token_file, project, env)
+    path = governance or beside(flags, featbit, CONTRACTS)
+    contracts = _loaded(path, workflow)
     if contracts is None:
-        scope = _guessed(flags, tool)
+        scope = _guessed(target, tool)
     elif tool is not None:
         key = _denylist_of(contracts, tool)
         scope = Scope(denylists.deny(key, tool), tool, (key,), (tool,))
     else:
         scope = _wide(contracts, workflow, switches.off)
-    carry_out(scope, flags, by, dry_run, as_json)
+    carry_out(scope, target, by, dry_run, as_json)
 
 
 def unkill(
@@ -72,6 +86,11 @@ def unkill(
     workflow: Workflow = None,
     everything: Everything = False,
     flags: Flags = Path(FLAGS),
+    featbit: FeatBit = False,
+    api_url: ApiUrl = "",
+    token_file: TokenFile = None,
+    project: Project = "",
+    env: Env = "",
     governance: BesideContracts = None,
     records: BesideRecords = None,
     actor: By = None,
@@ -82,18 +101,20 @@ def unkill(
 
     Recorded first: a reversal that cannot be recorded is not made.
     """
-    by = signed(actor, reason, records, flags)
+    by = signed(actor, reason, records or beside(flags, featbit, RECORDS))
     _asked(tool, workflow, everything)
-    contracts = load_governance(governance or flags.with_name(CONTRACTS))
+    target = target_of(flags, featbit, api_url, token_file, project, env)
+    path = governance or beside(flags, featbit, CONTRACTS)
+    contracts = load_governance(path)
     if tool is not None:
         key = _denylist_of(contracts, tool)
         scope = Scope(denylists.lift(key, tool), tool, (key,), (tool,))
     else:
         scope = _wide(contracts, workflow, switches.on)
-    carry_out(scope, flags, by, dry_run, as_json)
+    carry_out(scope, target, by, dry_run, as_json)
 
 
-Build = Callable[[switches.Keys, dict[str, Any]], switches.Switch]
+Build = Callable[[switches.Keys, dict[str, Any]], Switch]
 
 
 def _asked(tool: str | None, workflow: str | None, everything: bool) -> None:
@@ -121,23 +142,23 @@ def _loaded(path: Path, workflow: str | None) -> Governance | None:
         output.warn(text_of(error))
         output.warn(
             "the contracts cannot be loaded, so this kill goes by the shape of the "
-            "flags in the file"
+            "flags"
         )
         return None
 
 
-def _guessed(flags: Path, tool: str | None) -> Scope:
-    """Return what stops *tool*, or everything for None, as *flags* itself shows it."""
-    held = read_flags(flags).flags
+def _guessed(target: FlagTarget, tool: str | None) -> Scope:
+    """Return what stops *tool*, or everything for None, as the flags show it."""
+    held = target.read().flags
     if tool is None:
-        return _guessed_all(flags, shapes.everything(held))
+        return _guessed_all(target, shapes.everything(held))
     if not TOOL_NAME.fullmatch(tool):
         raise typer.BadParameter(f"{tool!r} is no tool name")
     keys = tuple(shapes.denylists_in(held))
     if not keys:
         raise RefusedError(
-            f"{flags} holds no json flag that reads as a denylist, so nothing was "
-            "changed; stop everything instead: gov flags kill --all --reason ..."
+            f"{target.name} holds no json flag that reads as a denylist, so nothing "
+            "was changed; stop everything instead: gov flags kill --all --reason ..."
         )
     note = (
         f"{tool} goes on {', '.join(keys)}; whether it is a tool, and its contract "
@@ -147,13 +168,13 @@ def _guessed(flags: Path, tool: str | None) -> Scope:
     return Scope(_unread(switch), tool, keys, (), notes=(note,))
 
 
-def _guessed_all(flags: Path, guess: shapes.Guess) -> Scope:
+def _guessed_all(target: FlagTarget, guess: shapes.Guess) -> Scope:
     if not guess.keys:
         left = f"; mode flags that do not serve off when off: {', '.join(guess.left)}"
         raise RefusedError(
-            f"{flags} shows neither a global flag nor a mode flag that turns off, so "
-            f"nothing was changed{left if guess.left else ''}. Set them one by one: "
-            "gov flags set KEY off --clear-targeting --reason ..."
+            f"{target.name} shows neither a global flag nor a mode flag that turns "
+            f"off, so nothing was changed{left if guess.left else ''}. Set them one "
+            "by one: gov flags set KEY off --clear-targeting --reason ..."
         )
     keys = tuple(key for key, _ in guess.keys)
     kind = "mode" if guess.keys[0][1] == "mode" else "global"
@@ -163,7 +184,7 @@ def _guessed_all(flags: Path, guess: shapes.Guess) -> Scope:
     return Scope(switch, "everything", keys, (), left=guess.left, notes=notes)
 
 
-def _unread(switch: switches.Switch) -> switches.Switch:
+def _unread(switch: Switch) -> Switch:
     """Return *switch* with the fact that no contract stood behind it."""
     return replace(switch, facts={**switch.facts, "governance": "not read"})
 

@@ -11,12 +11,12 @@ import orjson
 
 from openfeature.contrib.provider.featbit.flagset import Flag
 from openfeature_gov import strict_yaml as yaml
-from openfeature_gov.cli.flagfile import FlagFile, names_of
 from openfeature_gov.cli.switches import TYPES, named_flags
 from openfeature_gov.controls.denylist import entries_of
 from openfeature_gov.flags.kinds import KINDS, Kind
 from openfeature_gov.governance import ROOT, Governance, GovernanceContract
 from openfeature_gov.ladder import RiskClass
+from openfeature_gov.targets.states import Held, names_of
 
 KIND: dict[str, Kind] = {kind.name: kind for kind in KINDS}
 ANSWERED = frozenset({*(risk.value for risk in RiskClass), "incident_mode"})
@@ -87,20 +87,20 @@ def _unwise(rules: GovernanceContract, today: date) -> Iterator[tuple[str, str]]
             yield "approval.requiredFor", always
 
 
-def flag_problems(governance: Governance, flags: FlagFile) -> list[Finding]:
+def flag_problems(governance: Governance, flags: Held) -> list[Finding]:
     """Return what keeps *flags* from serving every flag that *governance* names."""
     kinds: dict[str, dict[str, str]] = {}
     for rules in governance:
         for key, kind in named_flags(rules).items():
             kinds.setdefault(key, {}).setdefault(kind, rules.tool)
     return [
-        Finding(str(flags.path), 0, key, message)
+        Finding(flags.source, 0, key, message)
         for key, uses in kinds.items()
         for message in _unusable(key, uses, flags)
     ]
 
 
-def _unusable(key: str, uses: dict[str, str], flags: FlagFile) -> Iterator[str]:
+def _unusable(key: str, uses: dict[str, str], flags: Held) -> Iterator[str]:
     """Yield what is wrong with the flag *key*; *uses* maps a kind to a tool."""
     if len(uses) > 1:
         listed = ", ".join(f"{kind} flag of {tool}" for kind, tool in uses.items())

@@ -27,6 +27,43 @@ Flags = Annotated[
     Path,
     typer.Option("--flags", envvar="GOV_FLAGS", help="Flag file (FeatBit data-sync)."),
 ]
+FeatBit = Annotated[
+    bool, typer.Option("--featbit", help="In FeatBit itself instead of a flag file.")
+]
+ApiUrl = Annotated[
+    str,
+    typer.Option(
+        "--api-url",
+        envvar="GOV_FEATBIT_API_URL",
+        help="URL of FeatBit's API server.",
+        show_default=False,
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        help="File with the access token (default: environment GOV_FEATBIT_TOKEN).",
+    ),
+]
+Project = Annotated[
+    str,
+    typer.Option(
+        "--project",
+        envvar="GOV_FEATBIT_PROJECT",
+        help="Key of the FeatBit project.",
+        show_default=False,
+    ),
+]
+Env = Annotated[
+    str,
+    typer.Option(
+        "--env",
+        envvar="GOV_FEATBIT_ENV",
+        help="Key of the FeatBit environment.",
+        show_default=False,
+    ),
+]
 Records = Annotated[
     Path, typer.Option("--records", envvar="GOV_RECORDS", help="Record database.")
 ]
@@ -59,10 +96,15 @@ __all__ = [
     "CONTRACTS",
     "FLAGS",
     "RECORDS",
+    "ApiUrl",
     "BesideContracts",
     "BesideRecords",
     "Contracts",
+    "Env",
+    "FeatBit",
     "Flags",
+    "Project",
     "Records",
+    "TokenFile",
     "one_line",
 ]

@@ -12,10 +12,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.exits import RefusedError
 from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.stores import history
+from openfeature_gov.targets import RefusedError
 
 app = typer.Typer(no_args_is_help=True, help="Read the record log.")
 Facts = dict[str, Any]

@@ -5,8 +5,7 @@ Pure: each switch is an edit of a document and a question to the snapshot afterw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Protocol
 
@@ -20,10 +19,10 @@ from openfeature.contrib.provider.featbit.authoring import (
 )
 from openfeature.contrib.provider.featbit.flagset import Flag, Value
 from openfeature.contrib.provider.featbit.snapshot import Snapshot
-from openfeature_gov.cli.exits import RefusedError
-from openfeature_gov.cli.flagfile import names_of
 from openfeature_gov.flags.kinds import KINDS
 from openfeature_gov.governance import Governance, GovernanceContract
+from openfeature_gov.targets import RefusedError, Switch
+from openfeature_gov.targets.states import names_of
 
 STRICTEST = {kind.name: kind.default() for kind in KINDS}
 FEATBIT = {
@@ -43,21 +42,6 @@ class Turn(Protocol):
     def __call__(self, document: Json, key: str, *, at: str) -> Json:
         """Return the document with the flag *key* turned."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """One intended change of a flag file.
-
-    *edit* makes it on a document at a time; *unmet* says what is still missing of it
-    in a snapshot; *facts* go into the record.
-    """
-
-    name: str
-    edit: Callable[[Json, Snapshot, str], Json]
-    unmet: Callable[[Snapshot], tuple[str, ...]]
-    facts: dict[str, Any]
-    widens: bool
 
 
 def off(keys: Keys, facts: dict[str, Any]) -> Switch:
@@ -148,7 +132,7 @@ def fit(snapshot: Snapshot, key: str, kind: str) -> Flag | None:
 
 def gone(key: str, kind: str) -> str:
     """Return the remark on a flag that cannot serve *kind*."""
-    return f'"{key}" is no {TYPES[kind]} flag of the file: it stops its tools'
+    return f'"{key}" is no {TYPES[kind]} flag here: it stops its tools'
 
 
 def off_value(flag: Flag) -> Value:
