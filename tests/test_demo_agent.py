@@ -54,6 +54,11 @@ def session(tmp_path: Path, shop: OrderStore) -> Iterator[Session]:
         yield running
 
 
+def flag_file(session: Session) -> Path:
+    """Return the file that *session* follows."""
+    return session.folder / "flags.json"
+
+
 def calls_to(tool: str) -> list[RecordedCall]:
     """Return the scenario's calls to *tool* that no attacker made."""
     return [call for call in SCENARIO if call.tool == tool and call.task != "6"]
@@ -128,14 +133,14 @@ def test_a_flag_that_is_off_or_gone_never_lets_a_write_run(
 ) -> None:
     """Losing any one of the five flags leaves nothing that needs autonomy."""
     edit(session, RELEASED)
-    whole = json.loads(session.flags.read_bytes())
+    whole = json.loads(flag_file(session).read_bytes())
     entries = whole["data"]["featureFlags"]
     left = [entry for entry in entries if entry["key"] != key]
     gone = {**whole, "data": {**whole["data"], "featureFlags": left}}
     off = authoring.turn_off(whole, key, at="2030-01-01T00:00:00Z")
     before = session.store.fingerprint()
     for document in (off, gone):
-        revision = write_document(session.flags, document)
+        revision = write_document(flag_file(session), document)
         while _revision(session) != revision:
             pass
         context = agent.support_context("1")
@@ -237,10 +242,10 @@ def test_an_impossible_edit_leaves_the_file(
     session: Session, wanted: dict[str, str]
 ) -> None:
     """An unknown flag or variant is refused, and so is every other part of the edit."""
-    before = session.flags.read_bytes()
+    before = flag_file(session).read_bytes()
     with pytest.raises(ValueError, match="there are"):
-        flags.serve(session.flags, {flags.INCIDENT: "true", **wanted})
-    assert session.flags.read_bytes() == before
+        flags.serve(session.target, {flags.INCIDENT: "true", **wanted})
+    assert flag_file(session).read_bytes() == before
 
 
 def test_the_agent_follows_someone_else_s_edits(
@@ -262,13 +267,13 @@ def test_a_session_does_not_overwrite_another(
     session: Session, shop: OrderStore
 ) -> None:
     """A folder that holds a session is refused, and its files stay as they are."""
-    before = session.flags.read_bytes()
+    before = flag_file(session).read_bytes()
     with (
         pytest.raises(FileExistsError, match=r"flags\.json"),
         opened(session.folder, shop),
     ):
         pass
-    assert session.flags.read_bytes() == before
+    assert flag_file(session).read_bytes() == before
 
 
 def test_spread_deals_out_every_task() -> None:
@@ -312,9 +317,12 @@ def test_a_bad_recording_is_refused_by_line(
         read_calls(path)
 
 
-def test_the_command_tells_everything_as_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", [(), ("--featbit",)])
+def test_the_command_tells_everything_as_json(
+    tmp_path: Path, where: tuple[str, ...]
+) -> None:
     """Without a terminal it prints JSON lines, exits 0, and keeps what it says."""
-    done = run("--no-pause", "--keep", str(tmp_path / "kept"))
+    done = run("--no-pause", "--keep", str(tmp_path / "kept"), *where)
     assert (done.returncode, done.stderr) == (0, "")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     calls = [one for one in events if one["event"] == "call"]

@@ -54,6 +54,13 @@ def demo(
             "--interactive", help="Then let the agent go on while you change flags."
         ),
     ] = False,
+    featbit: Annotated[
+        bool,
+        typer.Option(
+            "--featbit",
+            help="Flags in a simulated FeatBit server (extra: testing), not a file.",
+        ),
+    ] = False,
     keep: Annotated[
         Path | None,
         typer.Option(help="New folder for the files; without it, a temporary one."),
@@ -69,8 +76,11 @@ def demo(
     """Watch an agent's tool calls being governed, offline, while flags change.
 
     Six acts: from drafting to autonomy, then a tool is taken away, an incident, and the
-    kill switch. Every flag change is a real edit of a file that the agent follows.
+    kill switch. Every flag change is a real edit of a file that the agent follows, or,
+    with --featbit, a call of the management API whose push the agent's stream gets.
     """
+    if featbit and interactive:
+        raise typer.BadParameter("--interactive changes a flag file: without --featbit")
     as_json = not sys.stdout.isatty() if as_json is None else as_json
     recorded, shop = _read(calls, store)
     acts = ACTS if calls == CALLS else spread(recorded)
@@ -78,7 +88,7 @@ def demo(
         0.0 if no_pause or not sys.stdout.isatty() else _pause(acts, recorded, speed)
     )
     folder = keep or Path(tempfile.mkdtemp(prefix="gov-demo-"))
-    with closing(shop), opened(folder, shop) as session:
+    with closing(shop), opened(folder, shop, featbit=featbit) as session:
         events = paced(perform(session, acts, calls=recorded), pause)
         (_tell if as_json else demo_screen.show)(session, events)
         if interactive:
@@ -126,11 +136,11 @@ def _tell(session: Session, events: Iterable[Event]) -> None:
         for line in _facts(event):
             _print(line)
     files = {
-        "governance": session.governance,
-        "flags": session.flags,
-        "records": session.records,
+        "governance": str(session.governance),
+        "flags": session.target.name,
+        "records": str(session.records),
     }
-    _print({"event": "files", **{name: str(path) for name, path in files.items()}})
+    _print({"event": "files", **files})
 
 
 def _print(line: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ def show(session: Session, events: Iterable[Event]) -> None:
             ("A support agent, governed by feature flags\n", "bold"),
             "Its tool calls are decided one by one while somebody edits flags.\n",
             ("The flags are in ", "dim"),
-            (f"{session.flags}\n", "dim"),
+            (f"{session.target.name}\n", "dim"),
         ),
         soft_wrap=True,
     )
@@ -51,7 +51,7 @@ def go_on(session: Session, events: Iterable[Event]) -> None:
     console = _console()
     console.print()
     console.print(_rule("now you: change a flag"))
-    place = shlex.quote(str(session.flags))
+    place = shlex.quote(session.target.name)
     for change in (
         "set support.mode autonomous",
         "set support.approval false",
@@ -79,8 +79,7 @@ def farewell(session: Session) -> None:
             "after.",
         )
     )
-    files = (session.governance, session.flags, session.records)
-    output.facts(console, [(path.name, str(path)) for path in files])
+    output.facts(console, [(path.name, str(path)) for path in session.files])
     console.print(Text("\nLook closer:", "bold"))
     place = shlex.quote(str(session.records))
     # The run with the most different effects is the one worth a look.

@@ -1,18 +1,21 @@
-"""The flags that govern the demo's agent, in one file that anyone may edit."""
+"""The flags that govern the demo's agent, wherever they are; anyone may edit them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from openfeature.contrib.provider.featbit import authoring
-from openfeature.contrib.provider.featbit.writing import write_document
+from openfeature.contrib.provider.featbit.authoring import Json
+from openfeature.contrib.provider.featbit.flagset import Flag
+from openfeature.contrib.provider.featbit.snapshot import Snapshot
 from openfeature_gov.ladder import MODES
+from openfeature_gov.targets import FlagTarget, Held, Signed, plan
+from openfeature_gov.targets.states import names_of, value_text
 
 GLOBAL = "governance.enabled"
 MODE = "support.mode"
@@ -20,6 +23,7 @@ APPROVAL = "support.approval"
 DENYLIST = "support.denylist"
 INCIDENT = "support.incident"
 
+SIGNED = Signed(actor="demo", reason="the demo's next act", records=Path("records.db"))
 LARGE = ("up_to_10000", "over_10000")
 """The amount bands that keep waiting for a person when approval is waived."""
 DENIED: Mapping[str, list[str]] = {
@@ -62,38 +66,38 @@ def document(mode: str = "draft_write") -> dict[str, Any]:
     )
 
 
-def values(path: Path) -> dict[str, str]:
-    """Return the value, as text, that each flag of *path* serves where no rule fits.
+def values(target: FlagTarget) -> dict[str, str]:
+    """Return the value, as text, that each flag of *target* serves where no rule fits.
 
     Raises:
-        ValueError: the file is not a flag document.
+        FeatBitDataError: the flags are unusable.
+        UnreachableError: the target cannot be reached.
         OSError: it cannot be read.
 
     """
-    try:
-        flags = orjson.loads(path.read_bytes())["data"]["featureFlags"]
-        return {flag["key"]: _served(flag) for flag in flags}
-    except (KeyError, IndexError, TypeError) as error:
-        fault = f"{type(error).__name__} {error}"
-        raise ValueError(f"{path}: is not a flag document ({fault})") from None
+    return _values(target.read())
 
 
-def serve(path: Path, wanted: Mapping[str, str]) -> tuple[Change, ...]:
-    """Let each flag in *wanted* serve its variant, in one edit of the file *path*.
+def serve(target: FlagTarget, wanted: Mapping[str, str]) -> tuple[Change, ...]:
+    """Let each flag in *wanted* serve its variant; what others changed stays.
 
-    The file is read first, so that what others changed stays. Returns what changed.
+    A flag whose off variation it is gets turned off, as a kill switch is. Returns what
+    changed.
 
     Raises:
-        ValueError: the file is no flag document, or has no such flag or variant.
-        OSError: the file cannot be read or written.
+        FeatBitDataError: the flags are unusable.
+        FeatBitEditError: there is no such flag or variant.
+        RefusedError: somebody else changed the same flags at the same moment.
+        UnreachableError: the target cannot be reached.
+        OSError: it cannot be read or written.
 
     """
-    before = values(path)
-    edited = orjson.loads(path.read_bytes())
-    for flag, variant in wanted.items():
-        edited = authoring.serve(edited, flag, variant, at=_now())
-    write_document(path, edited)
-    return changed(before, values(path))
+    with target.locked():
+        planned = plan(target, partial(_edited, wanted), at=_now())
+        if not planned.changes:
+            return ()
+        written = target.write(planned, SIGNED)
+    return changed(_values(planned.before), _values(written.held))
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change, ...]:
@@ -103,12 +107,30 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Change
     return tuple(Change(*one) for one in pairs if one[1] != one[2])
 
 
-def _served(flag: Mapping[str, Any]) -> str:
-    chosen = flag["fallthrough"]["variations"][0]["id"]
-    if not flag["isEnabled"]:
-        chosen = flag["disabledVariationId"]
-    texts = {one["id"]: str(one["value"]) for one in flag["variations"]}
-    return texts[chosen]
+def _edited(
+    wanted: Mapping[str, str], document: Json, snapshot: Snapshot, at: str
+) -> Json:
+    for key, variant in wanted.items():
+        flag = snapshot.flag_set.flags.get(key)
+        if flag is not None and variant == names_of(flag)[flag.off_id]:
+            if flag.enabled:
+                document = authoring.turn_off(document, key, at=at)
+        else:
+            document = authoring.serve(document, key, variant, at=at)
+    return document
+
+
+def _values(held: Held) -> dict[str, str]:
+    return {key: _served(flag) for key, flag in held.flags.items()}
+
+
+def _served(flag: Flag) -> str:
+    first = flag.fallthrough.shares[0].variation_id
+    return _texts(flag)[first if flag.enabled else flag.off_id]
+
+
+def _texts(flag: Flag) -> dict[str, str]:
+    return {one.id: value_text(one.value) for one in flag.variations}
 
 
 def _now() -> str:

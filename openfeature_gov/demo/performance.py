@@ -91,12 +91,12 @@ def improvise(
 
     """
     edit(session, CALM)
-    before = flags.values(session.flags)
+    before = flags.values(session.target)
     for number in itertools.count(1):
         session.store.reset(shop)
         act = Act(f"round-{number}", "", "", {}, ())
         for call in calls:
-            now = flags.values(session.flags)
+            now = flags.values(session.target)
             if before != now:
                 yield Edit(flags.changed(before, now), None)
             before = now

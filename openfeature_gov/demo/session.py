@@ -5,23 +5,19 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 
-from openfeature import api
-from openfeature.contrib.provider.featbit import FeatBitProvider
-from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.demo import agent, flags
+from openfeature_gov.demo.hosts import featbit_host, file_host
 from openfeature_gov.demo.orders import OrderStore
 from openfeature_gov.demo.recorded import GOVERNANCE, RecordedCall
-from openfeature_gov.embedded import load_governance
-from openfeature_gov.flags.reader import FlagReader
 from openfeature_gov.governor import Governor
-from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.targets import FlagTarget
 
+FLAGS, RECORDS = "flags.json", "records.db"
 PATIENCE_S = 10.0
 """How long `seen` waits for an edit before it says that nobody saw it."""
 _FLAG_CONTROLS = frozenset({"switch", "mode", "approval", "denylist", "fallback"})
@@ -43,16 +39,19 @@ class Session:
     store: OrderStore
     governor: Governor
     tools: agent.Tools
+    target: FlagTarget
+    """Where the flags are: change them there, and the next decisions follow."""
 
     @property
-    def flags(self) -> Path:
-        """Return the flag file: edit it, and the next decisions follow."""
-        return self.folder / "flags.json"
+    def files(self) -> tuple[Path, ...]:
+        """Return the files that a person may look at: contracts, flags, records."""
+        named = (self.governance, self.folder / FLAGS, self.records)
+        return tuple(path for path in named if path.exists())
 
     @property
     def records(self) -> Path:
         """Return the record log."""
-        return self.folder / "records.db"
+        return self.folder / RECORDS
 
     @property
     def governance(self) -> Path:
@@ -71,11 +70,12 @@ def opened(
     *,
     mode: str = "draft_write",
     poll_seconds: float = 0.5,
+    featbit: bool = False,
 ) -> Iterator[Session]:
     """Run an agent on a copy of *shop* in *folder*, starting in *mode*.
 
     The flag file is looked at every *poll_seconds*, as `Governor.open` does twice a
-    second.
+    second; with *featbit* the flags are in a FeatBit server instead.
 
     Raises:
         FileExistsError: *folder* holds a session already.
@@ -83,41 +83,32 @@ def opened(
 
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("flags.json", "records.db", "shop.db"):
+    for name in (FLAGS, RECORDS, "shop.db"):
         if (folder / name).exists():
             raise FileExistsError(f"{folder}: holds {name}; name a new or empty folder")
-    shutil.copyfile(GOVERNANCE, folder / "governance.yaml")
-    write_document(folder / "flags.json", flags.document(mode))
-    store = shop.copy(str(folder / "shop.db"))
-    try:
-        with _governor(folder, poll_seconds) as governor:
-            tools = agent.govern(governor, store)
-            yield Session(folder=folder, store=store, governor=governor, tools=tools)
-    finally:
-        store.close()
-
-
-@contextmanager
-def _governor(folder: Path, poll_seconds: float) -> Iterator[Governor]:
-    governance = load_governance(folder / "governance.yaml")
-    flag_file = folder / "flags.json"
-    provider = FeatBitProvider.from_file(flag_file, poll_seconds=poll_seconds)
-    domain = f"demo-{token_hex(4)}"
-    try:
-        api.set_provider_and_wait(provider, domain)
-        reader = FlagReader(api.get_client(domain), bound=provider)
-        records = SqliteStore(folder / "records.db")
-        with Governor(governance, reader, records) as running:
-            yield running
-    finally:
-        provider.shutdown()
+    contracts = folder / "governance.yaml"
+    shutil.copyfile(GOVERNANCE, contracts)
+    place = folder / FLAGS
+    hosted = featbit_host(mode) if featbit else file_host(place, mode, poll_seconds)
+    with (
+        closing(shop.copy(str(folder / "shop.db"))) as store,
+        hosted as host,
+        Governor.open(contracts, host.provider, folder / RECORDS) as governor,
+    ):
+        yield Session(
+            folder=folder,
+            store=store,
+            governor=governor,
+            tools=agent.govern(governor, store),
+            target=host.target,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Say what an edit of the flag file changed and when a decision first saw it.
+    """Say what an edit of flags changed and when a decision first saw it.
 
-    *seconds* counts from the moment the file was on the disk; None if nobody measured.
+    *seconds* counts from the moment the edit was made; None if nobody measured.
     """
 
     changes: tuple[flags.Change, ...]
@@ -125,7 +116,7 @@ class Edit:
 
 
 def edit(session: Session, wanted: Mapping[str, str]) -> Edit:
-    """Edit the flag file and return once a decision has seen it.
+    """Change flags and return once a decision has seen it.
 
     Nothing is told to the Governor: it learns of the edit by itself.
 
@@ -134,12 +125,13 @@ def edit(session: Session, wanted: Mapping[str, str]) -> Edit:
 
     """
     before = _opinions(session)
-    changes = flags.serve(session.flags, wanted)
+    changes = flags.serve(session.target, wanted)
     written = time.monotonic()
     while changes and _opinions(session) == before:
         if time.monotonic() - written > PATIENCE_S:
+            place = session.target.name
             keys = ", ".join(change.flag for change in changes)
-            raise TimeoutError(f"{session.flags}: no decision saw the edit of {keys}")
+            raise TimeoutError(f"{place}: no decision saw the edit of {keys}")
         time.sleep(0.002)
     return Edit(changes, time.monotonic() - written if changes else 0.0)
 

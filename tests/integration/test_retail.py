@@ -60,11 +60,15 @@ def need(call: RecordedCall) -> Mode:
     return need_of(rules.risk_class, rules.floor)
 
 
-@pytest.fixture(scope="module", params=["scenario", "recorded"])
+@pytest.fixture(
+    scope="module",
+    params=["scenario", "scenario-featbit", "recorded", "recorded-featbit"],
+)
 def case(request: pytest.FixtureRequest) -> Case:
     """Govern the packaged scenario, and the 550 recorded calls where they are."""
     calls, shop, denied = CALLS, SHOP, len(HOSTILE)
-    if request.param == "recorded":
+    recording, _, featbit = request.param.partition("-")
+    if recording == "recorded":
         calls, denied = SHARED / "retail_tool_calls.jsonl", 0
         shop = SHARED / "retail_db.json"
         if not (calls.exists() and shop.exists()):
@@ -72,7 +76,7 @@ def case(request: pytest.FixtureRequest) -> Case:
     recorded = read_calls(calls)
     with closing(read_store(shop)) as store:
         before = store.fingerprint()
-        reports, killed = retail.govern_calls(recorded, store)
+        reports, killed = retail.govern_calls(recorded, store, featbit=bool(featbit))
         assert store.fingerprint() == before
     return Case(recorded, denied, {one.setting: one for one in reports}, killed)
 
