@@ -60,6 +60,7 @@ class FlagReader:
     *generation* and *revision*, so that all flags of a decision agree; without it a
     change in the middle is a fault. By ``catch_up(token, timeout_s)`` it says whether
     its data is at least as new as *token*, and may fetch newer data to get there.
+    *latched*, a tuple, names the flags it holds off although its source says otherwise.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class FlagReader:
             status=status.value,
             standing=standing,
             demanded=demanded.token,
+            latched=getattr(provider, "latched", ()),
             **state,
         )
 
@@ -293,7 +295,6 @@ class FlagReader:
             "revision": state.revision,
             "source": state.source,
             "epoch": getattr(state, "epoch", ""),
-            "latched": getattr(state, "latched", ()),
         }
 
 
