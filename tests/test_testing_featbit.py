@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import urllib3
 from fbclient.client import FBClient
-from fbclient.config import Config
+from fbclient.config import Config, WebSocketConfig
 from fbclient.event_processor import NullEventProcessor
 from fbclient.status_types import StateType
 from fbclient.utils import build_token
@@ -22,6 +22,8 @@ from websockets.sync.client import ClientConnection, connect
 from openfeature.contrib.provider.featbit import authoring
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 from openfeature_gov.testing.featbit.environment import environment_of, read_token
+from openfeature_gov.testing.featbit.oracle import bucket
+from openfeature_gov.testing.featbit.store import milliseconds
 
 USER = {"key": "agent-7", "name": "agent-7"}
 LATEST = "/api/public/sdk/server/latest-all"
@@ -60,6 +62,7 @@ def sdk(server: SimulatedFeatBit, *, secret: str = "") -> Iterator[FBClient]:
         server.streaming_url,
         streaming_first_retry_delay=1,
         event_processor_imp=NullEventProcessor,
+        websocket=WebSocketConfig(timeout=0.5),  # and with it the time to stop
     )
     client = FBClient(config, start_wait=0)
     try:
@@ -164,9 +167,7 @@ def test_a_patch_answer_holds_what_is_newer(server: SimulatedFeatBit) -> None:
     with stream(server) as connection:
         sync(connection)
         server.toggle("agent.on", enabled=False)
-        stamp = read(connection)["featureFlags"][0]["updatedAt"]
-        moment = time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")
-        newest = int(f"{__import__('calendar').timegm(moment)}{stamp[20:23]}")
+        newest = milliseconds(read(connection)["featureFlags"][0]["updatedAt"])
         answer = sync(connection, newest)
         assert answer == {"eventType": "patch", "featureFlags": [], "segments": []}
         answer = sync(connection, newest - 1)
@@ -281,8 +282,8 @@ def test_a_half_open_server_never_upgrades(server: SimulatedFeatBit) -> None:
     with pytest.raises(TimeoutError):
         connect(server.streaming_url + "/streaming", open_timeout=0.2, proxy=None)
     server.faults.half_open = False
-    with sdk(server) as client:
-        assert client.update_status_provider.wait_for_OKState(PATIENCE)
+    with stream(server) as connection:
+        assert sync(connection)["eventType"] == "full"
 
 
 def test_a_dropped_push_shows_in_the_next_answer(server: SimulatedFeatBit) -> None:
@@ -364,3 +365,126 @@ def test_http_can_be_down(server: SimulatedFeatBit) -> None:
     assert latest(server).status == 503
     server.faults.http_down = False
     assert latest(server).status == 200
+
+
+def test_a_skewed_change_is_skipped_by_a_catch_up(server: SimulatedFeatBit) -> None:
+    with stream(server) as connection:
+        held = server.put_flag(authoring.boolean_flag("later", serve=True))
+        server.faults.clock_skew_ms = -60_000
+        server.toggle("agent.on", enabled=False)
+        answer = sync(connection, milliseconds(held["updatedAt"]))
+        assert answer == {"eventType": "patch", "featureFlags": [], "segments": []}
+
+
+def test_stamps_rise_by_a_millisecond(server: SimulatedFeatBit) -> None:
+    stamps = [
+        milliseconds(server.toggle("agent.on", enabled=False)["updatedAt"])
+        for _ in range(50)
+    ]
+    assert len(set(stamps)) == 50
+    assert stamps == sorted(stamps)
+
+
+def test_a_loaded_document_keeps_its_stamps(server: SimulatedFeatBit) -> None:
+    assert server.document()["data"]["featureFlags"][0]["updatedAt"] == (
+        authoring.UNCHANGED
+    )
+    server.load(authoring.document([authoring.boolean_flag("only", serve=True)]))
+    keys = [flag["key"] for flag in server.document()["data"]["featureFlags"]]
+    assert keys == ["only"]
+    assert server.flag("only")["envId"] == server.env_id
+
+
+def test_a_slow_sync_is_answered_late(server: SimulatedFeatBit) -> None:
+    server.faults.slow_sync_s = 0.3
+    with stream(server) as connection:
+        connection.send('{"messageType":"data-sync","data":{"timestamp":0}}')
+        with pytest.raises(TimeoutError):
+            connection.recv(timeout=0.05)
+        assert read(connection)["eventType"] == "full"
+
+
+@pytest.mark.parametrize("code", [4003, 1011])
+def test_every_stream_can_be_refused(server: SimulatedFeatBit, code: int) -> None:
+    server.faults.refuse_code = code
+    with stream(server) as connection, pytest.raises(ConnectionClosed) as closed:
+        connection.recv(timeout=PATIENCE)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
+
+
+def test_a_full_with_nothing_newer_leaves_the_sdk_interrupted(
+    server: SimulatedFeatBit,
+) -> None:
+    """A known defect of the SDK, for as long as it is connected."""
+    with sdk(server) as client:
+        assert client.update_status_provider.wait_for_OKState(PATIENCE)
+        server.faults.always_full = True
+        server.drop(1011)
+        until(lambda: server.connections == 1)
+        assert state(client) == StateType.INTERRUPTED
+
+
+def test_the_oracle_follows_the_rules_of_the_server(server: SimulatedFeatBit) -> None:
+    golden = {
+        "test-value": 0.14653629204258323,
+        "qKPKh1S3FolC": 0.9105919692665339,
+        "3eacb184-2d79-49df-9ea7-edd4f10e4c6f": 0.08994403155520558,
+    }
+    for text, place in golden.items():
+        assert bucket(text) == pytest.approx(place, abs=1e-15)
+    trusted = authoring.rule(
+        "trusted", [authoring.segment_condition(["trusted"])], serve="off"
+    )
+    server.put_flag({**server.flag("agent.mode"), "rules": [trusted]})
+    server.toggle("agent.on", enabled=False)
+
+    def answers(key: str) -> dict[str, tuple[str, str]]:
+        body = {"user": {"keyId": key, "name": key, "customizedProperties": []}}
+        response = urllib3.request(
+            "POST",
+            server.event_url + "/api/public/featureflag/evaluate",
+            json=body,
+            headers={"Authorization": server.server_secret},
+        )
+        assert response.status == (200 if key else 400)
+        return {
+            one["key"]: (one["variation"]["value"], one["variation"]["matchReason"])
+            for one in (response.json() if key else [])
+        }
+
+    assert answers("agent-1")["agent.mode"] == ("off", "trusted")
+    assert answers("agent-2")["agent.mode"] == ("search", "default")
+    assert answers("agent-2")["agent.on"] == ("false", "flag disabled")
+    assert answers("") == {}
+
+
+@pytest.mark.parametrize("fault", ["frozen", "half_open", "slow_sync_s"])
+def test_stopping_waits_for_no_peer(fault: str) -> None:
+    """Peers that hang, or that only connected, do not hold up a test's end."""
+    server = SimulatedFeatBit(document())
+    server.start()
+    setattr(server.faults, fault, 600)
+    idle = [
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+        for url in (server.streaming_url, server.event_url, server.api_url)
+    ]
+    begun = time.monotonic()
+    server.stop()
+    server.stop()
+    assert time.monotonic() - begun < 30
+    for one in idle:
+        one.close()
+
+
+def test_a_peer_that_does_not_read_holds_up_nobody(server: SimulatedFeatBit) -> None:
+    filler = "x" * 200_000
+    with stream(server) as deaf, stream(server) as connection:
+        for one in (deaf, connection):
+            sync(one)
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for number in range(40):
+            flag = authoring.boolean_flag(f"f{number}", serve=True)
+            server.put_flag({**flag, "description": filler})
+        last = [read(connection)["featureFlags"][0]["key"] for _ in range(40)][-1]
+        assert last == "f39"

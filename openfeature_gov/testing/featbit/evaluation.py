@@ -7,11 +7,13 @@ import threading
 from typing import Any
 
 from openfeature_gov.testing.featbit.environment import environment_of
-from openfeature_gov.testing.featbit.ports import Request, Response
+from openfeature_gov.testing.featbit.oracle import filtered, shown, user_of
+from openfeature_gov.testing.featbit.ports import Request, Response, json_response
 from openfeature_gov.testing.featbit.store import FLAGS, SEGMENTS, Json, Store
 from openfeature_gov.testing.featbit.streaming import POLL, sync_message
 
 LATEST = "/api/public/sdk/server/latest-all"
+EVALUATE = "/api/public/featureflag/evaluate"
 TRACK = "/api/public/insight/track"
 HEALTH = frozenset({"/health/liveness", "/health/readiness"})
 
@@ -50,7 +52,21 @@ class Evaluation:
                 return self._latest(request, env_id)
             case ("POST", path) if path == TRACK:
                 return self._track(request)
+            case ("POST", path) if path == EVALUATE:
+                return self._evaluate(request, env_id)
         return Response(404)
+
+    def _evaluate(self, request: Request, env_id: str) -> Response:
+        try:
+            body: Any = json.loads(request.body)
+            user = user_of(body["user"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return Response(400, b"invalid end user", "text/plain")
+        known = env_id == self._store.environment.env_id
+        flags = self._store.items()[FLAGS] if known else []
+        chosen = filtered(flags, body.get("filter") or {})
+        segments = self._store.segments
+        return json_response(200, [shown(one, user, segments) for one in chosen])
 
     def _latest(self, request: Request, env_id: str) -> Response:
         text = request.query.get("timestamp", ["0"])[0]

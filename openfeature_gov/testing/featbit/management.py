@@ -50,6 +50,8 @@ class Management:
             response = refusal(error)
         except BindingError as error:
             response = problem(error)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            response = refusal(ApiError(500))  # what the server does not handle either
         skew = self._backend.store.faults.clock_skew_ms
         return response._replace(date_skew_ms=skew)
 

@@ -106,6 +106,7 @@ class _Server(ThreadingHTTPServer):
 
     def end(self) -> None:
         self.shutdown()
+        cut(self.socket)  # closing alone leaves it listening in a forked child
         self.server_close()
         with self._lock:
             left = dict(self._open)

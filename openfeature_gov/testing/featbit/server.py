@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Iterable
 from typing import Self
 
@@ -20,7 +22,7 @@ from openfeature_gov.testing.featbit.store import (
     Json,
     Store,
 )
-from openfeature_gov.testing.featbit.streaming import Streams
+from openfeature_gov.testing.featbit.streaming import Streams, sync_message
 from openfeature_gov.testing.featbit.tokens import (
     EVERYTHING,
     AccessToken,
@@ -147,6 +149,16 @@ class SimulatedFeatBit:
     def load(self, document: Json) -> None:
         """Replace all flags and segments, without a push: as a restored database."""
         self._store.load(document)
+
+    def flag(self, key: str) -> Json:
+        """Return flag *key* as it is stored."""
+        with self._store.lock:
+            return copy.deepcopy(self._store.flags[key])
+
+    def document(self) -> Json:
+        """Return what a full sync holds now, as a data-sync document."""
+        document: Json = json.loads(sync_message(self._store, 0))
+        return document
 
     def put_flag(self, flag: Json) -> Json:
         """Store *flag*, push it, and return it as stored."""

@@ -102,6 +102,7 @@ class Streams:
         self._closing.set()
         for peer in list(self._peers):
             cut(peer.socket)
+        cut(self._socket)  # closing alone leaves it listening in a forked child
         if self._server is not None:
             end = threading.Thread(target=self._server.shutdown, daemon=True)
             end.start()
