@@ -101,12 +101,11 @@ class _Server(ThreadingHTTPServer):
 
     def begin(self) -> None:
         self.server_activate()
-        loop = threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True)
-        loop.start()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def end(self) -> None:
-        self.shutdown()
         cut(self.socket)  # closing alone leaves it listening in a forked child
+        self.shutdown()
         self.server_close()
         with self._lock:
             left = dict(self._open)
