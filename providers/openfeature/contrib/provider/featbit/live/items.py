@@ -93,26 +93,27 @@ def _item(
     digest = hashlib.sha256(orjson.dumps(matter, option=orjson.OPT_SORT_KEYS)).digest()
     if known is not None and known.digest == digest:
         return known
+    where = f'{"flag" if parse is parse_flag else "segment"} "{key}"'
     value, problem, segments = None, None, frozenset[str]()
     archived = raw.get("isArchived") is True
     # A stamp that nobody can read does not make the item older than the held one.
     stamp = 0 if known is None else known.stamp
     try:
-        stamp = _stamp(raw)
-        if not fields.truth(raw, "isArchived", "item"):
+        stamp = _stamp(raw, where)
+        if not fields.truth(raw, "isArchived", where):
             value = parse(raw)
             segments = _named(value)
     except FeatBitDataError as error:
-        value, problem = None, unquoted(str(error), f'"{key}"')
+        value, problem = None, unquoted(str(error), where)
     killed = archived or raw.get("isEnabled") is False
     return Item(stamp, digest, archived, killed, raw, value, problem, segments)
 
 
-def _stamp(raw: RawItem) -> int:
+def _stamp(raw: RawItem, where: str) -> int:
     try:
-        return timestamps.microseconds(fields.text(raw, "updatedAt", "item"))
+        return timestamps.microseconds(fields.text(raw, "updatedAt", where))
     except ValueError:
-        raise FeatBitDataError("updatedAt is no ISO 8601 time with an offset") from None
+        raise fields.refuse(where, "updatedAt is no ISO 8601 time with Z") from None
 
 
 def _named(value: Flag | Segment) -> frozenset[str]:

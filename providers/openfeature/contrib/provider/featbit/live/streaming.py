@@ -12,50 +12,21 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 
-from fbclient.config import Config, WebSocketConfig
-from fbclient.data_storage import NullDataStorage
-from fbclient.status import DataUpdateStatusProviderImpl
-from fbclient.streaming import WS_INVALID_REQUEST_CLOSE, Streaming
-from fbclient.utils.exponential_backoff_jitter_strategy import BackoffAndJitterStrategy
 from websocket import WebSocketApp, WebSocketConnectionClosedException
 
+from openfeature.contrib.provider.featbit.live.sdk import (
+    WS_INVALID_REQUEST_CLOSE,
+    BackoffAndJitterStrategy,
+    Config,
+    DataUpdateStatusProviderImpl,
+    NullDataStorage,
+    Streaming,
+    WebSocketConfig,
+)
 from openfeature.contrib.provider.featbit.live.timing import Timing
 
 logger = logging.getLogger(__name__)
-
-KNOWN = "1.2.1"
-STRUCTURE = (
-    "__closed_by_error __force_close __ping_interval __ping_task __running "
-    "__stop_event __strategy"
-)
-
-
-def check_sdk(seen: str, names: frozenset[str]) -> None:
-    """Refuse an SDK of another structure than the one that this file changes.
-
-    Raises:
-        ImportError: *seen* is not the known version, or a member is missing.
-
-    """
-    wanted = {f"_Streaming{name}" for name in STRUCTURE.split()}
-    missing = sorted(wanted - names)
-    if seen != KNOWN or missing:
-        what = f"members missing: {', '.join(missing)}" if missing else "untested"
-        raise ImportError(f"fb-python-sdk {seen}: {what}; install {KNOWN}")
-
-
-check_sdk(
-    version("fb-python-sdk"),
-    frozenset(
-        name
-        for method in vars(Streaming).values()
-        if hasattr(method, "__code__")
-        for name in method.__code__.co_names
-    ),
-)
-
 
 QUOTING = ("skipping message", "WebSocket Failure", " - goodbye")
 """In log lines that quote a message or an answer of the server."""
