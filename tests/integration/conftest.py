@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gc
-import threading
 from collections.abc import Iterator
 
 import pytest
 import websocket
+from fbclient.streaming import Streaming
 from fbclient.utils.exponential_backoff_jitter_strategy import BackoffAndJitterStrategy
 
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from tests.integration.emulation import Hasty, Newer, noting
 from tests.integration.featbit import flags
 
 
@@ -22,13 +23,6 @@ def server() -> Iterator[SimulatedFeatBit]:
     gc.collect()  # the SDK leaves sockets open: this test hears of it, no later one
 
 
-class Hasty(threading.Event):
-    """Be an event that is never waited for, only looked at."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return self.is_set()
-
-
 @pytest.fixture
 def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Take the SDK's sleep between two connections away; return what it had asked for.
@@ -36,26 +30,9 @@ def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     How long the delays are is still computed by the SDK.
     """
     seen: list[float] = []
-    computed = BackoffAndJitterStrategy.next_delay
-
-    def noted(self: BackoffAndJitterStrategy) -> float:
-        seen.append(computed(self))
-        return seen[-1]
-
-    monkeypatch.setattr(BackoffAndJitterStrategy, "next_delay", noted)
+    monkeypatch.setattr(BackoffAndJitterStrategy, "next_delay", noting(seen))
     monkeypatch.setattr("fbclient.streaming.Event", Hasty)
     return seen
-
-
-class Newer(websocket.WebSocketApp):
-    """Report a close frame as websocket-client 1.9 does: as an error first."""
-
-    def _callback(self, callback: object, *arguments: object) -> None:
-        if callback == self.on_close and arguments[0] is not None:
-            text = f"Connection closed (code {arguments[0]}): {arguments[1]}"
-            error = websocket.WebSocketConnectionClosedException(text)
-            super()._callback(self.on_error, error)
-        super()._callback(callback, *arguments)
 
 
 @pytest.fixture
@@ -67,8 +44,6 @@ def newer_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def pings(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """Let the SDK ping each 20 ms instead of each 10 s; return one item a ping."""
-    from fbclient.streaming import Streaming
-
     sent: list[None] = []
     ping = Streaming._on_ping
 

@@ -7,17 +7,24 @@ arrive in order, so once a change of it is seen, all that came before was handle
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from openfeature.contrib.provider.featbit import authoring
+from openfeature.contrib.provider.featbit import FeatBitProvider, authoring
+from openfeature.contrib.provider.featbit.live import Timing
 from openfeature_gov import Controls, Governor, Outcome, ToolCall
 from openfeature_gov.controls import BOUNDS, Bounds
+from openfeature_gov.controls.freshness import SECOND
+from openfeature_gov.ladder import Mode
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 from tests.conftest import CONTEXT, contract_yaml, flag_document
 
@@ -31,6 +38,20 @@ SWITCH, MODE, MARK = "gov.on", "gov.mode", "mark"
 USER = {"key": "agent-1", "name": "agent-1"}
 LONG = 30.0
 """Seconds after which a test gives up; what works takes a fraction of one."""
+QUICK = Timing(
+    ping_s=0.1,
+    stale_s=1.0,
+    reconnect_s=1.5,
+    pull_s=0.5,
+    poll_s=0.2,
+    http_s=2.0,
+    tick_s=0.05,
+    longest_retry_s=1.0,
+)
+SHORT = ((SECOND * 3 // 2, Mode.AUTONOMOUS), (3600 * SECOND, Mode.APPROVAL_REQUIRED))
+"""Ages of the data at which decisions shrink, to fit `QUICK`."""
+ROOT = Path(__file__).parents[2]
+PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "providers", ROOT / "rollout")))
 
 
 def flags() -> dict[str, Any]:
@@ -103,6 +124,80 @@ def mark(server: SimulatedFeatBit, client: FBClient) -> None:
     wanted = not serves(client, MARK)
     server.toggle(MARK, wanted)
     until(lambda: serves(client, MARK) is wanted, "the mark did not arrive")
+
+
+def live(
+    server: SimulatedFeatBit | Mortal,
+    *,
+    pull_s: float = QUICK.pull_s,
+    start_wait_s: float = LONG,
+    event_url: str = "",
+    **options: Any,
+) -> FeatBitProvider:
+    """Return a live provider on *server* with compressed intervals, not bound yet."""
+    return FeatBitProvider.live(
+        streaming_url=server.streaming_url,
+        event_url=event_url or server.event_url,
+        secret=server.server_secret,
+        start_wait_s=start_wait_s,
+        timing=replace(QUICK, pull_s=pull_s),
+        **options,
+    )
+
+
+def forked(server: SimulatedFeatBit, kind: str) -> dict[str, Any]:
+    """Fork a process that follows *server*, then kill; return what each side saw."""
+    address = (server.streaming_url, server.event_url, server.server_secret)
+    with running("fork", kind, *address) as program:
+        assert line(program) == "forked\n"
+        server.toggle(SWITCH, False)
+        found: dict[str, Any] = json.loads(line(program))
+    return found
+
+
+@contextmanager
+def running(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a module beside this one with pipes, and end it."""
+    program = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", f"{__package__}.{module}", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": PATHS},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        with program:
+            yield program
+            assert program.stdin is not None
+            program.stdin.close()
+            program.wait(LONG)
+    finally:
+        program.kill()
+
+
+def line(program: subprocess.Popen[str]) -> str:
+    """Return the next line that *program* prints."""
+    assert program.stdout is not None
+    return program.stdout.readline()
+
+
+class Mortal:
+    """A simulated FeatBit in another process (`mortal`), which can be killed."""
+
+    def __init__(self, program: subprocess.Popen[str]) -> None:
+        self._program = program
+        address = json.loads(line(program))
+        self.streaming_url: str = address["streaming_url"]
+        self.event_url: str = address["event_url"]
+        self.server_secret: str = address["server_secret"]
+
+    def tell(self, command: str) -> None:
+        """Let it ``live``, with the named flags off, or ``die``."""
+        assert self._program.stdin is not None
+        self._program.stdin.write(f"{command}\n")
+        self._program.stdin.flush()
+        assert line(self._program) == "done\n"
 
 
 @contextmanager

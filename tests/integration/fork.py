@@ -1,6 +1,6 @@
 """Fork under a client of FeatBit, and tell what both sides see of a kill.
 
-Run ``python -W ignore -m tests.integration.fork bare STREAMING EVENTS SECRET``.
+Run ``python -W ignore -m tests.integration.fork bare|live STREAMING EVENTS SECRET``.
 Prints ``forked``, waits for the kill, prints one JSON line and ends without a goodbye.
 """
 
@@ -17,8 +17,10 @@ from typing import Any
 from fbclient.client import FBClient
 from fbclient.config import Config
 from fbclient.event_processor import NullEventProcessor
+from openfeature.evaluation_context import EvaluationContext
 
-from tests.integration.featbit import LONG, serves, state
+from openfeature.contrib.provider.featbit import FeatBitProvider
+from tests.integration.featbit import LONG, QUICK, SWITCH, serves, state
 
 PATIENCE_S = 1.0
 """How long the child of the bare SDK looks on after its parent has seen the kill."""
@@ -42,6 +44,20 @@ def bare(streaming: str, events: str, secret: str) -> Look:
     return look
 
 
+def live(streaming: str, events: str, secret: str) -> Look:
+    """Return a look through our provider."""
+    provider = FeatBitProvider.live(
+        streaming_url=streaming, event_url=events, secret=secret, timing=QUICK
+    )
+    provider.initialize(EvaluationContext())
+
+    def value() -> object:
+        context = EvaluationContext("agent-1")
+        return provider.resolve_boolean_details(SWITCH, False, context).value
+
+    return lambda seconds: {"value": killed(value, seconds)}
+
+
 def killed(value: Callable[[], Any], seconds: float) -> bool:
     """Return *value* once it is False, or as it is after *seconds*."""
     deadline = time.monotonic() + seconds
@@ -52,7 +68,7 @@ def killed(value: Callable[[], Any], seconds: float) -> bool:
 
 def main(kind: str, *address: str) -> None:
     """Let the child look once the parent has seen the kill, and print both."""
-    look = {"bare": bare}[kind](*address)
+    look = {"bare": bare, "live": live}[kind](*address)
     (started, start), (told, tell) = os.pipe(), os.pipe()
     if os.fork() == 0:
         os.read(started, 1)

@@ -7,16 +7,10 @@ fb-python-sdk 1.2.1.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
 from fbclient.client import FBClient
 from fbclient.flag_change_notification import FlagChangedListener, FlagChangedNotice
+from fbclient.streaming import Streaming
 
 from openfeature.contrib.provider.featbit import authoring
 from openfeature_gov.testing.featbit import SimulatedFeatBit
@@ -26,6 +20,7 @@ from tests.integration.featbit import (
     MODE,
     SWITCH,
     bare,
+    forked,
     mark,
     serves,
     state,
@@ -36,8 +31,6 @@ from tests.integration.featbit import (
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"  # the SDK leaves sockets open
 )
-ROOT = Path(__file__).parents[2]
-FORK = (sys.executable, "-W", "ignore", "-m", "tests.integration.fork")
 
 
 class Notices(FlagChangedListener):  # type: ignore[misc] # the SDK is untyped
@@ -168,13 +161,22 @@ def test_a_removed_flag_is_served_for_ever(server: SimulatedFeatBit) -> None:
 
 
 def test_d8_a_full_sync_with_nothing_new_is_refused(
-    server: SimulatedFeatBit, caplog: pytest.LogCaptureFixture
+    server: SimulatedFeatBit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client is connected and was told the truth, and says INTERRUPTED."""
+    taken: list[bool] = []
+    process = Streaming._on_process_data
+
+    def noted(self: Streaming, data: object) -> bool:
+        taken.append(process(self, data))
+        return taken[-1]
+
     with bare(server) as client:
+        monkeypatch.setattr(Streaming, "_on_process_data", noted)
         server.faults.always_full = True
         server.drop(1011)
-        until(lambda: "could not apply data-sync message" in caplog.text)
+        until(lambda: taken)
+        assert taken == [False]
         assert server.connections == 1
         assert state(client) == "INTERRUPTED"
 
@@ -237,25 +239,3 @@ def test_d21_a_forked_child_never_hears_of_the_kill(
     found = forked(server, "bare")
     assert found["parent"]["value"] is False
     assert found["child"] == {"value": True, "state": "OK", "threads": 1}
-
-
-def forked(server: SimulatedFeatBit, kind: str) -> dict[str, Any]:
-    """Fork a process that follows *server*, then kill; return what each side saw."""
-    paths = (ROOT, ROOT / "providers", ROOT / "rollout")
-    program = subprocess.Popen(
-        [*FORK, kind, server.streaming_url, server.event_url, server.server_secret],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert program.stdout is not None
-        assert program.stdout.readline() == "forked\n"
-        server.toggle(SWITCH, False)
-        text, _ = program.communicate(timeout=2 * LONG)
-    finally:
-        program.kill()
-        program.wait()
-    found: dict[str, Any] = json.loads(text)
-    return found
