@@ -125,6 +125,7 @@ def test_the_sdk_follows_an_edit() -> None:
     with SimulatedFeatBit(document()) as server, sdk(server) as client:
         assert client.update_status_provider.wait_for_OKState(PATIENCE)
         assert served(client) is True
+        assert client.variation("agent.mode", USER, None) == "search"
         assert server.connections == 1
         server.toggle("agent.on", enabled=False)
         until(lambda: served(client) is False)
@@ -160,7 +161,14 @@ def test_a_full_sync_leaves_out_what_a_push_carries(server: SimulatedFeatBit) ->
         server.put_segment({"id": "trusted", "included": ["agent-2"]})
         push = read(connection)
         assert push["featureFlags"] == []
-        assert push["segments"][0]["included"] == ["agent-2"]
+        (segment,) = push["segments"]
+        assert segment["included"] == ["agent-2"]
+        assert segment.keys() - full["segments"][0].keys() == {
+            "createdAt",
+            "key",
+            "tags",
+        }
+        assert full["segments"][0].keys() <= segment.keys()
 
 
 def test_a_patch_answer_holds_what_is_newer(server: SimulatedFeatBit) -> None:
@@ -225,7 +233,12 @@ def test_pings_are_answered_and_nonsense_is_ignored(server: SimulatedFeatBit) ->
 
 
 def test_insights_are_kept(server: SimulatedFeatBit) -> None:
-    config = Config(server.server_secret, server.event_url, server.streaming_url)
+    config = Config(
+        server.server_secret,
+        server.event_url,
+        server.streaming_url,
+        websocket=WebSocketConfig(timeout=0.5),
+    )
     client = FBClient(config, start_wait=PATIENCE)
     try:
         served(client)

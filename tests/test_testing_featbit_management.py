@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import urllib3
 
 from openfeature.contrib.provider.featbit import authoring
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from openfeature_gov.testing.featbit.tokens import matches
 
 ALLOW, DENY = "11111111-0000-4000-8000-000000000001", "11111111-0000-4000-8000-02"
 CREATION: dict[str, Any] = {
@@ -34,7 +36,7 @@ class Api:
     def __init__(self, server: SimulatedFeatBit, token: str = "") -> None:
         self.server = server
         self.token = token or server.access_token
-        self.pool = urllib3.PoolManager(retries=False, timeout=10.0)
+        self.pool = urllib3.PoolManager(maxsize=4, retries=False, timeout=10.0)
 
     def send(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         path = path.replace("ENV", f"envs/{self.server.env_id}")
@@ -443,6 +445,56 @@ def test_permissions_follow_the_statements(api: Api) -> None:
     assert creator.refused("GET", "ENV/feature-flags") == (403, "Forbidden")
     assert creator.ok("GET", "projects") == []
     assert creator.refused("GET", "access-tokens") == (403, "Forbidden")
+
+
+def test_a_denial_wins_and_a_short_pattern_is_a_prefix(api: Api) -> None:
+    everything = {
+        "resourceType": "flag",
+        "effect": "allow",
+        "actions": ["*"],
+        "resources": ["project/*"],
+    }
+    but_toggling = {**everything, "effect": "deny", "actions": ["ToggleFlag"]}
+    token = api.server.token([everything, but_toggling], name="careful")
+    careful = Api(api.server, token)
+    path = "ENV/feature-flags/agent.refunds"
+    assert careful.refused("PUT", f"{path}/toggle/false", {}) == (403, "Forbidden")
+    assert careful.put("archive") is True
+    careful.pool.clear()
+    assert matches("project/a", "project/a:env/prod:flag/x")
+    assert not matches("project/a:env/prod:flag/x", "project/a:env/prod")
+    assert not matches("project/a*b", "project/ac")
+
+
+def test_of_two_writers_with_one_revision_one_conflicts(api: Api) -> None:
+    flag = api.flag()
+    path = "ENV/feature-flags/agent.refunds/targeting"
+
+    def write(name: str) -> int:
+        whole = {**targeting(flag), "rules": [rule(name)]}
+        body = {"revision": flag["revision"], "targeting": whole, "comment": name}
+        return api.send("PUT", path, body)[0]
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = sorted(pool.map(write, ["r1", "r2", "r3", "r4"]))
+    assert statuses == [200, 409, 409, 409]
+    assert len(api.audit()) == 2
+
+
+def test_the_list_fails_once_the_off_variation_is_gone(api: Api) -> None:
+    """Nothing of a variation's use is checked when it is removed."""
+    revision = api.flag()["revision"]
+    api.put("variations", revision=revision, variations=CREATION["variations"][:1])
+    assert api.refused("GET", "ENV/feature-flags")[0] == 500
+    assert api.flag()["disabledVariationId"] == DENY
+
+
+def test_what_the_server_does_not_handle_is_a_500(api: Api) -> None:
+    revision = api.flag()["revision"]
+    body = {"revision": revision, "targeting": {"rules": 3, "targetUsers": []}}
+    path = "ENV/feature-flags/agent.refunds/targeting"
+    assert api.refused("PUT", path, body) == (500, "InternalServerError")
+    assert api.refused("GET", "nowhere") == (404, "ResourceNotFound")
 
 
 def test_version_6_takes_the_off_variation_from_targeting(api: Api) -> None:
