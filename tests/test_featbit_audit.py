@@ -240,7 +240,15 @@ class TestEntry:
         assert PATCHED in entry(item(**changes)).findings
 
     @pytest.mark.parametrize(
-        "change", [None, {}, changed(None, None), {"previous": "{", "current": "[]"}]
+        "change",
+        [
+            None,
+            {},
+            changed(None, None),
+            {"previous": "{", "current": "[]"},
+            {"previous": '{"a":' * 253 + "1" + "}" * 253, "current": ""},
+            {"previous": '{"a":' * 90_000, "current": ""},
+        ],
     )
     def test_what_cannot_be_read_is_told(self, change: Any) -> None:
         assert UNREADABLE in entry(item(dataChange=change)).findings

@@ -105,7 +105,7 @@ class PolicyChanges:
             RecordStoreError: it could not be recorded; the next poll goes on.
 
         """
-        known = self._known or self._read()
+        known = self._known = self._known or self._read()
         reached = known.until_ms if self._polled_ms is None else self._polled_ms
         start = max(self._since_ms, reached - self._overlap_ms)
         end = now_ms + self._overlap_ms
@@ -121,10 +121,10 @@ class PolicyChanges:
     def _read(self) -> _Known:
         known = _Known({}, {}, [], self._since_ms)
         for body in self._past(kind=CHANGE):
-            if body["envId"] == self._env_id:
+            if body.get("envId") == self._env_id:
                 known = known.with_change(body)
         for body in self._past(kind=GAP):
-            if body["envId"] == self._env_id:
+            if body.get("envId") == self._env_id:
                 known.gaps.append((body["startMs"], body["endMs"]))
         return known
 

@@ -7,6 +7,7 @@ from openfeature.contrib.provider.featbit import timestamps
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
 from openfeature.contrib.provider.featbit.management.difference import (
     Change,
+    canonical,
     difference,
 )
 from openfeature.contrib.provider.featbit.management.errors import ManagementError
@@ -162,7 +163,8 @@ def _whole(text: object) -> Any:
         return None
     try:
         whole = read_json(text) if isinstance(text, str) else text
-    except FeatBitDataError:
+        canonical([[[[whole]]]])  # so deep that nobody can write down a part of it
+    except (FeatBitDataError, TypeError, RecursionError):
         return _BROKEN
     return whole if isinstance(whole, dict) else _BROKEN
 
