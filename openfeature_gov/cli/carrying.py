@@ -197,7 +197,7 @@ def _changed(flags: list[dict[str, Any]], style: str) -> Table:
     rows: list[tuple[output.Cell, ...]] = []
     for change in flags:
         key = change["key"]
-        for was, now in _pairs(change["from"], change["to"]):
+        for was, now in spelled(change["from"], change["to"]):
             name = Text(f"  {output.safe(key)}", "bold")
             rows.append((name, was, "→", Text(output.safe(now), style)))
             key = ""
@@ -212,7 +212,8 @@ def _no_record(data: dict[str, Any]) -> str:
     return "none: it could not be recorded"
 
 
-def _pairs(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str]]:
+def spelled(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a pair of texts for each difference: what was, what is now."""
     pairs: list[tuple[str, str]] = []
     for name, old in was.items():
         new = now[name]

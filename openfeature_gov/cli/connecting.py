@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import typer
-from click.core import ParameterSource
 
 from openfeature_gov.targets import FlagTarget
 from openfeature_gov.targets.file import FileTarget
@@ -25,6 +23,7 @@ HINTS = {
 
 
 def target_of(
+    context: typer.Context,
     flags: Path,
     featbit: bool,
     api_url: str,
@@ -34,6 +33,8 @@ def target_of(
 ) -> FlagTarget:
     """Return the target that a command names; nothing is read or reached yet.
 
+    *context* tells whether --flags was said, or is the default or in the environment.
+
     Raises:
         typer.BadParameter: when it names two, or what FeatBit needs is missing.
         OSError: when the token file cannot be read.
@@ -41,8 +42,8 @@ def target_of(
     """
     if not featbit:
         return FileTarget(flags)
-    source = click.get_current_context().get_parameter_source("flags")
-    if source is ParameterSource.COMMANDLINE:
+    source = context.get_parameter_source("flags")
+    if source is not None and source.name == "COMMANDLINE":
         raise typer.BadParameter("say --flags FILE or --featbit, not both")
     return environment_of(api_url, token_file, project, env)
 

@@ -16,10 +16,17 @@ from openfeature.contrib.provider.featbit.authoring import (
     string_flag,
 )
 from openfeature_gov.governance import FALLBACK, ROOT, UNDO
-from openfeature_gov.ladder import MODES, Reversibility, RiskClass
+from openfeature_gov.ladder import MODES, Mode, Reversibility, RiskClass
 
 KEY_LIMIT = 128
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./ -]*[A-Za-z0-9]")
+MODE_VALUES = (*MODES, FALLBACK)
+BEGINNINGS = {
+    "switch": (True, False),
+    "approval": (True, True),
+    "fallback": (False, True),
+}
+"""What a boolean flag serves at first, and when it is off."""
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 
 
@@ -71,28 +78,37 @@ def flags_document(
 
     A flag that is turned off serves its strictest value.
     """
-    options = {"env_id": environment, "at": at}
-    modes = [*MODES, FALLBACK]
+    named = [
+        ("switch", shared.switch),
+        ("approval", shared.approval),
+        ("denylist", shared.denylist),
+        ("fallback", shared.fallback),
+        *(("mode", tool.mode_flag) for tool in tools),
+    ]
     return document(
-        [
-            boolean_flag(shared.switch, serve=True, off=False, **options),
-            boolean_flag(shared.approval, serve=True, off=True, **options),
-            json_flag(
-                shared.denylist,
-                {"listed": [], "everything": ["*"]},
-                serve="listed",
-                off="everything",
-                **options,
-            ),
-            boolean_flag(shared.fallback, serve=False, off=True, **options),
-            *(
-                string_flag(
-                    tool.mode_flag, modes, serve="observe", off="off", **options
-                )
-                for tool in tools
-            ),
-        ]
+        [new_flag(kind, key, env_id=environment, at=at) for kind, key in named]
     )
+
+
+def new_flag(
+    kind: str, key: str, *, mode: Mode = Mode.OBSERVE, env_id: str = "", at: str
+) -> Json:
+    """Return the flag *key* of *kind* as it begins; one for modes serves *mode*.
+
+    Off, it serves its strictest value. Once released it can serve every legal value.
+    """
+    match kind:
+        case "mode":
+            return string_flag(
+                key, MODE_VALUES, serve=mode.label, off="off", env_id=env_id, at=at
+            )
+        case "denylist":
+            lists: dict[str, list[str]] = {"listed": [], "everything": ["*"]}
+            return json_flag(
+                key, lists, serve="listed", off="everything", env_id=env_id, at=at
+            )
+    serve, off = BEGINNINGS[kind]
+    return boolean_flag(key, serve=serve, off=off, env_id=env_id, at=at)
 
 
 def governance_text(
@@ -123,7 +139,7 @@ _HEAD = f"""\
 def _entry(tool: Planned, shared: Shared, workflow: str, owner: str) -> str:
     note = f"    # {tool.note}\n" if tool.note else ""
     worst, words = UNDO[tool.risk], ", ".join(Reversibility)
-    lines = "".join(f"      - {mode}\n" for mode in (*MODES, FALLBACK))
+    lines = "".join(f"      - {mode}\n" for mode in MODE_VALUES)
     return f"""\
   - tool: {scalar(tool.name)}
     workflow: {scalar(workflow)}

@@ -35,6 +35,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_flags(
+    context: typer.Context,
     *,
     flags: Flags = Path(FLAGS),
     featbit: FeatBit = False,
@@ -45,7 +46,7 @@ def list_flags(
     as_json: output.Json = None,
 ) -> None:
     """Show every live flag: what it serves, to whom, and what it serves when off."""
-    target = target_of(flags, featbit, api_url, token_file, project, env)
+    target = target_of(context, flags, featbit, api_url, token_file, project, env)
     held = target.read()
     for key, why in held.unread.items():
         output.warn(f'flag "{key}" is not shown: {why}')
@@ -69,6 +70,7 @@ def list_flags(
 
 @app.command("set")
 def set_flag(
+    context: typer.Context,
     key: Annotated[str, typer.Argument(metavar="KEY", help="Flag key.")],
     variant: Annotated[
         str, typer.Argument(metavar="VARIANT", help="Name, id or value of a variation.")
@@ -99,7 +101,7 @@ def set_flag(
     switch = switches.release(key, variant, clear=clear_targeting, enable=turn_on)
     scope = Scope(switch, f"{key} = {variant}", (key,), ())
     by = signed(actor, reason, records or beside(flags, featbit, RECORDS))
-    target = target_of(flags, featbit, api_url, token_file, project, env)
+    target = target_of(context, flags, featbit, api_url, token_file, project, env)
     carry_out(scope, target, by, dry_run, as_json)
 
 

@@ -42,6 +42,7 @@ Everything = Annotated[
 
 
 def kill(
+    context: typer.Context,
     tool: ToolName = None,
     *,
     reason: Reason,
@@ -66,7 +67,7 @@ def kill(
     """
     by = signed(actor, reason, records or beside(flags, featbit, RECORDS))
     _asked(tool, workflow, everything)
-    target = target_of(flags, featbit, api_url, token_file, project, env)
+    target = target_of(context, flags, featbit, api_url, token_file, project, env)
     path = governance or beside(flags, featbit, CONTRACTS)
     contracts = _loaded(path, workflow)
     if contracts is None:
@@ -80,6 +81,7 @@ def kill(
 
 
 def unkill(
+    context: typer.Context,
     tool: ToolName = None,
     *,
     reason: Reason,
@@ -103,7 +105,7 @@ def unkill(
     """
     by = signed(actor, reason, records or beside(flags, featbit, RECORDS))
     _asked(tool, workflow, everything)
-    target = target_of(flags, featbit, api_url, token_file, project, env)
+    target = target_of(context, flags, featbit, api_url, token_file, project, env)
     path = governance or beside(flags, featbit, CONTRACTS)
     contracts = load_governance(path)
     if tool is not None:

@@ -87,8 +87,13 @@ def _unwise(rules: GovernanceContract, today: date) -> Iterator[tuple[str, str]]
             yield "approval.requiredFor", always
 
 
-def flag_problems(governance: Governance, flags: Held) -> list[Finding]:
-    """Return what keeps *flags* from serving every flag that *governance* names."""
+def flag_problems(
+    governance: Governance, flags: Held, *, place: str = "the file"
+) -> list[Finding]:
+    """Return what keeps *flags* from serving every flag that *governance* names.
+
+    *place* is what to call where they are.
+    """
     kinds: dict[str, dict[str, str]] = {}
     for rules in governance:
         for key, kind in named_flags(rules).items():
@@ -96,11 +101,11 @@ def flag_problems(governance: Governance, flags: Held) -> list[Finding]:
     return [
         Finding(flags.source, 0, key, message)
         for key, uses in kinds.items()
-        for message in _unusable(key, uses, flags)
+        for message in _unusable(key, uses, flags, place)
     ]
 
 
-def _unusable(key: str, uses: dict[str, str], flags: Held) -> Iterator[str]:
+def _unusable(key: str, uses: dict[str, str], flags: Held, place: str) -> Iterator[str]:
     """Yield what is wrong with the flag *key*; *uses* maps a kind to a tool."""
     if len(uses) > 1:
         listed = ", ".join(f"{kind} flag of {tool}" for kind, tool in uses.items())
@@ -109,8 +114,11 @@ def _unusable(key: str, uses: dict[str, str], flags: Held) -> Iterator[str]:
         for kind in uses:
             yield from _unfit(flags.flags[key], KIND[kind])
         return
+    if key in flags.unread:
+        yield f"cannot be read, so it counts as lost: {flags.unread[key]}"
+        return
     archived = key in flags.snapshot.flag_set.archived_flags
-    gone = "is archived" if archived else "is not in the file"
+    gone = "is archived" if archived else f"is not in {place}"
     tool = next(iter(uses.values()))
     yield f"{gone}, so it counts as its strictest value (tool {tool})"
 
@@ -125,7 +133,7 @@ def _unfit(flag: Flag, kind: Kind) -> Iterator[str]:
         value = _value(one.value)
         if not kind.legal(value):
             yield f'variation "{names[one.id]}" is no legal value of a {kind.name} flag'
-        elif one.id == flag.off_id and not _strictest(kind, value):
+        elif one.id == flag.off_id and not strictest(kind, value):
             yield (
                 f'serves "{names[one.id]}" when off; safe is '
                 f"{orjson.dumps(kind.default()).decode()}"
@@ -136,7 +144,8 @@ def _value(value: object) -> Any:
     return orjson.loads(value) if isinstance(value, bytes) else value
 
 
-def _strictest(kind: Kind, value: Any) -> bool:
+def strictest(kind: Kind, value: Any) -> bool:
+    """Tell whether *value* allows no more than any other of its kind."""
     if kind.name == "denylist":
         return "*" in (entries_of(value) or ())
     return bool(value == kind.default())

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from openfeature_gov.cli import (
     decide,
+    featbit,
     flags,
     governance,
     init,
@@ -22,7 +23,7 @@ from openfeature_gov.cli.exits import MEANING, code_of, text_of
 
 LAZY = {"demo": "openfeature_gov.cli.demo"}
 """Commands whose modules are imported when they are asked for, by name."""
-ORDER = ("init", "governance", "decide", "flags", "runs", "verify", "demo")
+ORDER = ("init", "governance", "decide", "flags", "featbit", "runs", "verify", "demo")
 
 
 class Commands(TyperGroup):
@@ -97,6 +98,7 @@ flags.app.command("unkill")(kills.unkill)
 app.command("init")(init.init)
 app.command("decide")(decide.decide)
 app.add_typer(flags.app, name="flags")
+app.add_typer(featbit.app, name="featbit")
 app.add_typer(runs.app, name="runs")
 app.add_typer(governance.app, name="governance")
 app.command("verify")(verify.verify)

@@ -88,12 +88,13 @@ class FeatBitTarget:
         One that cannot be fetched or evaluated is left out, and named in *unread*.
 
         Raises:
-            UnreachableError: when FeatBit cannot be reached, or nothing can be read.
+            UnreachableError: when FeatBit cannot be reached, or no flag can be read.
 
         """
         flags, unread = [], {}
         segments: dict[str, Json] = {}
-        for key in self._all() if keys is None else dict.fromkeys(keys):
+        asked = list(self._all() if keys is None else dict.fromkeys(keys))
+        for key in asked:
             try:
                 found = self.client.flag(self.env_id, key)
                 if found is not None:
@@ -101,7 +102,7 @@ class FeatBitTarget:
             except (ManagementError, FeatBitDataError) as error:
                 self._stop_at(error)
                 unread[key] = str(error)
-        if unread and not flags:
+        if unread and len(unread) == len(asked):
             lines = "\n".join(f'  flag "{key}": {why}' for key, why in unread.items())
             raise UnreachableError(f"{self.name}: no flag can be read\n{lines}")
         held = self.tried(authoring.document(flags, segments.values()))
