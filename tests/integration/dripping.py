@@ -11,9 +11,13 @@ EVERY_S = 0.1
 
 
 class Dripping:
-    """Count the requests to one loopback port, and answer each drop by drop."""
+    """Count the requests to one loopback port, and answer each drop by drop.
 
-    def __init__(self) -> None:
+    Already the headers drip if *from_the_start*.
+    """
+
+    def __init__(self, *, from_the_start: bool = False) -> None:
+        self._from_the_start = from_the_start
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.requests = 0
@@ -43,6 +47,8 @@ class Dripping:
         with peer, contextlib.suppress(OSError):
             peer.recv(10_000)
             self.requests += 1
-            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n")
+            if not self._from_the_start:
+                peer.sendall(b"\r\n")
             while not self._over.wait(EVERY_S):
                 peer.sendall(b" ")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import websocket
+from fbclient.client import FBClient
 from fbclient.utils.exponential_backoff_jitter_strategy import BackoffAndJitterStrategy
 
 
@@ -36,3 +40,19 @@ def noting(seen: list[float]) -> Callable[[BackoffAndJitterStrategy], float]:
         return seen[-1]
 
     return next_delay
+
+
+def streaming(client: FBClient) -> Any:
+    """Return the thread that streams for *client*."""
+    return client._update_processor
+
+
+def hang_up(client: FBClient) -> None:
+    """Stop *client* without the 6 s that its own ``stop`` may take (D18)."""
+    thread = streaming(client)
+    thread._Streaming__force_close, thread._Streaming__running = True, False
+    thread._Streaming__stop_event.set()
+    with suppress(AttributeError, OSError):  # not connected
+        thread._Streaming__wsapp.sock.sock.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+    client.stop()

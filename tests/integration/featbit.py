@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from openfeature_gov.controls.freshness import SECOND
 from openfeature_gov.ladder import Mode
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 from tests.conftest import CONTEXT, contract_yaml, flag_document
+from tests.integration.emulation import hang_up
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -90,22 +90,6 @@ def bare(server: SimulatedFeatBit, *, start_wait: float = LONG) -> Iterator[FBCl
         yield client
     finally:
         hang_up(client)
-
-
-def streaming(client: FBClient) -> Any:
-    """Return the thread that streams for *client*."""
-    return client._update_processor
-
-
-def hang_up(client: FBClient) -> None:
-    """Stop *client* without the 6 s that its own ``stop`` may take (D18)."""
-    thread = streaming(client)
-    thread._Streaming__force_close, thread._Streaming__running = True, False
-    thread._Streaming__stop_event.set()
-    with suppress(AttributeError, OSError):  # not connected
-        thread._Streaming__wsapp.sock.sock.shutdown(socket.SHUT_RDWR)
-    thread.join(LONG)
-    client.stop()
 
 
 def serves(client: FBClient, key: str = SWITCH) -> Any:

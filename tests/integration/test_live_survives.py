@@ -67,9 +67,6 @@ class Heard:
         return {key for _, one in self.events for key in one.flags_changed or ()}
 
 
-open_defect = pytest.mark.xfail(reason="reported", strict=False)
-
-
 @pytest.fixture
 def decide(server: SimulatedFeatBit, tmp_path: Path) -> Iterator[Decide]:
     """Lend decisions under a live provider that polls, all of them allowed so far."""
@@ -151,7 +148,6 @@ def test_a_lost_push_is_repaired(server: SimulatedFeatBit, decide: Decide) -> No
     killed(decide)
 
 
-@open_defect
 def test_a_lost_push_is_not_hidden_by_pongs(
     server: SimulatedFeatBit, decide: Decide
 ) -> None:
@@ -162,12 +158,12 @@ def test_a_lost_push_is_not_hidden_by_pongs(
     until(lambda: decide().reason in ("flags_stale", KILLED), seconds=4.0)
 
 
-@open_defect
+@pytest.mark.parametrize("from_the_start", [False, True])
 def test_a_dripping_answer_holds_nobody_up(
-    server: SimulatedFeatBit, tmp_path: Path
+    server: SimulatedFeatBit, tmp_path: Path, from_the_start: bool
 ) -> None:
     """A request has an end, also if its answer has none: the next one follows."""
-    with Dripping() as drip:
+    with Dripping(from_the_start=from_the_start) as drip:
         provider = live(server, event_url=drip.url)
         with governed(tmp_path, provider, SHORT) as decide:
             assert decide().effect is Effect.ALLOW
@@ -305,7 +301,6 @@ def test_a_lagging_node_does_not_undo_a_kill(
     until(lambda: decide().effect is Effect.ALLOW)
 
 
-@open_defect
 def test_the_latch_survives_a_restart(server: SimulatedFeatBit, tmp_path: Path) -> None:
     """A kill that was on disk holds against a lagging node in the next process too."""
     last_good = tmp_path / "last-good"
@@ -480,7 +475,6 @@ def test_a_bad_flag_harms_no_other(server: SimulatedFeatBit, decide: Decide) -> 
     killed(decide)
 
 
-@open_defect
 def test_a_monstrous_flag_harms_no_other(
     server: SimulatedFeatBit, decide: Decide
 ) -> None:

@@ -14,6 +14,7 @@ from fbclient.streaming import Streaming
 
 from openfeature.contrib.provider.featbit import authoring
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from tests.integration.emulation import streaming
 from tests.integration.featbit import (
     LONG,
     MARK,
@@ -24,7 +25,6 @@ from tests.integration.featbit import (
     mark,
     serves,
     state,
-    streaming,
     until,
 )
 

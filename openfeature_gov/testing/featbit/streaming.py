@@ -114,16 +114,17 @@ class Streams:
 
     def drop(self, code: int) -> None:
         """Close all streams with *code* and wait until they are closed."""
+        peers = set(self._peers)
         closing = [
             threading.Thread(target=peer.close, args=(code, REASONS.get(code, "")))
-            for peer in list(self._peers)
+            for peer in peers
         ]
         for one in closing:
             one.start()
         for one in closing:
             one.join()
         deadline = time.monotonic() + LONGEST_STOP
-        while self._peers and time.monotonic() < deadline:
+        while not peers.isdisjoint(self._peers) and time.monotonic() < deadline:
             time.sleep(POLL)
 
     def send(self, text: str) -> None:

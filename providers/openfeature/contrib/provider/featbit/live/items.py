@@ -90,23 +90,32 @@ def _item(
 ) -> Item:
     # A push carries more than a full sync: who changed it, its revision.
     matter = {name: raw[name] for name in names if name in raw}
-    digest = hashlib.sha256(orjson.dumps(matter, option=orjson.OPT_SORT_KEYS)).digest()
+    where = f'{"flag" if parse is parse_flag else "segment"} "{key}"'
+    digest, problem = _digest(matter, where)
     if known is not None and known.digest == digest:
         return known
-    where = f'{"flag" if parse is parse_flag else "segment"} "{key}"'
-    value, problem, segments = None, None, frozenset[str]()
+    value, segments = None, frozenset[str]()
     archived = raw.get("isArchived") is True
     # A stamp that nobody can read does not make the item older than the held one.
     stamp = 0 if known is None else known.stamp
     try:
         stamp = _stamp(raw, where)
-        if not fields.truth(raw, "isArchived", where):
+        if problem is None and not fields.truth(raw, "isArchived", where):
             value = parse(raw)
             segments = _named(value)
     except FeatBitDataError as error:
         value, problem = None, unquoted(str(error), where)
     killed = archived or raw.get("isEnabled") is False
     return Item(stamp, digest, archived, killed, raw, value, problem, segments)
+
+
+def _digest(matter: RawItem, where: str) -> tuple[bytes, str | None]:
+    """Return what tells two versions apart, and why this one cannot be read if so."""
+    try:
+        encoded, problem = orjson.dumps(matter, option=orjson.OPT_SORT_KEYS), None
+    except TypeError:  # what orjson reads at a depth of 1,024 it writes to 254 only
+        encoded, problem = repr(matter).encode(), f"{where} is nested too deep"
+    return hashlib.sha256(encoded).digest(), problem
 
 
 def _stamp(raw: RawItem, where: str) -> int:

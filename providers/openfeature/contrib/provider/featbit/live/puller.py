@@ -12,7 +12,7 @@ from openfeature.contrib.provider.featbit.live.timing import Timing
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 1.0
+LOOK_S = 0.25
 """How soon changed data is on disk."""
 
 
@@ -76,6 +76,8 @@ class Puller:
             elif sync.mirror is not self._saved:
                 self._save(sync)
             self._sleep(min(due - time.monotonic(), self._period(sync), LOOK_S))
+        if sync.mirror is not self._saved:
+            self._save(sync)
 
     def _take(self) -> bool:
         with self._changed:
@@ -101,6 +103,8 @@ class Puller:
             problem = str(error)
         except Exception as error:  # noqa: BLE001 - the thread must outlive one pull
             problem = f"pulling failed: {type(error).__name__}"
+        if problem is not None:
+            sync.unpulled(time.monotonic_ns())
         if problem is not None and self._problem is None:
             logger.warning("FeatBit cannot be checked: %s", problem)
         with self._changed:

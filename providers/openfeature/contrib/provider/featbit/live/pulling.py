@@ -1,6 +1,11 @@
 """Fetch everything an environment holds over HTTP, and send insights."""
 
+import socket
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import urllib3
 from tenacity import (
@@ -8,8 +13,10 @@ from tenacity import (
     retry_if_exception_type,
     sleep_using_event,
     stop_after_attempt,
+    stop_when_event_set,
     wait_random_exponential,
 )
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
@@ -32,7 +39,11 @@ class BusyError(PullError):
 
 
 class Http:
-    """Requests to one evaluation server, from one thread at a time."""
+    """Requests to one evaluation server, from one thread at a time.
+
+    The timeout of a socket bounds one read, and an answer may drip in for ever: so
+    another thread has to call `expire` from time to time.
+    """
 
     def __init__(
         self, event_url: str, secret: str, timing: Timing, ca_file: str | None
@@ -44,6 +55,13 @@ class Http:
         self._pool = urllib3.PoolManager(
             timeout=timeout, retries=False, headers=self._headers, ca_certs=ca_file
         )
+        self._pool.pool_classes_by_scheme = {
+            name: _noting(pool, self._connected)
+            for name, pool in self._pool.pool_classes_by_scheme.items()
+        }
+        self._longest_s = timing.http_s
+        self._due: float | None = None
+        self._socket: socket.socket | None = None
 
     def pull(self, stopping: threading.Event) -> DataSync:
         """Return all flags and segments; tries again briefly, not once *stopping*.
@@ -54,7 +72,7 @@ class Http:
         """
         attempts = Retrying(
             retry=retry_if_exception_type(BusyError),
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=stop_after_attempt(ATTEMPTS) | stop_when_event_set(stopping),
             wait=wait_random_exponential(multiplier=0.1, max=1.0),
             sleep=sleep_using_event(stopping),
             reraise=True,
@@ -74,6 +92,13 @@ class Http:
         """
         self._request("POST", INSIGHTS, body)
 
+    def expire(self) -> None:
+        """Break off a request that takes longer than ``http_s``; from any thread."""
+        due, connection = self._due, self._socket
+        if due is not None and connection is not None and time.monotonic() > due:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.clear()
@@ -83,6 +108,7 @@ class Http:
         headers = self._headers
         if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
+        self._due = time.monotonic() + self._longest_s
         try:
             response = self._pool.request(
                 method,
@@ -98,6 +124,8 @@ class Http:
                 response.release_conn()
         except (HTTPError, OSError) as error:
             raise BusyError(f"{where}: {type(error).__name__}") from None
+        finally:
+            self._due = None
         if response.status in {429, 500, 502, 503, 504}:
             raise BusyError(f"{where}: HTTP {response.status}")
         if response.status != 200:
@@ -105,3 +133,21 @@ class Http:
         if len(data) > LARGEST:
             raise PullError(f"{where}: more than {LARGEST} bytes")
         return data
+
+    def _connected(self, connection: socket.socket | None) -> None:
+        self._socket = connection
+
+
+def _noting(
+    pool: type[urllib3.HTTPConnectionPool],
+    connected: Callable[[socket.socket | None], None],
+) -> Any:
+    """Return *pool* with connections that hand over their socket."""
+    plain = pool.ConnectionCls
+
+    def connect(self: HTTPConnection) -> None:
+        plain.connect(self)
+        connected(self.sock)
+
+    connection = type("Connection", (plain,), {"connect": connect})
+    return type("Pool", (pool,), {"ConnectionCls": connection})

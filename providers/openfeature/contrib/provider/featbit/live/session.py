@@ -48,7 +48,12 @@ class Session:
         )
         self._puller = Puller(self._http, settings.timing, settings.last_good)
         self.sync = Sync(
-            sink, mirror, settings.timing, self._puller.ask, verified_ns=verified_ns
+            sink,
+            mirror,
+            settings.timing,
+            pull=self._puller.ask,
+            ask=self._ask,
+            verified_ns=verified_ns,
         )
         self._stopping = threading.Event()
         self._stream: Stream | None = None
@@ -95,6 +100,10 @@ class Session:
         if self._stream is not None:
             self._stream.let_go()
 
+    def _ask(self) -> None:
+        if self._stream is not None:
+            self._stream.ask()
+
     def _refused(self) -> None:
         self.sync.refused()
         self._stopping.set()
@@ -102,5 +111,6 @@ class Session:
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._settings.timing.tick_s):
+            self._http.expire()
             if self.sync.tick(time.monotonic_ns()) and self._stream is not None:
                 self._stream.cut()

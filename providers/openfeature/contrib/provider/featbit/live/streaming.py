@@ -13,7 +13,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from websocket import WebSocketApp, WebSocketConnectionClosedException
+from websocket import (
+    WebSocketApp,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+)
 
 from openfeature.contrib.provider.featbit.live.sdk import (
     WS_INVALID_REQUEST_CLOSE,
@@ -28,6 +32,7 @@ from openfeature.contrib.provider.featbit.live.timing import Timing
 
 logger = logging.getLogger(__name__)
 
+FULL = '{"messageType":"data-sync","data":{"timestamp":0}}'
 QUOTING = ("skipping message", "WebSocket Failure", " - goodbye")
 """In log lines that quote a message or an answer of the server."""
 
@@ -88,7 +93,8 @@ class Stream(Streaming):  # type: ignore[misc] # the SDK has no types
 
     def __init__(self, config: Config, listener: Listener, timing: Timing) -> None:
         self._listener = listener
-        self._app: WebSocketApp | None = None
+        self._socket: socket.socket | None = None
+        self._open: WebSocketApp | None = None
         self._ended = threading.Event()
         self._Streaming__ping_interval = timing.ping_s
         status = DataUpdateStatusProviderImpl(config.data_storage)
@@ -101,9 +107,17 @@ class Stream(Streaming):  # type: ignore[misc] # the SDK has no types
         """Break the connection, if there is one; the SDK then opens another."""
         # Only a raw shutdown wakes the thread: closing would take the descriptor
         # away from under its select, which then never returns.
-        app, self._app = self._app, None
-        with contextlib.suppress(AttributeError, OSError):
-            app.sock.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr] # suppressed
+        connection = self._socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def ask(self) -> None:
+        """Ask for everything over the connection, if there is one."""
+        wsapp = self._open
+        if wsapp is not None:
+            with contextlib.suppress(WebSocketException, OSError):
+                wsapp.send(FULL)
 
     def end(self, longest_s: float) -> None:
         """Stop for good; waits *longest_s* seconds at most, the thread being daemon."""
@@ -113,8 +127,9 @@ class Stream(Streaming):  # type: ignore[misc] # the SDK has no types
             self.join(longest_s)
 
     def let_go(self) -> None:
-        """Forget the connection in a forked child, where it is the parent's."""
-        self._app = None
+        """Close the child's copy of the connection, which is its parent's."""
+        if self._socket is not None:
+            self._socket.close()
 
     def _halt(self) -> None:
         self._ended.set()
@@ -123,12 +138,13 @@ class Stream(Streaming):  # type: ignore[misc] # the SDK has no types
         self._Streaming__ping_task._stop_event.set()  # noqa: SLF001 - its stop() may wait 5 s
 
     def _on_open(self, wsapp: WebSocketApp) -> None:
-        self._app = wsapp
+        self._socket = wsapp.sock.sock  # type: ignore[union-attr] # it is open
         if self._ended.is_set():
             self.cut()
             return
         self._listener.opened()
         super()._on_open(wsapp)
+        self._open = wsapp
 
     def _on_message(self, _wsapp: WebSocketApp, msg: bytes | str) -> None:
         self._listener.frame(msg)
@@ -140,10 +156,13 @@ class Stream(Streaming):  # type: ignore[misc] # the SDK has no types
 
     def _on_close(self, wsapp: WebSocketApp, code: int | None, reason: str) -> None:
         super()._on_close(wsapp, code, reason)
+        # websocket-client leaves it open when the server was the first to close.
+        connection, self._socket, self._open = self._socket, None, None
+        if connection is not None:
+            connection.close()
         self._over(refused=code == WS_INVALID_REQUEST_CLOSE)
 
     def _over(self, *, refused: bool) -> None:
-        self._app = None
         if self._ended.is_set():
             return
         if refused:

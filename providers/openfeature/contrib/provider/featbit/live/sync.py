@@ -36,7 +36,8 @@ class Sync:
     """Keep one mirror and tell the sink about it; lives from a start to a stop.
 
     Every time is `time.monotonic_ns`, given by the caller; every method may be called
-    from any thread. *pull* asks for a pull and returns at once.
+    from any thread. *pull* asks for a pull and returns at once, *ask* asks the server
+    for everything over the stream.
     """
 
     def __init__(
@@ -44,11 +45,12 @@ class Sync:
         sink: Sink,
         mirror: Mirror,
         timing: Timing,
-        pull: Callable[[], None],
         *,
+        pull: Callable[[], None],
+        ask: Callable[[], None],
         verified_ns: int,
     ) -> None:
-        self._sink, self._timing, self._pull = sink, timing, pull
+        self._sink, self._timing, self._pull, self._ask = sink, timing, pull, ask
         self._lock = threading.Lock()
         self.mirror = mirror
         self.verified_ns = verified_ns
@@ -58,6 +60,8 @@ class Sync:
         self.has_data = False
         self._serving = False
         self._opened_ns: int | None = None
+        self._asked_ns = self._whole_ns = NEVER
+        self._awaiting = False
         self._last_frame_ns = NEVER
         self._doubts: tuple[int, int] | None = None
         self._pulled_ns = NEVER
@@ -88,7 +92,8 @@ class Sync:
     def opened(self, now: int) -> None:
         """Note that a connection is open and was asked for a full sync."""
         with self._lock:
-            self._opened_ns = self._last_frame_ns = now
+            self._opened_ns = self._asked_ns = self._last_frame_ns = now
+            self._awaiting = True
             self.in_sync.clear()
 
     def dropped(self, now: int) -> None:
@@ -126,9 +131,18 @@ class Sync:
             mirror, _ = self.mirror.replaced(message, keep=keep)
             self._pushes = {name: self._pushes[name] for name in keep}
             self._pulled_ns = begun
+            self._whole_ns = max(self._whole_ns, begun)
             self._settle(begun)
             self._publish(mirror, begun, now)
             return bool(keep)
+
+    def unpulled(self, now: int) -> None:
+        """Note that a pull failed: then the stream has to say what there is."""
+        with self._lock:
+            if self._over or self._opened_ns is None or self._awaiting:
+                return
+            self._asked_ns, self._awaiting = now, True
+        self._ask()
 
     def tick(self, now: int) -> bool:
         """Grow stale if it is time; tell whether the connection has to be cut."""
@@ -140,6 +154,10 @@ class Sync:
             self._complain(now)
             if self._opened_ns is None:
                 return False
+            # What arrives shows that the stream lives, not that nothing was lost.
+            whole = now - max(self._whole_ns, self._opened_ns)
+            if whole > 2 * self._timing.pull_s * SECOND and self._doubts is None:
+                self._doubt(now)
             first_doubt = now if self._doubts is None else self._doubts[0]
             waiting = now - min(self._last_frame_ns, first_doubt)
             if waiting <= self._timing.reconnect_s * SECOND:
@@ -158,17 +176,20 @@ class Sync:
 
     def _full(self, message: DataSync, now: int) -> None:
         opened = self._opened_ns
-        since = now if opened is None else opened
+        since = now if opened is None else self._asked_ns
+        first, self._awaiting = not self.in_sync.is_set(), False
         keep = frozenset(name for name, at in self._pushes.items() if at >= since)
         mirror, certain = self.mirror.replaced(message, keep=keep)
         if opened is not None:
             self.in_sync.set()
             self.answered.set()
         self._settle(since)
+        self._whole_ns = max(self._whole_ns, since)
         if not certain:
             self._doubt(now)
         self._publish(mirror, now, now)
-        self._pull()
+        if first:
+            self._pull()
 
     def _patch(self, message: DataSync, now: int, *, fresh: bool) -> None:
         fresh = fresh and self.in_sync.is_set()
