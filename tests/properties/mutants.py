@@ -28,6 +28,7 @@ from tests.properties.mutations.controls import CONTROLS
 from tests.properties.mutations.flags import FLAGS
 from tests.properties.mutations.judging import JUDGING
 from tests.properties.mutations.law import DECISIONS
+from tests.properties.mutations.live import LIVE
 from tests.properties.mutations.mutant import Mutant
 from tests.properties.mutations.records import RECORDS
 from tests.properties.mutations.rules import RULES
@@ -42,6 +43,7 @@ MUTANTS = (
     *JUDGING,
     *TOOLS,
     *RECORDS,
+    *LIVE,
 )
 ROOT = Path(__file__).parents[2]
 SOURCES = ("openfeature_gov", "providers", "rollout", "tests")
