@@ -29,7 +29,7 @@ def list_runs(
     as_json: output.Json = None,
 ) -> None:
     """Show the latest tasks: who, when, how many calls, what became of them."""
-    found = history.runs(_there(records), limit=limit)
+    found = history.runs(there(records), limit=limit)
     data = {
         "runs": [
             {
@@ -74,13 +74,13 @@ def show_run(
     Exit 4 when the log holds neither a record nor a task of that name.
     """
     try:
-        found = history.find(_there(records), what)
+        found = history.find(there(records), what)
         steps = [] if found else list(_steps(history.records(records, task=what)))
     except (ValueError, TypeError) as error:
         raise RecordStoreError(f"{records}: a record cannot be read: {error}") from None
     if found:
         data: Facts = {"records": found}
-        output.show(data, lambda console: _tree(console, found), as_json=as_json)
+        output.show(data, lambda console: tree(console, found), as_json=as_json)
     elif steps:
         data = {"task": what, "steps": steps}
         output.show(data, lambda console: _run(console, what, steps), as_json=as_json)
@@ -88,7 +88,7 @@ def show_run(
         raise RefusedError(f"{records}: no task and no record {what!r}")
 
 
-def _there(records: Path) -> Path:
+def there(records: Path) -> Path:
     """Return *records* if it is there; a clearer error than the database's own."""
     records.stat()
     return records
@@ -176,7 +176,8 @@ def _entry(console: Console, step: Facts) -> tuple[list[output.Cell], Text]:
     return cells, Text(output.safe(" · ".join(str(part) for part in parts if part)))
 
 
-def _tree(console: Console, found: list[Facts]) -> None:
+def tree(console: Console, found: list[Facts]) -> None:
+    """Print whole records, one tree each."""
     for one in found:
         when = output.moment(one.get("atUs"))
         label = Text(f"{output.safe(one.get('kind'))} ", "bold cyan")

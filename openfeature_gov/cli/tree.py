@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from openfeature_gov.cli import (
+    audit,
     decide,
     featbit,
     flags,
@@ -16,6 +17,7 @@ from openfeature_gov.cli import (
     init,
     kills,
     output,
+    querying,
     runs,
     verify,
 )
@@ -23,7 +25,17 @@ from openfeature_gov.cli.exits import MEANING, code_of, text_of
 
 LAZY = {"demo": "openfeature_gov.cli.demo"}
 """Commands whose modules are imported when they are asked for, by name."""
-ORDER = ("init", "governance", "decide", "flags", "featbit", "runs", "verify", "demo")
+ORDER = (
+    "init",
+    "governance",
+    "decide",
+    "flags",
+    "featbit",
+    "runs",
+    "audit",
+    "verify",
+    "demo",
+)
 
 
 class Commands(TyperGroup):
@@ -95,10 +107,14 @@ def root(
 
 flags.app.command("kill")(kills.kill)
 flags.app.command("unkill")(kills.unkill)
+audit.app.command("query")(querying.query)
+audit.app.command("tail")(querying.tail)
+audit.app.command("lookup")(querying.lookup)
 app.command("init")(init.init)
 app.command("decide")(decide.decide)
 app.add_typer(flags.app, name="flags")
 app.add_typer(featbit.app, name="featbit")
 app.add_typer(runs.app, name="runs")
+app.add_typer(audit.app, name="audit")
 app.add_typer(governance.app, name="governance")
 app.command("verify")(verify.verify)
