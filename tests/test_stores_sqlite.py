@@ -17,7 +17,7 @@ import pytest
 from openfeature_gov import Effect, RecordStoreError, Status, ToolCall
 from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence.records import Record, note_record, outcome_record
-from openfeature_gov.stores import history, leases, sqlite
+from openfeature_gov.stores import history, leases, writing
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.schema import SETTINGS, connect
 from openfeature_gov.stores.sqlite import SqliteStore
@@ -177,7 +177,7 @@ class Full(SqliteStore):
 
 @pytest.fixture
 def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Full]:
-    monkeypatch.setattr(sqlite, "RETRY_S", 0.02)
+    monkeypatch.setattr(writing, "RETRY_S", 0.02)
     made = Full(tmp_path / "records.db")
     yield made
     made.full = False
@@ -203,8 +203,8 @@ def test_full_backlog_refuses_and_says_how_many(
     full: Full, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the backlog a record is refused, and the log later tells the gap."""
-    monkeypatch.setattr(sqlite, "BACKLOG", 20)
-    monkeypatch.setattr(sqlite, "BATCH", 20)
+    monkeypatch.setattr(writing, "BACKLOG", 20)
+    monkeypatch.setattr(writing, "BATCH", 20)
     full.full = True
     fill(full)
     refused = 0
@@ -378,12 +378,39 @@ def test_a_record_that_sqlite_never_takes_is_set_apart(store: SqliteStore) -> No
     assert kinds(store.path).count("note") == 2
 
 
+class Stumbling(SqliteStore):
+    """A store whose database fails once a batch is on the disk, while told to."""
+
+    stumbles = False
+
+    def _wrote(self, rows: int) -> None:
+        if self.stumbles:
+            raise sqlite3.OperationalError("disk I/O error")
+        super()._wrote(rows)
+
+
+def test_what_is_on_the_disk_is_not_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint that fails is a fault of the store, not of the records before it."""
+    monkeypatch.setattr(writing, "RETRY_S", 0.02)
+    store = Stumbling(tmp_path / "records.db")
+    store.stumbles = True
+    store.commit(note(store))
+    wait_for(lambda: store.health() != HEALTHY)
+    store.stumbles = False
+    store.commit(note(store))
+    wait_for(lambda: store.health() == HEALTHY)
+    store.close()
+    assert kinds(store.path) == ["start", "note", "note", "stop"]
+
+
 def test_a_batch_that_hangs_counts_as_failing(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind another process's lock the store is not healthy, and no commit lies."""
-    monkeypatch.setattr(sqlite, "STALL_NS", 20_000_000)
-    monkeypatch.setattr(sqlite, "COMMIT_WAIT_S", 0.2)
+    monkeypatch.setattr(writing, "STALL_NS", 20_000_000)
+    monkeypatch.setattr(writing, "COMMIT_WAIT_S", 0.2)
     with Turn(store.path).taken():
         with pytest.raises(RecordStoreError, match="no answer"):
             store.commit(note(store))
@@ -413,7 +440,7 @@ def test_threads_under_pressure_take_turns_and_lose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who pauses goes on once the writer caught up, also when the first is gone."""
-    monkeypatch.setattr(sqlite, "BATCH", 8)
+    monkeypatch.setattr(writing, "BATCH", 8)
     store = SqliteStore(tmp_path / "records.db")
 
     def work() -> None:

@@ -64,17 +64,21 @@ RECORDS = (
     *mutants(
         "stores/sqlite.py",
         _store("orphans_of_a_dead_writer_become_unknown"),
-        ('status="unknown"', 'status="executed"'),
-        ("                self._reconcile()\n", ""),
-        (" or self._lease.alive(writer)", ""),
+        (" and not self._lease.alive(writer)", ""),
     ),
     *mutants(
-        "stores/sqlite.py",
+        "stores/writing.py",
+        _store("orphans_of_a_dead_writer_become_unknown"),
+        ('status="unknown"', 'status="executed"'),
+        ("                self._reconcile()\n", ""),
+    ),
+    *mutants(
+        "stores/writing.py",
         _store("clean_close_settles_its_own_orphans"),
         ("                self._settle_orphans(self.writer)\n", ""),
     ),
     *mutants(
-        "stores/sqlite.py",
+        "stores/writing.py",
         _store("full_disk_fails_the_commit_and_keeps_the_record"),
         ("failure.append(error)", "pass"),
         ("_settle(batch, error)", "_settle(batch, None)"),
@@ -85,7 +89,7 @@ RECORDS = (
         ("self._pending.extendleft(", "list("),
     ),
     *mutants(
-        "stores/sqlite.py",
+        "stores/writing.py",
         _store("full_backlog_refuses_and_says_how_many"),
         (
             "        if self._full():\n            self._lost",
@@ -95,7 +99,7 @@ RECORDS = (
         ("full=self._full()", "full=False"),
     ),
     *mutants(
-        "stores/sqlite.py",
+        "stores/writing.py",
         _store("closed_store_takes_nothing"),
         (
             "        if self._closing:\n            raise",
@@ -115,19 +119,24 @@ RECORDS = (
         ),
     ),
     *mutants(
-        "stores/sqlite.py",
+        "stores/writing.py",
         _store("a_batch_that_hangs_counts_as_failing"),
         ("        self._busy_since = self._clock()\n", ""),
     ),
     *mutants(
-        "stores/sqlite.py",
+        "stores/writing.py",
         _store("a_record_that_sqlite_never_takes_is_set_apart"),
-        ("                done(error)", "                done(None)"),
+        ("            failure = error\n", "            failure = None\n"),
     ),
     *mutants(
-        "stores/sqlite.py",
+        "stores/writing.py",
+        _store("what_is_on_the_disk_is_not_written_again"),
+        ("        batch.clear()\n", ""),
+    ),
+    *mutants(
+        "stores/writing.py",
         _store("close_says_what_it_could_not_write"),
-        ('raise RecordStoreError(f"{self.path}: {lost}: {error}") from error', "pass"),
+        ('raise RecordStoreError(f"{self.place}: {lost}: {error}") from error', "pass"),
     ),
     *mutants(
         "stores/leases.py",

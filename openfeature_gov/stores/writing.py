@@ -1,0 +1,445 @@
+"""`QueuedStore`: what every record store shares. One queue, one writer, group commit.
+
+`append` hands a record to the writer and returns; `commit` returns once the record is
+durable. All records waiting at the same moment share one transaction. A write that
+fails is kept and tried again; until it succeeds the store says so, and the Governor
+lowers authority.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from secrets import token_hex
+from typing import ClassVar
+
+from openfeature_gov.controls.recording import HEALTHY, StoreHealth
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.records import (
+    Record,
+    Stamp,
+    note_record,
+    outcome_record,
+    readable,
+)
+
+BACKLOG = 10_000
+"""How many records may wait in memory; beyond that nothing more may happen."""
+BATCH = 1024
+"""How many records share a transaction; with as many more waiting, one thread goes on
+and the others pause: many busy threads would keep Python's lock from the writer."""
+PAUSE_S = 1.0
+LINGER_S = 0.002
+RETRY_S = 1.0
+STALL_NS = 2_000_000_000
+"""How long one batch may take before the store counts as failing."""
+COMMIT_WAIT_S = 30.0
+
+Done = Callable[[Exception | None], None]
+Item = tuple[Record, Done | None]
+Errors = tuple[type[Exception], ...]
+_abandoned: list[object] = []
+_stores: weakref.WeakSet[QueuedStore] = weakref.WeakSet()
+
+
+class QueuedStore(ABC):
+    """Keep records through one writer thread. A store says how to reach its database.
+
+    Opening writes a ``start`` record with the settings, and marks as ``unknown`` what
+    dead writers of the same log left without an outcome. After a fork the child is a
+    writer of its own. *place* names the log in errors.
+
+    Raises:
+        RecordStoreError: when the log cannot be opened as a durable one.
+
+    """
+
+    FAULTS: ClassVar[Errors]
+    """What the database raises when it does not answer as it should."""
+    REFUSED: ClassVar[Errors]
+    """What it says of a record that it could not take on any day."""
+
+    def __init__(
+        self, place: str, *, now: Callable[[], int], clock: Callable[[], int]
+    ) -> None:
+        self.place = place
+        self._now, self._clock = now, clock
+        self._start()
+        _stores.add(self)
+
+    @abstractmethod
+    def _enter(self) -> None:
+        """Take what this writer holds until it ends, such as its lease."""
+
+    @abstractmethod
+    def _turn(self) -> AbstractContextManager[object]:
+        """Keep other writers out of the database for as long as it needs that."""
+
+    @abstractmethod
+    def _ready(self) -> None:
+        """Open the connection unless it is open; raise if it is not fit."""
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """Close the connection, if any; never raise for what the database says."""
+
+    @abstractmethod
+    def _insert(self, records: list[Record]) -> None:
+        """Write *records* in one transaction that is durable on return."""
+
+    @abstractmethod
+    def _opening(self) -> Record:
+        """Return record #0 of this writer: under which settings it writes."""
+
+    @abstractmethod
+    def _dead(self) -> list[str]:
+        """Return the writers of this log that died without a stop."""
+
+    @abstractmethod
+    def _buried(self, writer: str) -> None:
+        """Forget *writer*, which is dead and whose orphans are settled."""
+
+    @abstractmethod
+    def _orphans(self, writer: str) -> list[str]:
+        """Return the ids of the decisions that *writer* left without an outcome."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Give back what `_enter` took; idempotent."""
+
+    @abstractmethod
+    def _abandon(self) -> object:
+        """Let go in a forked child of what stays the parent's; return what to keep."""
+
+    def _wrote(self, rows: int) -> None:  # noqa: B027 - most have nothing to do
+        """Do what is due after *rows* rows became durable; within the turn."""
+
+    def _start(self) -> None:
+        self.writer = token_hex(8)
+        self._count = 0
+        self._pending: deque[Item] = deque()
+        self._work, self._urgent = threading.Event(), threading.Event()
+        self._space = threading.Condition()
+        self._awake = self._closing = False
+        self._pacer: int | None = None
+        self._failing_since: int | None = None
+        self._busy_since: int | None = None
+        self._lost = 0
+        try:
+            self._enter()
+        except self.FAULTS as error:
+            raise RecordStoreError(f"{self.place}: {error}") from error
+        try:
+            with self._turn():
+                self._ready()
+                self._write([(self._opening(), None)])
+                self._reconcile()
+        except self.FAULTS as error:
+            self._let_go()
+            raise RecordStoreError(f"{self.place}: {error}") from error
+        except BaseException:
+            self._let_go()
+            raise
+        self._thread = threading.Thread(
+            target=self._run, name="gov-records", daemon=True
+        )
+        self._thread.start()
+
+    def append(self, record: Record) -> None:
+        """Take *record*; it becomes durable within milliseconds.
+
+        Raises:
+            RecordStoreError: when the store is closed or its backlog is full.
+
+        """
+        self._put(record, None)
+
+    def commit(self, record: Record) -> None:
+        """Take *record* and return once it is durable.
+
+        Raises:
+            RecordStoreError: when it could not be written; it stays in the backlog.
+
+        """
+        done = threading.Event()
+        failure: list[Exception] = []
+
+        def settle(error: Exception | None) -> None:
+            if error is not None:
+                failure.append(error)
+            done.set()
+
+        self._put(record, settle)
+        if not done.wait(COMMIT_WAIT_S):
+            raise RecordStoreError(f"{self.place}: no answer in {COMMIT_WAIT_S} s")
+        if failure:
+            raise RecordStoreError(f"{self.place}: {failure[0]}") from failure[0]
+
+    async def acommit(self, record: Record) -> None:
+        """Take *record* and return once it is durable, without blocking the loop.
+
+        Raises:
+            RecordStoreError: when it could not be written; it stays in the backlog.
+
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Exception | None] = loop.create_future()
+
+        def settle(error: Exception | None) -> None:
+            with suppress(RuntimeError):  # the loop may be gone
+                loop.call_soon_threadsafe(_resolve, future, error)
+
+        self._put(record, settle)
+        try:
+            error = await asyncio.wait_for(future, COMMIT_WAIT_S)
+        except TimeoutError:
+            error = RecordStoreError(f"no answer in {COMMIT_WAIT_S} s")
+        if error is not None:
+            raise RecordStoreError(f"{self.place}: {error}") from error
+
+    def health(self) -> StoreHealth:
+        """Return since when nothing was written, and whether the backlog is full.
+
+        A batch that hangs, on a slow disk or behind another process, counts as failing
+        from its beginning once it takes longer than `STALL_NS`.
+        """
+        since, busy = self._failing_since, self._busy_since
+        if since is None and busy is None:
+            return HEALTHY
+        now = self._clock()
+        if since is None and (busy is None or now - busy < STALL_NS):
+            return HEALTHY
+        start = min(one for one in (since, busy) if one is not None)
+        return StoreHealth(max(1, now - start), full=self._full())
+
+    def flush(self) -> None:
+        """Return once everything handed over so far is durable.
+
+        Raises:
+            RecordStoreError: when it could not be written.
+
+        """
+        self.commit(note_record(self.stamp(), "mark"))
+
+    def stamp(self) -> Stamp:
+        """Return the identity of a record of the log itself."""
+        self._count += 1
+        return Stamp(
+            id=f"{self.writer}-log-{self._count}",
+            at_us=self._now() // 1000,
+            writer=self.writer,
+        )
+
+    def close(self) -> None:
+        """Write what waits, a ``stop`` record, and let go; idempotent.
+
+        Raises:
+            RecordStoreError: when records were left that could not be written.
+
+        """
+        if self._closing:
+            return
+        self._closing = True
+        self._wake(urgent=True)
+        self._thread.join(COMMIT_WAIT_S)
+        faults: Errors = (*self.FAULTS, RecordStoreError)
+        try:
+            with self._turn():
+                self._ready()
+                # Whoever appended while the writer was leaving.
+                self._write([*self._gap(), *self._pending])
+                self._pending.clear()
+                self._settle_orphans(self.writer)
+                self._write([(note_record(self.stamp(), "stop", self.writer), None)])
+        except faults as error:
+            _settle([*self._pending], error)
+            lost = f"{len(self._pending)} records were left unwritten"
+            raise RecordStoreError(f"{self.place}: {lost}: {error}") from error
+        finally:
+            self._let_go()
+            _stores.discard(self)
+
+    def _let_go(self) -> None:
+        self._drop()
+        self._release()
+
+    def _put(self, record: Record, done: Done | None) -> None:
+        if self._closing:
+            raise RecordStoreError(f"{self.place}: the store is closed")
+        if len(self._pending) >= BATCH:
+            self._make_room()
+        self._pending.append((record, done))
+        if done is not None or not self._awake:
+            self._wake(urgent=done is not None)
+
+    def _wake(self, *, urgent: bool) -> None:
+        self._awake = True
+        self._work.set()
+        if urgent:
+            self._urgent.set()
+
+    def _make_room(self) -> None:
+        """Return when the caller may append; one thread at a time need not pause."""
+        me = threading.get_ident()
+        if self._pacer == me and not self._full():
+            return
+        self._wake(urgent=True)
+        with self._space:
+            if self._pacer is None:
+                self._pacer = me
+            if self._full():
+                self._space.wait_for(self._roomy, COMMIT_WAIT_S)
+            elif self._pacer != me and self.health() is HEALTHY:
+                self._space.wait_for(self._roomy, PAUSE_S)
+        if self._full():
+            self._lost += 1
+            raise RecordStoreError(f"{self.place}: {BACKLOG} records wait already")
+
+    def _roomy(self) -> bool:
+        return len(self._pending) < BATCH or self._failing_since is not None
+
+    def _full(self) -> bool:
+        return len(self._pending) >= BACKLOG
+
+    def _run(self) -> None:
+        while True:
+            self._work.wait()
+            if not self._closing:
+                self._urgent.wait(LINGER_S)
+            # INVARIANT: cleared before looking, so that whoever appends or closes while
+            # the flag still says awake is seen now, and whoever comes later wakes us.
+            self._awake = False
+            self._work.clear()
+            self._urgent.clear()
+            closing = self._closing
+            batch = self._drain()
+            if batch:
+                self._flush(batch)
+            if self._failing_since is not None and not closing:
+                self._urgent.wait(RETRY_S)
+            if closing and (self._failing_since is not None or not self._pending):
+                return
+
+    def _drain(self) -> list[Item]:
+        batch: list[Item] = []
+        with suppress(IndexError):
+            while len(batch) < BATCH:
+                batch.append(self._pending.popleft())
+        if self._pending:
+            self._work.set()
+        if len(self._pending) < BATCH:
+            with self._space:
+                self._pacer = None
+                self._space.notify_all()
+        return batch
+
+    def _flush(self, batch: list[Item]) -> None:
+        batch = self._gap() + batch
+        rows = len(batch)
+        self._busy_since = self._clock()
+        try:
+            with self._turn():
+                self._ready()
+                self._write(batch)
+                self._wrote(rows)
+        except Exception as error:  # noqa: BLE001 - the writer must outlive any fault
+            self._failed(batch, error)
+        finally:
+            self._busy_since = None
+
+    def _failed(self, batch: list[Item], error: Exception) -> None:
+        """Keep *batch* for later, tell who waits, and reopen before the next try."""
+        if self._failing_since is None:
+            self._failing_since = self._clock()
+        self._pending.extendleft((record, None) for record, _ in reversed(batch))
+        # After an I/O error the handle may report success for pages that were lost.
+        self._drop()
+        _settle(batch, error)
+        with self._space:
+            self._space.notify_all()
+        self._work.set()
+
+    def _gap(self) -> list[Item]:
+        """Return a record of how many denied calls could not even be kept in memory."""
+        if not self._lost:
+            return []
+        lost, self._lost = self._lost, 0
+        return [(note_record(self.stamp(), "gap", lost=lost), None)]
+
+    def _write(self, batch: list[Item]) -> None:
+        """Insert *batch* in one transaction; set apart what can never be taken.
+
+        Who waits hears of it. *batch* keeps what is not written yet: nothing on return.
+        """
+        try:
+            self._insert([record for record, _ in batch])
+        except self.REFUSED:
+            while batch:
+                self._write_one(*batch[0])
+                del batch[0]
+        self._failing_since = None
+        _settle(batch, None)
+        batch.clear()
+
+    def _write_one(self, record: Record, done: Done | None) -> None:
+        failure: Exception | None = None
+        try:
+            self._insert([record])
+        except self.REFUSED as error:
+            facts = {"refused": readable(record.id), "error": type(error).__name__}
+            self._insert([note_record(self.stamp(), "unwritable", **facts)])
+            failure = error
+        _settle([(record, done)], failure)
+
+    def _reconcile(self) -> None:
+        """Give every decision that a dead writer left open the outcome unknown."""
+        for writer in self._dead():
+            found = self._settle_orphans(writer)
+            mark = note_record(self.stamp(), "reconciled", writer, unknown=found)
+            self._write([(mark, None)])
+            self._buried(writer)
+
+    def _settle_orphans(self, writer: str) -> int:
+        orphans = self._orphans(writer)
+        if orphans:
+            self._write(
+                [
+                    (outcome_record(self.stamp(), ref, status="unknown"), None)
+                    for ref in orphans
+                ]
+            )
+        return len(orphans)
+
+    def after_fork(self) -> None:
+        """Become a writer of its own in a forked child; the parent's work stays its."""
+        _abandoned.extend((self._abandon(), self._thread))
+        self._start()
+
+
+def _settle(batch: list[Item], error: Exception | None) -> None:
+    """Tell everyone who waits for a record of *batch* how it ended."""
+    for _, done in batch:
+        if done is not None:
+            done(error)
+
+
+def _resolve(future: asyncio.Future[Exception | None], error: Exception | None) -> None:
+    if not future.done():
+        future.set_result(error)
+
+
+def _restart_all() -> None:
+    for store in tuple(_stores):
+        try:
+            store.after_fork()
+        except RecordStoreError:
+            store._failing_since = store._clock()  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_restart_all)
