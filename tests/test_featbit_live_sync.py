@@ -153,6 +153,16 @@ def test_before_the_full_sync_no_frame_vouches() -> None:
     assert not line.sync.has_data
 
 
+def test_nor_after_a_reconnect(line: Line) -> None:
+    """The old data may have changed while there was no connection."""
+    line.sync.dropped(1 * S)
+    line.sync.opened(5 * S)
+    line.pongs(6)
+    assert line.heard.verified_s == 0
+    line.full(switch(0), at=7)
+    assert line.heard.verified_s == 7
+
+
 def test_a_frame_nobody_can_read_leaves_doubt(line: Line) -> None:
     """Until a pull that began after it, pongs count for nothing."""
     line.sync.frame("{", 5 * S)
@@ -213,11 +223,12 @@ def test_a_failed_pull_asks_the_stream(line: Line) -> None:
 
 def test_what_was_pushed_while_asking_counts(line: Line) -> None:
     """The stream answers in order, but a push may be newer than the answer."""
-    line.push(switch(1), at=1)
+    line.push(switch(1, on=False), at=1)
+    line.pongs(10, 20, 30)
     line.sync.unpulled(30 * S)
-    line.push(switch(4, on=False), at=31)
-    line.full(switch(2), at=32)
-    assert line.heard.kill
+    line.push(switch(4), at=31)
+    line.full(switch(1, on=False), at=32)
+    assert not line.heard.kill
 
 
 def test_what_was_pushed_before_asking_does_not(line: Line) -> None:

@@ -9,7 +9,6 @@ from tests.properties.mutations.mutant import mutants, tests_of
 FOLDER = "../providers/openfeature/contrib/provider/featbit/live/"
 _sync = partial(tests_of, "test_featbit_live_sync.py")
 _mirror = partial(tests_of, "test_featbit_live_mirror.py")
-_live = partial(tests_of, "test_featbit_live.py")
 _survives = partial(tests_of, "integration/test_live_survives.py")
 LIVE = (
     *mutants(
@@ -19,6 +18,7 @@ LIVE = (
             "silence_is_told_after_12_s_and_cut_after_20",
             "a_frame_after_silence_proves_nothing",
             "before_the_full_sync_no_frame_vouches",
+            "nor_after_a_reconnect",
             "a_frame_nobody_can_read_leaves_doubt",
             "doubt_that_stays_cuts_the_connection",
         ),
@@ -127,13 +127,5 @@ LIVE = (
         FOLDER + "session.py",
         _survives("a_dripping_answer_holds_nobody_up"),
         ("            self._http.expire()\n", ""),
-    ),
-    *mutants(
-        FOLDER + "pulling.py",
-        _live(
-            "nothing_secret_is_logged_shown_or_sent", "unusable_arguments_are_refused"
-        )
-        + _survives("shutdown_is_bounded"),
-        ("redirect=False", "redirect=True"),
     ),
 )
