@@ -114,10 +114,13 @@ class Puller:
     def _save(self, sync: Sync) -> None:
         if self._last_good is None or not sync.has_data:
             return
+        # INVARIANT: its time before the data, which may change at any moment and is
+        # never older than that; and the data once, so that a change is never missed.
         age_ns = time.monotonic_ns() - sync.verified_ns
+        mirror = sync.mirror
         try:
-            self._last_good.save(sync.mirror, (time.time_ns() - age_ns) // 1_000_000)
-            self._saved = sync.mirror
+            self._last_good.save(mirror, (time.time_ns() - age_ns) // 1_000_000)
+            self._saved = mirror
         except OSError as error:
             reason = error.strerror or type(error).__name__
             logger.warning("%s: not written: %s", self._last_good.path, reason)
