@@ -89,6 +89,7 @@ COLUMNS = (
     _column("action_digest", "actionDigest"),
     _column("model", "context.model"),
     _column("prompt_digest", "context.promptDigest"),
+    _column("erased", "erased", kind="bool"),
 )
 NAMES = tuple(one.name for one in COLUMNS)
 

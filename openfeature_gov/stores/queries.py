@@ -7,7 +7,8 @@ was looked at, so that pages neither overlap nor miss what was appended meanwhil
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
@@ -80,6 +81,21 @@ class Page(NamedTuple):
     last: int
 
 
+@contextmanager
+def opened(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """Open the record log at *path* for reading only.
+
+    Raises:
+        RecordStoreError: when there is no such log, or a record cannot be read.
+
+    """
+    try:
+        with reading(path) as connection:
+            yield connection
+    except (ValueError, TypeError) as error:
+        raise RecordStoreError(f"{path}: a record cannot be read: {error}") from None
+
+
 def query(
     path: Path | str,
     wanted: Filter = EVERYTHING,
@@ -96,7 +112,7 @@ def query(
         RecordStoreError: when there is no such log, or a record cannot be read.
 
     """
-    with reading(path) as connection:
+    with opened(path) as connection:
         return page(
             connection, wanted, after=after, newest_first=newest_first, limit=limit
         )
@@ -109,7 +125,7 @@ def related(path: Path | str, record_id: str) -> list[dict[str, Any]]:
         RecordStoreError: when there is no such log, or a record cannot be read.
 
     """
-    with reading(path) as connection:
+    with opened(path) as connection:
         rows = connection.execute(
             "WITH named AS (SELECT id FROM records WHERE id = :id UNION"
             " SELECT ref FROM records WHERE id = :id AND ref IS NOT NULL)"
@@ -185,10 +201,7 @@ def _real(amount: Decimal | None) -> float | None:
 
 
 def _record(seq: int, body: bytes) -> dict[str, Any]:
-    try:
-        return {"seq": seq, **orjson.loads(body)}
-    except (ValueError, TypeError) as error:
-        raise RecordStoreError(f"record {seq} cannot be read: {error}") from None
+    return {"seq": seq, **orjson.loads(body)}
 
 
 def _within(amount: object, wanted: Filter) -> bool:
