@@ -3,10 +3,9 @@
 Run it with ``python -m tests.benchmarks.featbit_peers``, in full (some minutes) or
 ``--quick``; where the peer is not installed, it says how to get it. Every cell is the
 outcome of running its case on a new server; "no" means not within the time shown. Times
-are compressed for both: the SDK pings each 0.1 s, our feed pulls each 0.5 s. Latency is
-that of a typed call through the OpenFeature client, the two in turns in one process. A
-flip is timed from the change on the server, which is in the same process, to the call
-that obeys it.
+are compressed for both. Latency is that of a typed call through the OpenFeature client,
+the two in turns in one process. A flip is timed from the change on the server, which is
+in the same process, to the call that obeys it.
 """
 
 from __future__ import annotations
@@ -213,6 +212,11 @@ def compare(*, quick: bool) -> None:
     fbclient.streaming.Streaming._Streaming__ping_interval = TIMING.ping_s
     names, patience = [side.name for side in SIDES], 2.0 if quick else 10.0
     print(", ".join(f"{one} {importlib.metadata.version(one)}" for one in VERSIONS))
+    defaults = Timing()
+    print(
+        f"compressed: the SDK pings each {TIMING.ping_s:g} s ({defaults.ping_s:g} by "
+        f"default), our feed pulls each {TIMING.pull_s:g} s ({defaults.pull_s:g})"
+    )
     for group, cases in FEATURES.items():
         print()
         show(group.upper(), names)
