@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import typer
 
@@ -15,11 +17,21 @@ if TYPE_CHECKING:
     from openfeature_gov.targets.featbit import FeatBitTarget
 
 TOKEN = "GOV_FEATBIT_TOKEN"  # noqa: S105 - the name of the variable
+SECRET = "GOV_FEATBIT_SECRET"  # noqa: S105 - the name of the variable
 HINTS = {
     "api_url": "--api-url or GOV_FEATBIT_API_URL",
     "project": "--project or GOV_FEATBIT_PROJECT",
     "env": "--env or GOV_FEATBIT_ENV",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Say where an evaluation server is; a URL that was not given is empty."""
+
+    streaming_url: str
+    event_url: str
+    secret: str = field(repr=False)
 
 
 def target_of(
@@ -49,9 +61,16 @@ def target_of(
 
 
 def environment_of(
-    api_url: str, token_file: Path | None, project: str, env: str
+    api_url: str,
+    token_file: Path | None,
+    project: str,
+    env: str,
+    *,
+    timeout_s: float = 10.0,
 ) -> FeatBitTarget:
     """Return the FeatBit environment that the options name; it is not reached yet.
+
+    *timeout_s* bounds the wait for each answer, in seconds.
 
     Raises:
         typer.BadParameter: when an option is missing, or the URL or token is malformed.
@@ -70,21 +89,58 @@ def environment_of(
     if missing:
         raise typer.BadParameter(f"FeatBit needs {'; '.join(missing)}")
     try:
-        client = ManagementClient(api_url, _token(token_file))
+        token = _private(token_file, TOKEN, "access token", "--token-file")
+        client = ManagementClient(api_url, token, timeout_s=timeout_s)
     except RefusedError as error:
         raise typer.BadParameter(str(error)) from None
     return FeatBitTarget(client, project, env)
 
 
-def _token(path: Path | None) -> str:
-    """Return the access token; it never stands on a command line, which others see."""
-    token = os.environ.get(TOKEN, "") if path is None else path.read_text("utf-8")
-    if not token.strip():
-        where = TOKEN if path is None else str(path)
+def evaluation_of(
+    streaming_url: str, event_url: str, secret_file: Path | None
+) -> Evaluation | None:
+    """Return the evaluation server that the options name, None if they name none.
+
+    Raises:
+        typer.BadParameter: when a URL or the secret is malformed, or there is none.
+        OSError: when the secret file cannot be read.
+
+    """
+    if not streaming_url and not event_url:
+        return None
+    _check_url("--streaming-url", streaming_url, ("ws", "wss"))
+    _check_url("--event-url", event_url, ("http", "https"))
+    secret = _private(secret_file, SECRET, "server secret", "--secret-file")
+    if not (secret.isascii() and secret.isprintable() and " " not in secret):
+        raise typer.BadParameter("the server secret is no printable ASCII text")
+    return Evaluation(streaming_url.rstrip("/"), event_url.rstrip("/"), secret)
+
+
+def _check_url(option: str, url: str, schemes: tuple[str, ...]) -> None:
+    """Refuse a URL that cannot be used; what stands in it is not repeated."""
+    if not url:
+        return
+    wanted = " or ".join(f"{scheme}://host" for scheme in schemes)
+    try:
+        parts = urlsplit(url)
+        fit = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise typer.BadParameter(f"{option} must be {wanted}") from None
+    if not fit:
+        raise typer.BadParameter(f"{option} must be {wanted}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise typer.BadParameter(f"{option} must hold no user, query or fragment")
+
+
+def _private(path: Path | None, variable: str, noun: str, option: str) -> str:
+    """Return a token or secret; it never stands on a command line, which others see."""
+    text = os.environ.get(variable, "") if path is None else path.read_text("utf-8")
+    if not text.strip():
+        where = variable if path is None else str(path)
         raise typer.BadParameter(
-            f"{where} holds no access token; set {TOKEN} or give --token-file"
+            f"{where} holds no {noun}; set {variable} or give {option}"
         )
-    return token.strip()
+    return text.strip()
 
 
 def beside(flags: Path, featbit: bool, name: str) -> Path:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from openfeature_gov.cli import output, provisioning
+from openfeature_gov.cli import doctor, output, provisioning
 from openfeature_gov.cli.carrying import By, DryRun, Reason, signed, spelled
 from openfeature_gov.cli.connecting import environment_of
 from openfeature_gov.cli.exits import Exit
@@ -33,6 +33,9 @@ Log = Annotated[
 @app.callback()
 def _group() -> None:
     """Look after the flags in FeatBit."""
+
+
+app.command("doctor")(doctor.doctor)
 
 
 @app.command("provision")

@@ -64,6 +64,31 @@ Env = Annotated[
         show_default=False,
     ),
 ]
+StreamingUrl = Annotated[
+    str,
+    typer.Option(
+        "--streaming-url",
+        envvar="GOV_FEATBIT_STREAMING_URL",
+        help="URL of FeatBit's evaluation server, wss://...",
+        show_default=False,
+    ),
+]
+EventUrl = Annotated[
+    str,
+    typer.Option(
+        "--event-url",
+        envvar="GOV_FEATBIT_EVENT_URL",
+        help="URL of FeatBit's evaluation server, https://...",
+        show_default=False,
+    ),
+]
+SecretFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--secret-file",
+        help="File with the server secret (default: environment GOV_FEATBIT_SECRET).",
+    ),
+]
 Records = Annotated[
     Path, typer.Option("--records", envvar="GOV_RECORDS", help="Record database.")
 ]
@@ -101,10 +126,13 @@ __all__ = [
     "BesideRecords",
     "Contracts",
     "Env",
+    "EventUrl",
     "FeatBit",
     "Flags",
     "Project",
     "Records",
+    "SecretFile",
+    "StreamingUrl",
     "TokenFile",
     "one_line",
 ]

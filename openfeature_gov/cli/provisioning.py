@@ -140,23 +140,28 @@ def _reconciled(
     return edited
 
 
+def missing_values(flag: Json, kind: str) -> list[str]:
+    """Return the texts of the values that a flag of *kind* needs and lacks."""
+    there = {one["value"] for one in flag["variations"]}
+    return [value for value in _needed(kind) if value not in there]
+
+
+def _needed(kind: str) -> tuple[str, ...]:
+    """Return the texts of the values that a flag of *kind* needs, strictest first."""
+    model = drafts.new_flag(kind, kind, at="")
+    values = {one["id"]: one["value"] for one in model["variations"]}
+    strictest = values.pop(model["disabledVariationId"])
+    # The other lists of a denylist are for people to write.
+    return (strictest,) if kind == "denylist" else (strictest, *values.values())
+
+
 def _mend(flag: Json, want: Wanted) -> None:
-    model = drafts.new_flag(want.kind, want.key, at=flag["updatedAt"])
-    strictest = next(
-        one["value"]
-        for one in model["variations"]
-        if one["id"] == model["disabledVariationId"]
-    )
-    needed = [strictest]
-    if want.kind != "denylist":
-        needed = [one["value"] for one in model["variations"]]
-    for value in needed:
-        if value not in (one["value"] for one in flag["variations"]):
-            flag["variations"].append(_variation(value, flag["variations"]))
+    for value in missing_values(flag, want.kind):
+        flag["variations"].append(_variation(value, flag["variations"]))
     values = {one["id"]: one["value"] for one in flag["variations"]}
     if not _strict(want.kind, values[flag["disabledVariationId"]]):
         flag["disabledVariationId"] = next(
-            one for one, value in values.items() if value == strictest
+            one for one, value in values.items() if value == _needed(want.kind)[0]
         )
     flag["description"] = want.described(flag.get("description") or "")
     flag["tags"] = want.tagged(flag.get("tags") or [])
