@@ -1,0 +1,1301 @@
+#!/usr/bin/env python3
+"""Verify the records of an agent's decisions, offline, with nothing but a pinned key.
+
+    python gov_verify.py EVIDENCE --key VKEY --checkpoint FILE
+
+EVIDENCE is a bundle (``gov audit export``), the proof of one record (``gov audit
+prove``) or a record file (SQLite). VKEY is the key that you pinned when you began to
+watch this log (``gov audit key show``); never take it from the evidence. FILE holds the
+last checkpoint that you received, or all of them. Needs Python 3.11 and `cryptography`.
+
+How it is shown that nothing was changed:
+
+1. The records of a log are the leaves of a Merkle tree (RFC 9162, SHA-256), byte for
+   byte, in their order. Its root changes with any bit of any record, with their order
+   and with their number.
+2. A checkpoint is ``origin, number of records, root``, signed (C2SP signed note,
+   Ed25519). This file computes the root again at the size of every checkpoint, stored
+   in the evidence or held by you. All must agree: then each extends the one before.
+3. Whatever stands beside a record in a database is derived from the record again. The
+   personal part, which may be erased, must have the digest that the record holds, or a
+   record of its erasure must exist.
+
+What cannot be shown: that records behind the last checkpoint were not changed (their
+number is reported; ``--sealed`` allows none), and that what was recorded is true.
+
+Exit codes: 0 verified; 2 wrong usage; 3 a file cannot be read; 4 not verified. 1 is a
+defect of this program, and no verification either.
+"""
+
+from __future__ import annotations
+
+import argparse
+import binascii
+import json
+import re
+import sqlite3
+import struct
+import sys
+import zipfile
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+VERIFIED, USAGE, UNREADABLE, REFUSED = 0, 2, 3, 4
+MAX_NOTE, MAX_SIGNATURES = 100_000, 100
+MAX_NOTES = 256 * 1024 * 1024
+MAX_RECORD = 1024 * 1024
+MAX_RATIO = 300
+"""How far a bundle may expand: a hostile one would not end."""
+MAX_FINDINGS = 20
+CLOCK_STEP_US = 60_000_000
+
+
+class Refused(Exception):  # noqa: N818 - a finding, not a fault
+    """Report what makes the evidence worthless: a *code*, and what was seen."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code, self.detail = code, detail
+
+
+class UsageError(Exception):
+    """Report that a key or a checkpoint to verify against is missing or no such."""
+
+
+# ---- Signed notes and checkpoints (c2sp.org/signed-note, c2sp.org/tlog-checkpoint)
+
+
+class Key(NamedTuple):
+    """Hold a public key with its name and the four bytes that identify it."""
+
+    name: str
+    id: bytes
+    public: bytes
+
+    def __str__(self) -> str:
+        return f"{shown(self.name)}+{self.id.hex()}"
+
+
+class Checkpoint(NamedTuple):
+    """Say that the log *origin* held *size* records with the Merkle root *root*."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+class Note(NamedTuple):
+    """Hold a signed text, unverified: (name, key id) → signature."""
+
+    text: str
+    signatures: dict[tuple[str, bytes], bytes]
+
+
+def parse_key(vkey: str) -> Key:
+    """Return the key of the line *vkey*, ``name+hash+base64``.
+
+    Raises:
+        Refused: when it is no Ed25519 verifier key.
+
+    """
+    parts = vkey.strip().split("+", 2)
+    if len(parts) != 3 or not re.fullmatch(r"[^\s+\x00-\x1f]+", parts[0]):
+        raise Refused("key", "a verifier key reads name+hash+base64")
+    name, hashed, encoded = parts
+    raw = unbase64(encoded, "key")
+    if len(raw) != 33 or raw[0] != 1:
+        raise Refused("key", f"key {shown(name)}: not an Ed25519 key")
+    made = sha256(name.encode("utf-8", "replace") + b"\n" + raw).digest()[:4]
+    if made.hex() != hashed:
+        raise Refused("key", f"key {shown(name)}: its hash is {made.hex()}")
+    return Key(name, made, raw[1:])
+
+
+def parse_note(note: str) -> Note:
+    """Return the text and the signatures of *note*, none of them verified.
+
+    Raises:
+        Refused: when it is malformed.
+
+    """
+    text, empty_line, rest = note.rpartition("\n\n")
+    lines = rest.split("\n")
+    if not empty_line or lines.pop() or not 1 <= len(lines) <= MAX_SIGNATURES:
+        raise Refused("note", f"not a signed note: {shown(note)}")
+    if len(note) > MAX_NOTE or any(one < " " and one != "\n" for one in text):
+        raise Refused("note", "a note that is too long, or with a control character")
+    signatures = {}
+    for line in lines:
+        dash, _, signed = line.partition(" ")
+        name, _, encoded = signed.partition(" ")
+        raw = unbase64(encoded, "signature")
+        if dash != "\u2014" or not name or len(raw) < 5:
+            raise Refused("note", f"not a signature: {shown(line)}")
+        signatures[name, raw[:4]] = raw[4:]
+    return Note(text + "\n", signatures)
+
+
+def signed_by(note: Note, keys: Iterable[Key]) -> Key | None:
+    """Return the key of *keys* that signed *note*, None when none did.
+
+    Signatures of other keys are passed over: witnesses add theirs.
+
+    Raises:
+        Refused: when a signature in the name of one of *keys* does not verify.
+
+    """
+    signer = None
+    for key in keys:
+        signature = note.signatures.get((key.name, key.id))
+        if signature is None:
+            continue
+        try:
+            public = Ed25519PublicKey.from_public_bytes(key.public)
+            public.verify(signature, note.text.encode("utf-8", "surrogatepass"))
+        except (InvalidSignature, ValueError):
+            raise Refused("signature", f"that of {key} does not verify") from None
+        signer = key
+    return signer
+
+
+def parse_checkpoint(note: Note) -> Checkpoint:
+    """Return the checkpoint that *note* states; believe it once it was verified.
+
+    Raises:
+        Refused: when it states none.
+
+    """
+    lines = note.text.split("\n")
+    if len(lines) < 4 or not all(lines[:-1]):
+        raise Refused("note", f"not a checkpoint: {shown(note.text)}")
+    origin, size, encoded = lines[:3]
+    root = unbase64(encoded, "root")
+    if not re.fullmatch(r"0|[1-9][0-9]{0,15}", size, re.ASCII) or len(root) != 32:
+        raise Refused("note", f"not a checkpoint: {shown(note.text)}")
+    return Checkpoint(origin, int(size), root)
+
+
+def read_notes(data: bytes) -> list[str]:
+    """Return the notes of a file that holds one after the other.
+
+    Raises:
+        Refused: when there is anything else in *data*.
+
+    """
+    lines = decoded(data).split("\n")
+    notes, begin = [], 0
+    for at, line in enumerate(lines[:-1]):
+        if line.startswith("\u2014 ") and not lines[at + 1].startswith("\u2014 "):
+            notes.append("\n".join(lines[begin : at + 1]) + "\n")
+            begin = at + 1
+    if lines[begin:] != [""]:
+        raise Refused("note", f"not a signed note: {shown(lines[begin])}")
+    return notes
+
+
+def read_published(data: bytes) -> list[str]:
+    """Return the notes of a file as a log publishes them, one a line as JSON.
+
+    A last line that a crash cut short does not count.
+
+    Raises:
+        Refused: when there is anything else in *data*.
+
+    """
+    lines = decoded(data).split("\n")[:-1]
+    try:
+        return [json.loads(line)["note"] + "" for line in lines]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise Refused("note", "a line that holds no published checkpoint") from None
+
+
+def decoded(data: bytes) -> str:
+    """Return *data* as text.
+
+    Raises:
+        Refused: when it is not UTF-8.
+
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused("note", "not UTF-8") from None
+
+
+def unbase64(text: str, what: str) -> bytes:
+    """Return the bytes of *text* if it is their one spelling in base64.
+
+    Raises:
+        Refused: when it is not.
+
+    """
+    try:
+        raw = b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if b64encode(raw).decode("ascii") != text:
+        raise Refused("note", f"{what}: not base64: {shown(text)}")
+    return raw
+
+
+class Keys:
+    """Know whose signature counts at this point of the log, which only goes forward.
+
+    *pinned* are valid from the beginning. A ``key_rotation`` record, signed by a valid
+    key and by its successor, makes the successor valid from there on; with the first
+    checkpoint that the successor signs, the old key is revoked.
+    """
+
+    def __init__(self, pinned: Iterable[Key]) -> None:
+        self.valid = list(pinned)
+        self._followed: dict[Key, Key] = {}
+        self._strangers: dict[tuple[str, bytes], str] = {}
+
+    def rotate(self, body: Any) -> None:
+        """Take a ``key_rotation`` record.
+
+        Raises:
+            Refused: when no valid key signed it, or it says something else.
+
+        """
+        note = parse_note(str(body.get("note")))
+        lines = note.text.split("\n")
+        if len(lines) != 4 or lines[1] != "gov-key-rotation/1":
+            raise Refused("rotation", f"not a key rotation: {shown(note.text)}")
+        new = parse_key(lines[2])
+        if new.name != lines[0] or signed_by(note, [new]) is None:
+            raise Refused("rotation", f"not signed by the new key {new}")
+        if new in self.valid:
+            # Whoever pinned the new key has no use for the old one: what that signed
+            # before is compared with the tree like all else, and counts for nothing.
+            for stranger in note.signatures:
+                self._strangers.pop(stranger, None)
+            return
+        old = signed_by(note, self.valid)
+        if old is None:
+            raise Refused("rotation", f"{new} was named by a key that is not valid")
+        self.valid.append(new)
+        self._followed[new] = old
+
+    def signer(self, note: Note, what: str) -> Key | None:
+        """Return who signed *note*, None for a key that may prove to be a former one.
+
+        Raises:
+            Refused: when a signature by a valid key does not verify.
+
+        """
+        key = signed_by(note, self.valid)
+        if key is None:
+            for stranger in note.signatures:
+                self._strangers[stranger] = what
+            return None
+        old = self._followed.pop(key, None)
+        if old is not None:
+            self.valid.remove(old)
+        return key
+
+    def unknown(self) -> Iterator[str]:
+        """Yield what was signed by keys that no pinned key has to do with."""
+        for (name, key_id), what in self._strangers.items():
+            yield f"{what} is signed by {shown(name)}+{key_id.hex()}, not a valid key"
+
+
+# ---- The Merkle tree (RFC 9162, section 2.1)
+
+
+class Tree:
+    """Keep the roots of the perfect subtrees, largest first: O(log n) memory."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._roots: list[bytes] = []
+
+    def add(self, root: bytes, level: int = 0) -> None:
+        """Add a perfect subtree of ``2 ** level`` leaves, by default one leaf hash.
+
+        Raises:
+            Refused: where none of that size can begin.
+
+        """
+        at = self.size >> level
+        if at << level != self.size:
+            raise Refused("cover", f"no subtree of level {level} begins at {self.size}")
+        self.size += 1 << level
+        while at & 1:
+            root, at = sha256(b"\1" + self._roots.pop() + root).digest(), at >> 1
+        self._roots.append(root)
+
+    def root(self) -> bytes:
+        """Return the root of the tree so far."""
+        if not self._roots:
+            return sha256(b"").digest()
+        root = self._roots[-1]
+        for left in self._roots[-2::-1]:
+            root = sha256(b"\1" + left + root).digest()
+        return root
+
+
+def root_of_path(index: int, size: int, leaf: bytes, path: list[bytes]) -> bytes | None:
+    """Return the root that an inclusion proof leads to (RFC 9162, 2.1.3.2).
+
+    None when the proof is too long or too short, or there is no such leaf.
+    """
+    at, last, root = index, size - 1, leaf
+    if at > last:
+        return None
+    for one in path:
+        if last == 0:
+            return None
+        if at & 1 or at == last:
+            root = sha256(b"\1" + one + root).digest()
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            root = sha256(b"\1" + root + one).digest()
+        at, last = at >> 1, last >> 1
+    return root if last == 0 else None
+
+
+# ---- Evidence: where records come from. A source yields what the tree is made of.
+
+
+class Block(NamedTuple):
+    """Stand for ``2 ** level`` records that are not in the evidence."""
+
+    level: int
+    root: bytes
+
+
+class Leaf(NamedTuple):
+    """Hold one record; *seq* is None for one that a bundle shows beside its range.
+
+    *columns* is what a database holds beside it.
+    """
+
+    seq: int | None
+    body: bytes
+    columns: dict[str, Any] | None = None
+
+
+class Evidence(Protocol):
+    """Give the stored checkpoints, in order, and what the tree is made of."""
+
+    stored: list[str]
+    whole: bool
+    """Whether every checkpoint of the log must be in *stored*."""
+
+    def entries(self) -> Iterator[Block | Leaf]:
+        """Yield the log from its first record on."""
+
+    def personal(self, record_id: str) -> bytes | None:
+        """Return the personal part of the record that was yielded last."""
+
+    def loose(self) -> Iterator[str]:
+        """Yield what else does not hold; ask once all was yielded."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Database:
+    """Read a record file of SQLite; the file stays as it is."""
+
+    whole = True
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            self._db.execute("PRAGMA trusted_schema=OFF")
+            self._db.execute("PRAGMA cell_size_check=ON")
+            self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * MAX_RECORD)
+            self._db.execute("BEGIN")  # one snapshot, whatever others write meanwhile
+            self._names = self._columns("records")
+            self._personal: bytes | None = None
+            self.sealed = self._checkpoints()
+            self.stored = [note for *_, note in self.sealed]
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _columns(self, table: str) -> list[str]:
+        held = self._db.execute(f"PRAGMA table_xinfo({table})").fetchall()
+        kind = self._db.execute(
+            "SELECT type, sql FROM sqlite_schema WHERE name = ?", (table,)
+        ).fetchall()
+        tables = [sql for one, sql in kind if one == "table"]
+        if len(tables) != 1 or not tables[0].startswith("CREATE TABLE"):
+            raise Refused("schema", f"no table {table}: not a sealed record file")
+        if any(hidden for *_, hidden in held):
+            raise Refused("schema", f"table {table} has columns that are computed")
+        return [str(name) for _, name, *_ in held]
+
+    def _checkpoints(self) -> list[tuple[Any, ...]]:
+        self._columns("checkpoints")
+        return self._db.execute(
+            "SELECT number, origin, size, last_seq, frontier, note FROM checkpoints"
+            " ORDER BY number"
+        ).fetchall()
+
+    def loose(self) -> Iterator[str]:
+        """Yield what is wrong with the triggers and with the rows of checkpoints."""
+        found = dict(
+            self._db.execute(
+                "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
+                " AND tbl_name IN ('records', 'checkpoints')"
+            ).fetchall()
+        )
+        for name in sorted({*found, *TRIGGERS}):
+            if " ".join(str(found.get(name)).split()) != TRIGGERS.get(name):
+                yield f"trigger {shown(name)} is missing, changed or not ours"
+        for count, (number, origin, size, last_seq, frontier, text) in enumerate(
+            self.sealed, 1
+        ):
+            try:
+                made = parse_checkpoint(parse_note(text))
+                same = (number, origin, size) == (count, made.origin, made.size)
+                if not same or last_seq != size or not isinstance(frontier, bytes):
+                    yield f"checkpoint {count}: its row says something else"
+                elif frontier[:8] != size.to_bytes(8, "big"):
+                    yield f"checkpoint {count}: its frontier is of another size"
+                elif _root_of(frontier) != made.root:
+                    yield f"checkpoint {count}: its frontier is that of another tree"
+            except (Refused, TypeError, AttributeError, ValueError) as error:
+                yield f"checkpoint {count}: {error}"
+
+    def entries(self) -> Iterator[Block | Leaf]:
+        """Yield every record in the order of ``seq``."""
+        missing = [name for name in FIRST_COLUMNS if name not in self._names]
+        if missing:
+            raise Refused("schema", f"records have no columns {', '.join(missing)}")
+        names = [name for name in COLUMNS if name in self._names]
+        part = "personal" if "personal" in self._names else "NULL"
+        rows = self._db.execute(
+            f"SELECT seq, body, {part}, {', '.join(names)} FROM records ORDER BY seq"  # noqa: S608 - fixed names
+        )
+        for seq, body, self._personal, *values in rows:
+            if not isinstance(body, bytes) or len(body) > MAX_RECORD:
+                raise Refused("body", f"record {seq!r} is not the bytes of a record")
+            yield Leaf(seq, body, dict(zip(names, values, strict=True)))
+
+    def personal(self, record_id: str) -> bytes | None:  # noqa: ARG002 - of the row
+        """Return the personal part of the row that was yielded last."""
+        return self._personal
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+def _root_of(frontier: bytes) -> bytes:
+    hashes = [frontier[at : at + 32] for at in range(8, len(frontier), 32)]
+    size, tree = int.from_bytes(frontier[:8], "big"), Tree()
+    levels = [level for level in range(63, -1, -1) if size >> level & 1]
+    for level, one in zip(levels, hashes, strict=True):
+        tree.add(one, level)
+    return tree.root()
+
+
+PARTS = {
+    "manifest.json": 65_536,
+    "checkpoints.txt": MAX_NOTES,
+    "cover.json": MAX_NOTES,
+    "records.jsonl": 1 << 40,
+    "personal.jsonl": 1 << 40,
+}
+"""The files of a bundle, all of them needed, and how long each may be."""
+
+
+class Bundle:
+    """Read a bundle: a range of records, and hashes in place of the others."""
+
+    whole = False
+
+    def __init__(self, path: Path) -> None:
+        self._zip = _opened(path)
+        self._files: list[BufferedReader[Any]] = []
+        try:
+            _check_format(_json(self._whole("manifest.json"), dict))
+            cover = _json(self._whole("cover.json"), dict)
+            self._left, self._right = _cover(cover, "left"), _cover(cover, "right")
+            self.stored = read_notes(self._whole("checkpoints.txt"))
+            self._parts = self._lines("personal.jsonl")
+            self._part = next(self._parts, None)
+        except BaseException:
+            self.close()
+            raise
+
+    def _whole(self, name: str) -> bytes:
+        with self._zip.open(name) as file:
+            data = file.read(PARTS[name] + 1)
+        if len(data) > PARTS[name]:
+            raise Refused("bundle", f"{name} is too long")
+        return data
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        file = BufferedReader(self._zip.open(name), 1 << 18)  # type: ignore[type-var] # typeshed: no RawIOBase
+        self._files.append(file)
+        while line := file.readline(MAX_RECORD + 1):
+            if not line.endswith(b"\n") or line == b"\n":
+                raise Refused("bundle", f"{name}: a line that is no record")
+            yield line[:-1]
+
+    def entries(self) -> Iterator[Block | Leaf]:
+        """Yield the left cover, the records of the range, and the right cover."""
+        first = sum(
+            1 << one.level if isinstance(one, Block) else 1 for one in self._left
+        )
+        yield from self._left
+        for count, body in enumerate(self._lines("records.jsonl"), 1):
+            yield Leaf(first + count, body)
+        yield from self._right
+
+    def personal(self, record_id: str) -> bytes | None:
+        """Return the next personal part if it is that of *record_id*."""
+        if self._part is None:
+            return None
+        held = _json(self._part, dict)
+        part = held.get("personal")
+        if held.get("id") != record_id or not isinstance(part, str):
+            return None
+        self._part = next(self._parts, None)
+        return part.encode("utf-8", "surrogatepass")
+
+    def loose(self) -> Iterator[str]:
+        """Yield what belongs to no record; ask once all records were yielded."""
+        if self._part is not None:
+            yield f"a personal part that is no record's: {shown(self._part)}"
+
+    def close(self) -> None:
+        """Let go of the file."""
+        for file in self._files:
+            file.close()
+        self._zip.close()
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    """Return the archive *path* once its directory is known to be small and ours."""
+    with path.open("rb") as file:
+        length = file.seek(0, 2)
+        file.seek(max(0, length - 42))
+        tail = file.read()
+    # A bundle ends with the 22 bytes of a directory's end; no comment, no zip64.
+    end = struct.unpack("<4s4H2LH", tail[-22:]) if len(tail) == 42 else (b"",) * 8
+    if end[0] != b"PK\5\6" or end[3:5] != (len(PARTS),) * 2 or end[5] > 4096:
+        raise Refused("bundle", "not the five files of a bundle")
+    if tail[:4] == b"PK\6\7":
+        raise Refused("bundle", "an archive of 4 GB or more")
+    archive = zipfile.ZipFile(path)
+    held = archive.infolist()
+    if sorted(one.filename for one in held) != sorted(PARTS):
+        archive.close()
+        raise Refused("bundle", "not the five files of a bundle")
+    if sum(one.file_size for one in held) > MAX_RATIO * length:
+        archive.close()
+        raise Refused("bundle", f"it would expand to over {MAX_RATIO} times its size")
+    return archive
+
+
+def _check_format(manifest: dict[str, Any]) -> None:
+    if manifest.get("format") != "gov.bundle/1":
+        raise Refused("bundle", "not a bundle of the format gov.bundle/1")
+
+
+def _cover(cover: dict[str, Any], side: str) -> list[Block | Leaf]:
+    entries: list[Block | Leaf] = []
+    for one in cover.get(side) or ():
+        match one:
+            case [int(level), str(encoded)] if 0 <= level < 64:
+                root = unbase64(encoded, "cover")
+                if len(root) != 32:
+                    raise Refused("cover", "a hash that is not 32 bytes long")
+                entries.append(Block(level, root))
+            case ["record", str(body)]:
+                entries.append(Leaf(None, body.encode("utf-8", "surrogatepass")))
+            case _:
+                raise Refused("cover", f"neither hash nor record: {shown(one)}")
+    return entries
+
+
+class Proof(NamedTuple):
+    """Hold the proof that one record is in the tree (c2sp.org/tlog-proof)."""
+
+    body: bytes
+    at: int
+    path: list[bytes]
+    note: str
+
+
+def read_proof(data: bytes) -> Proof:
+    """Return the proof that the file *data* holds, its record as ``extra``.
+
+    Raises:
+        Refused: when it is malformed or holds no record.
+
+    """
+    text, _, note = data.decode("utf-8", "replace").partition("\n\n")
+    found = re.fullmatch(
+        r"c2sp\.org/tlog-proof@v1\nextra (\S+)\nindex (0|[1-9][0-9]{0,15})((?:\n\S+)*)",
+        text,
+        re.ASCII,
+    )
+    if found is None:
+        raise Refused("proof", "not a proof that holds its record")
+    path = [unbase64(line, "proof") for line in found[3].split()]
+    if len(path) > 64 or any(len(one) != 32 for one in path):
+        raise Refused("proof", "hashes that are not 32 bytes long, or too many")
+    return Proof(unbase64(found[1], "record"), int(found[2]), path, note)
+
+
+# ---- What a record says, and what must agree with it
+
+
+def _floatless(text: str) -> Any:
+    raise ValueError(f"a number that is no integer: {text[:40]}")
+
+
+_PARSE = json.JSONDecoder(parse_constant=_floatless)
+_PARSE_STRICTLY = json.JSONDecoder(parse_constant=_floatless, parse_float=_floatless)
+_WRITE = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
+def _json(data: bytes, kind: type[Any], decoder: json.JSONDecoder = _PARSE) -> Any:
+    """Return the JSON value of *data* if it is a *kind*.
+
+    Raises:
+        Refused: when it is not.
+
+    """
+    try:
+        value = decoder.decode(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise Refused("body", f"not JSON: {shown(error)}") from None
+    if not isinstance(value, kind):
+        raise Refused("body", f"JSON, but no {kind.__name__}: {shown(data)}")
+    return value
+
+
+def check_canonical(body: bytes) -> None:
+    """Check that *body* is the one way to write what it says (RFC 8785, integers).
+
+    Raises:
+        Refused: for another order, spacing or spelling, a name twice, or a float.
+
+    """
+    value = _json(body, dict, _PARSE_STRICTLY)
+    try:
+        again = _WRITE.encode(value).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise Refused("canonical", shown(error)) from None
+    if again != body:
+        raise Refused("canonical", "the record is not in its canonical form")
+
+
+FIRST_COLUMNS = (
+    *("id", "kind", "at_us", "writer", "ref", "tool", "agent", "task", "effect"),
+    *("reason", "executes"),
+)
+LATER_COLUMNS = ("target", "variant", "amount", "reviewer")
+"""Rows of the schema gov.record/1 have nothing here."""
+COLUMNS = (*FIRST_COLUMNS, *LATER_COLUMNS)
+
+_SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in ("seq", *COLUMNS, "body"))
+TRIGGERS = {
+    f"{table}_no_{event}": f"CREATE TRIGGER {table}_no_{event} BEFORE "
+    f"{event.upper()} ON {table}{when} BEGIN SELECT RAISE(ABORT, "
+    f"'{table} are append-only'); END"
+    for table, event, when in (
+        ("records", "update", f" WHEN NOT (NEW.personal IS NULL AND {_SAME})"),
+        ("records", "delete", ""),
+        ("checkpoints", "update", ""),
+        ("checkpoints", "delete", ""),
+    )
+}
+"""What keeps honest programs from changing a record: not there, someone tried."""
+
+
+def derived(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what a database must hold beside the record *facts*."""
+    decision = facts["kind"] == "decision"
+    context = facts.get("context") if decision else None
+    decided = {
+        "tool": facts.get("tool"),
+        "agent": (context or {}).get("agent"),
+        "task": (context or {}).get("task"),
+        "effect": facts.get("effect"),
+        "reason": facts.get("reason"),
+        "target": facts.get("targetSystem"),
+        "amount": None if facts.get("amount") is None else float(facts["amount"]),
+    }
+    outcome = {"reason": facts.get("status")} if facts["kind"] == "outcome" else {}
+    modes = [flag for flag in facts.get("flags") or () if flag["kind"] == "mode"]
+    return {
+        **dict.fromkeys(COLUMNS),
+        "id": facts["id"],
+        "kind": facts["kind"],
+        "at_us": facts["atUs"],
+        "ref": facts.get("ref"),
+        "executes": int(facts.get("executes") is True),
+        "writer": facts.get("writer"),
+        "variant": modes[0]["variant"] if modes else None,
+        "reviewer": facts.get("reviewer"),
+        **(decided if decision else outcome),
+    }
+
+
+def check_columns(facts: dict[str, Any], columns: dict[str, Any]) -> None:
+    """Check that the *columns* of a row say what its record says.
+
+    Raises:
+        Refused: when one does not.
+
+    """
+    try:
+        wanted = derived(facts)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Refused("columns", f"cannot be derived: {shown(error)}") from None
+    first = facts.get("schema") == "gov.record/1"
+    for name, value in columns.items():
+        want = wanted[name]
+        if (
+            first
+            and value is None
+            and (name in LATER_COLUMNS or "unencodable" in facts)
+        ):
+            continue
+        if type(value) is not type(want) or value != want:
+            raise Refused(
+                "columns", f"{name} is {shown(value)}, the record says {shown(want)}"
+            )
+
+
+class Contents:
+    """Check what each record says, one after the other; lives for one verification."""
+
+    def __init__(self, *, deep: bool) -> None:
+        self._deep = deep
+        self._missing: dict[str, int | None] = {}
+        self._clocks: dict[str, int] = {}
+        self.notes: list[str] = []
+        self.ended: set[str] = set()
+        self.first_us: int | None = None
+        self.last_us: int | None = None
+
+    def check(self, leaf: Leaf, evidence: Evidence, keys: Keys) -> None:
+        """Check one record, and take what it says of keys, erasures and the log.
+
+        Raises:
+            Refused: when it does not hold.
+
+        """
+        if self._deep:
+            check_canonical(leaf.body)
+        facts = _json(leaf.body, dict)
+        if leaf.columns is not None:
+            check_columns(facts, leaf.columns)
+        if leaf.seq is not None:
+            self._times(facts, leaf.seq)
+            self._personal(facts, leaf.seq, evidence.personal(str(facts.get("id"))))
+        match facts.get("kind"):
+            case "key_rotation":
+                keys.rotate(facts)
+            case "erasure":
+                for one in facts.get("ids") or ():
+                    self._missing.pop(str(one), None)
+            case "tamper":
+                self.ended.add(str(facts.get("origin")))
+                self.notes.append(
+                    f"record {leaf.seq}: the log itself found that it was altered"
+                    f" ({shown(facts.get('finding'))}) and began another tree"
+                )
+            case "gap":
+                self.notes.append(
+                    f"record {leaf.seq}: {shown(facts.get('lost'))} denied calls were"
+                    " not kept"
+                )
+
+    def _personal(
+        self, facts: dict[str, Any], seq: int, personal: bytes | None
+    ) -> None:
+        digest = facts.get("personalDigest")
+        if digest is not None and personal is None:
+            self._missing[str(facts.get("id"))] = seq
+        elif (personal is None) != (digest is None):
+            raise Refused(
+                "personal", "a personal part of which the record knows nothing"
+            )
+        elif personal is not None and sha256(personal).hexdigest() != digest:
+            raise Refused("personal", "the personal part is not the one recorded")
+
+    def _times(self, facts: dict[str, Any], seq: int) -> None:
+        at_us, writer = facts.get("atUs"), str(facts.get("writer"))
+        if type(at_us) is not int:
+            raise Refused("body", "a record without a time")
+        if at_us < self._clocks.get(writer, 0) - CLOCK_STEP_US:
+            self.notes.append(f"record {seq}: the clock of its writer was set back")
+        self._clocks[writer] = at_us
+        self.first_us = at_us if self.first_us is None else self.first_us
+        self.last_us = at_us
+
+    def missing(self) -> Iterator[tuple[int | None, str]]:
+        """Yield the records whose personal part went without a record of erasure."""
+        for seq in self._missing.values():
+            yield (
+                seq,
+                "the personal part is missing, and no record tells of its erasure",
+            )
+
+
+# ---- The verification
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Say what is wrong, and in which records; None where it is in none of them."""
+
+    code: str
+    what: str
+    first_seq: int | None = None
+    last_seq: int | None = None
+
+    def __str__(self) -> str:
+        where = ""
+        if self.first_seq is not None and self.first_seq == self.last_seq:
+            where = f"record {self.first_seq}: "
+        elif self.first_seq is not None:
+            where = f"records {self.first_seq} to {self.last_seq}: "
+        return f"{self.code}: {where}{self.what}"
+
+
+@dataclass
+class Report:
+    """Tell what was verified. *verified* is True only where there is no finding."""
+
+    verified: bool = False
+    origin: str | None = None
+    size: int = 0
+    """How many records the last checkpoint covers."""
+    first_seq: int | None = None
+    last_seq: int | None = None
+    first_us: int | None = None
+    last_us: int | None = None
+    checkpoints: int = 0
+    unsealed: int = 0
+    """How many records follow the last checkpoint: they could be changed unseen."""
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    record: str | None = None
+    """The record that a proof is about."""
+
+
+class _Due(NamedTuple):
+    """Wait for the tree to reach the size of a checkpoint."""
+
+    checkpoint: Checkpoint
+    note: Note
+    held: bool
+
+    def __str__(self) -> str:
+        whose = "your checkpoint" if self.held else "the stored checkpoint"
+        return f"{whose} over {self.checkpoint.size} records"
+
+
+class Audit:
+    """Verify one evidence against *pinned* keys and the checkpoints that you *held*.
+
+    Raises:
+        UsageError: when one of *held* is no checkpoint, or there is none.
+
+    """
+
+    def __init__(
+        self, pinned: list[Key], held: list[str], *, deep: bool = False
+    ) -> None:
+        try:
+            self._held = [_due(one, held=True) for one in held]
+        except Refused as error:
+            raise UsageError(f"--checkpoint: {error}") from None
+        if not self._held or not pinned:
+            raise UsageError("nothing to verify against: no key or no checkpoint")
+        self._origins = {due.checkpoint.origin for due in self._held}
+        self._keys = Keys(pinned)
+        self._contents = Contents(deep=deep)
+        self._tree = Tree()
+        self._waiting: list[_Due] = []
+        self._strange_origins: set[str] = set()
+        self._agreed, self._broken = 0, False
+        self.report = Report(origin=self._held[-1].checkpoint.origin)
+
+    def run(
+        self, evidence: Evidence, *, sealed: bool = False, quick: bool = False
+    ) -> Report:
+        """Return what became of it, whatever *evidence* holds.
+
+        *sealed* demands that nothing follows the last checkpoint; *quick* looks only
+        at hashes and signatures, not at what records say.
+        """
+        try:
+            self._plan(evidence)
+            self._meet()
+            check = self._glance if quick else self._check
+            for entry in evidence.entries():
+                if isinstance(entry, Block):
+                    self._tree.add(entry.root, entry.level)
+                else:
+                    self._count(entry)
+                    self._tree.add(sha256(b"\0" + entry.body).digest())
+                    check(entry, evidence)
+                if (
+                    self._waiting
+                    and self._waiting[-1].checkpoint.size <= self._tree.size
+                ):
+                    self._meet()
+            self._end(evidence, sealed=sealed or not evidence.whole, quick=quick)
+        except Exception as error:  # noqa: BLE001 - what hostile bytes raise in a reader
+            self._found(finding(error, self._tree.size + 1))
+        report = self.report
+        report.notes += self._contents.notes[:MAX_FINDINGS]
+        report.first_us, report.last_us = (
+            self._contents.first_us,
+            self._contents.last_us,
+        )
+        report.verified = not report.findings
+        return report
+
+    def _plan(self, evidence: Evidence) -> None:
+        """Line up all checkpoints by size; a stored one must follow the one before."""
+        stored: list[_Due] = []
+        sizes: dict[str, int] = {}
+        for text in evidence.stored:
+            due = _due(text, held=False)
+            origin, size, _ = due.checkpoint
+            if size <= sizes.get(origin, -1):
+                self._find("checkpoints", f"{due} follows a larger one")
+            sizes[origin] = size
+            stored.append(due)
+        known = {due.checkpoint for due in stored}
+        for due in self._held:
+            if evidence.whole and due.checkpoint not in known:
+                last = max(sizes.values(), default=0)
+                self._find(
+                    "rolled_back",
+                    f"{due} is not among those stored; the last of them covers {last}",
+                )
+        self._waiting = sorted(
+            [*stored, *self._held], key=lambda due: due.checkpoint.size, reverse=True
+        )
+
+    def _count(self, leaf: Leaf) -> None:
+        """Check that *leaf* is the next of the log."""
+        expected = self._tree.size + 1
+        if leaf.seq is None:
+            return
+        if type(leaf.seq) is not int or leaf.seq != expected:
+            raise Refused("sequence", f"{shown(leaf.seq)} stands in its place")
+        self.report.first_seq = self.report.first_seq or expected
+        self.report.last_seq = expected
+
+    def _check(self, leaf: Leaf, evidence: Evidence) -> None:
+        try:
+            self._contents.check(leaf, evidence, self._keys)
+        except Refused as refused:
+            self._find(refused.code, refused.detail, self._tree.size)
+
+    def _glance(self, leaf: Leaf, evidence: Evidence) -> None:
+        if b'"kind":"key_rotation"' in leaf.body or b'"kind":"tamper"' in leaf.body:
+            self._check(leaf._replace(seq=None, columns=None), evidence)
+
+    def _meet(self) -> None:
+        """Check every checkpoint that the tree has reached."""
+        while self._waiting and self._waiting[-1].checkpoint.size <= self._tree.size:
+            due = self._waiting.pop()
+            try:
+                self._compare(due)
+            except Refused as refused:
+                self._find(refused.code, f"{due}: {refused.detail}")
+
+    def _compare(self, due: _Due) -> None:
+        origin, size, root = due.checkpoint
+        if due.held:
+            signer = signed_by(due.note, self._keys.valid)
+            if signer is None:
+                raise Refused("key", f"not signed by {names(self._keys.valid)}")
+        else:
+            signer = self._keys.signer(due.note, str(due))
+        if origin not in self._origins:
+            self._strange_origins.add(origin)
+            return
+        if size < self._tree.size:
+            raise Refused("cover", "the bundle was not made for it: export it anew")
+        if self._tree.root() != root:
+            if not self._broken:
+                what = f"do not lead to the root of {due}"
+                self._find("root", what, self._agreed + 1, size)
+            self._broken = True
+            return
+        self.report.checkpoints += 1
+        if signer is not None:
+            self._agreed = self.report.size = size
+
+    def _end(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
+        """Look at what only the end shows."""
+        report, size = self.report, self._tree.size
+        if self._waiting:
+            last = self._waiting[0]
+            what = f"{last} covers more: the log ends after {size} records"
+            self._find("truncated", what, size + 1, last.checkpoint.size)
+        if size == 0 and all(due.checkpoint.size for due in self._held):
+            self._find("empty", "there is no record")
+        for what in self._keys.unknown():
+            self._find("key", what)
+        for origin in sorted(self._strange_origins - self._contents.ended):
+            self._find("origin", f"a checkpoint of the log {shown(origin)}")
+        for seq, what in self._contents.missing():
+            self._find("personal", what, seq)
+        for what in () if quick else evidence.loose():
+            self._find("loose", what)
+        report.unsealed = size - report.size
+        if not report.checkpoints:
+            self._find("unsealed", "no checkpoint holds")
+        elif sealed and report.unsealed and not self._broken:
+            what = "follow the last checkpoint and could be anything"
+            self._find("unsealed", what, report.size + 1, size)
+
+    def _find(
+        self, code: str, what: str, first: int | None = None, last: int | None = None
+    ) -> None:
+        self._found(Finding(code, what, first, first if last is None else last))
+
+    def _found(self, found: Finding) -> None:
+        if len(self.report.findings) < MAX_FINDINGS:
+            self.report.findings.append(found)
+
+
+def finding(error: Exception, seq: int | None = None) -> Finding:
+    """Return *error*, met at record *seq*, as a finding."""
+    if isinstance(error, Refused):
+        return Finding(error.code, error.detail, seq, seq)
+    return Finding("unreadable", f"{type(error).__name__}: {shown(error)}", seq, seq)
+
+
+def _due(text: str, *, held: bool) -> _Due:
+    # The size is used before the signature was verified, for the order alone.
+    note = parse_note(text)
+    return _Due(parse_checkpoint(note), note, held)
+
+
+def check_proof(proof: Proof, pinned: list[Key], held: list[str]) -> Report:
+    """Return what *proof* shows: its record, below a checkpoint that you *held*.
+
+    Raises:
+        Refused: when it shows nothing.
+
+    """
+    note = parse_note(proof.note)
+    made = parse_checkpoint(note)
+    if made not in [parse_checkpoint(parse_note(one)) for one in held]:
+        raise Refused("checkpoint", "the proof is made for one that you do not hold")
+    if signed_by(note, pinned) is None:
+        raise Refused("key", f"not signed by {names(pinned)}")
+    leaf = sha256(b"\0" + proof.body).digest()
+    if root_of_path(proof.at, made.size, leaf, proof.path) != made.root:
+        raise Refused("root", "the record does not lead to the root of the checkpoint")
+    check_canonical(proof.body)
+    seq = proof.at + 1
+    shape = Report(verified=True, origin=made.origin, size=made.size, checkpoints=1)
+    return replace(shape, first_seq=seq, last_seq=seq, record=proof.body.decode())
+
+
+def open_evidence(path: Path) -> Evidence | Proof:
+    """Return the evidence in the file *path*.
+
+    Raises:
+        Refused: when it is none.
+        OSError: when it cannot be read.
+
+    """
+    with path.open("rb") as file:
+        head = file.read(MAX_NOTE)
+    if head.startswith(b"SQLite format 3\0"):
+        return Database(path)
+    if head.startswith(b"PK"):
+        return Bundle(path)
+    if head.startswith(b"c2sp.org/tlog-proof@v1\n"):
+        return read_proof(head)
+    raise Refused("evidence", "neither a bundle nor a record file nor a proof")
+
+
+def verify(
+    path: Path,
+    keys: list[str],
+    held: list[str],
+    *,
+    deep: bool = False,
+    sealed: bool = False,
+    quick: bool = False,
+) -> Report:
+    """Return what the evidence in *path* is worth.
+
+    *keys* are the pinned keys, ``name+hash+base64``; *held* the checkpoints that you
+    hold, as signed notes. *deep* also writes each record anew and compares.
+
+    Raises:
+        UsageError: when there is no key or no checkpoint to verify against.
+        OSError: when *path* cannot be read.
+
+    """
+    try:
+        pinned = [parse_key(one) for one in keys]
+    except Refused as error:
+        raise UsageError(f"--key: {error}") from None
+    audit = Audit(pinned, held, deep=deep)
+    try:
+        evidence = open_evidence(path)
+        if isinstance(evidence, Proof):
+            return check_proof(evidence, pinned, held)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what hostile bytes raise in a reader
+        return Report(findings=[finding(error)])
+    with closing(evidence):
+        return audit.run(evidence, sealed=sealed, quick=quick)
+
+
+# ---- The command line
+
+
+def shown(value: object) -> str:
+    """Return *value* in printable ASCII, cut: it may be meant for your terminal."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    cut = text if len(text) <= 120 else f"{text[:120]}..."
+    return cut.encode("unicode_escape").decode("ascii")
+
+
+def names(keys: Iterable[Key]) -> str:
+    """Return the names of *keys*."""
+    return ", ".join(map(str, keys))
+
+
+def told(report: Report) -> str:
+    """Return *report* for people."""
+    lines = ["VERIFIED" if report.verified else "NOT VERIFIED"]
+    lines += [f"  {finding}" for finding in report.findings]
+    lines.append(f"  log           {shown(report.origin)}")
+    if report.first_seq is not None:
+        span = f"{report.first_seq} to {report.last_seq}"
+        lines.append(f"  records       {span}{when(report)}")
+    lines.append(
+        f"  checkpoints   {report.checkpoints} hold, over {report.size} records"
+    )
+    lines.append(f"  since then    {report.unsealed} records, which nothing protects")
+    lines += [f"  note          {note}" for note in report.notes]
+    if report.record is not None:
+        lines.append(
+            f"  record        {report.record.encode('unicode_escape').decode()}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def when(report: Report) -> str:
+    """Return the times of the first and the last record."""
+    try:
+        first, last = (
+            f"{datetime.fromtimestamp(one / 1_000_000, UTC):%Y-%m-%d %H:%M:%S}"
+            for one in (report.first_us or 0, report.last_us or 0)
+        )
+    except (ValueError, OverflowError, OSError):
+        return ""
+    return f", {first} to {last} UTC"
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="gov_verify.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("evidence", type=Path, help="bundle, record file or proof")
+    parser.add_argument(
+        "--key", action="append", metavar="VKEY", help="a pinned key; may be repeated"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="checkpoints that you hold; may be repeated",
+    )
+    parser.add_argument(
+        "--deep", action="store_true", help="also write each record anew and compare"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="only hashes and signatures"
+    )
+    parser.add_argument(
+        "--sealed", action="store_true", help="nothing may follow the last checkpoint"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def held_in(paths: Iterable[Path]) -> list[str]:
+    """Return the notes of the files *paths*.
+
+    Raises:
+        UsageError: when one holds none.
+        OSError: when one cannot be read.
+
+    """
+    held = []
+    for path in paths:
+        with path.open("rb") as file:
+            data = file.read(MAX_NOTES)
+        try:
+            found = (read_published if data[:1] == b"{" else read_notes)(data)
+        except Refused as error:
+            raise UsageError(f"{path}: {error}") from None
+        if not found:
+            raise UsageError(f"{path}: no checkpoint in it")
+        held += found
+    return held
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line, return the exit code."""
+    parser = arguments()
+    given = parser.parse_args(argv)
+    if not given.key or not given.checkpoint:
+        parser.error("--key and --checkpoint are needed: without them nothing is shown")
+    try:
+        report = verify(
+            given.evidence,
+            given.key,
+            held_in(given.checkpoint),
+            deep=given.deep,
+            sealed=given.sealed,
+            quick=given.quick,
+        )
+    except UsageError as error:
+        parser.error(str(error))
+    except OSError as error:
+        sys.stderr.write(f"gov_verify.py: {error}\n")
+        return UNREADABLE
+    text = json.dumps(asdict(report), indent=2) + "\n" if given.json else told(report)
+    sys.stdout.write(text)
+    return VERIFIED if report.verified else REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
