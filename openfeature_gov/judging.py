@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
+from secrets import token_bytes
 from typing import Any
 
 from openfeature_gov.canonical import seal
@@ -19,12 +19,8 @@ from openfeature_gov.controls.readings import Readings
 from openfeature_gov.controls.recording import StoreHealth
 from openfeature_gov.decisions import Decision, Effect, Verdict, decide, need_of
 from openfeature_gov.errors import InvalidCallError
-from openfeature_gov.evidence.records import (
-    Record,
-    Stamp,
-    decision_record,
-    refusal_record,
-)
+from openfeature_gov.evidence.decision_records import decision_record, refusal_record
+from openfeature_gov.evidence.records import Record, Stamp, encoded_now
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.governance import Governance, GovernanceContract
 from openfeature_gov.ladder import Mode
@@ -32,6 +28,8 @@ from openfeature_gov.tools import Function, Narrower, Tool
 
 _IDS = count(1)
 """One sequence a process: two Governors on one log must not use an id twice."""
+_SECRET = token_bytes(32)
+"""What salts are made of. It ends with the process: what was erased stays unguessed."""
 
 ambient: ContextVar[CallContext | None] = ContextVar("gov_context", default=None)
 """Who acts, for calls that do not say so themselves."""
@@ -83,7 +81,7 @@ class Judge:
     def stamp(self) -> Stamp:
         """Return the identity of the next record of this process."""
         writer = self._writer()
-        return Stamp(f"{writer}-{next(_IDS)}", self._now() // 1000, writer)
+        return Stamp(f"{writer}-{next(_IDS)}", self._now() // 1000, writer, _SECRET)
 
     def judge(
         self,
@@ -141,7 +139,7 @@ class Judge:
         durable = (runs or queued) and not contract.mere_read
         if durable:
             # What cannot be written down in full must not happen.
-            record = record._replace(encoded=partial(bytes, record.encoded()))
+            record = encoded_now(record)
         return Judged(
             decision=decision,
             record=record,
@@ -157,8 +155,7 @@ class Judge:
         record = refusal_record(
             self.stamp(),
             tool=call.tool,
-            agent=context.actor.agent if context is not None else "",
-            task=context.task if context is not None else "",
+            context=context,
             reason=code,
             detail=detail,
         )

@@ -135,7 +135,7 @@ def test_the_actor_is_who_the_options_say(project: Path) -> None:
     options += ["--region", "eu", "--stage", "s1", "--task", "t", "--confidence", "0.5"]
     code, told = decided("find", *options)
     assert code == 0
-    context = told["context"]
+    context = {**told, **told["context"]}
     for name, value in [
         ("service", "svc"),
         ("user", "u"),
@@ -147,7 +147,7 @@ def test_the_actor_is_who_the_options_say(project: Path) -> None:
         ("task", "t"),
     ]:
         assert context[name] == value
-    assert context["evidence"]["confidence"] == "0.5"
+    assert context["confidence"] == "0.5"
 
 
 def test_arguments_come_inline_from_a_file_or_from_stdin(project: Path) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from openfeature_gov import Actor, CallContext, Governor, ToolCall
 from openfeature_gov.canonical import encode
 from openfeature_gov.cli import app
-from openfeature_gov.evidence.records import Record
+from openfeature_gov.evidence.records import Encoded, Record
 from openfeature_gov.stores.history import records
 from openfeature_gov.stores.sqlite import SqliteStore
 
@@ -152,7 +152,7 @@ def write(folder: Path, identity: str, body: object, task: str) -> None:
             identity,
             "decision",
             1,
-            partial(encode, body),
+            partial(Encoded, encode(body)),
             tool=HOSTILE,
             agent=HOSTILE,
             task=task,

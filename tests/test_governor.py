@@ -1001,7 +1001,9 @@ def test_record_answers_the_audit_lists(desk: Make) -> None:
     top = "tool targetSystem summary riskClass reversibility authorization flags effect"
     for name in (*top.split(), "reason", "verdicts", "flagSource", "latencyUs"):
         assert name in body
-    who = "request user account environment agent session task delegation evidence"
+    for name in ["user", "account", "session", "delegation", "sources"]:
+        assert name in body
+    who = "request environment agent agentInstance task parentTask trigger confidence"
     for name in who.split():
         assert name in body["context"]
     for name in ("workflow", "owner", "revision", "reviewDate", "cleanupOwner"):

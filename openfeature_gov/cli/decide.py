@@ -9,7 +9,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from openfeature import api
@@ -27,7 +26,7 @@ from openfeature_gov.contracts import Actor, CallContext, Evidence, ToolCall
 from openfeature_gov.controls import HEALTHY, Controls
 from openfeature_gov.decisions import Effect
 from openfeature_gov.embedded import load_governance
-from openfeature_gov.evidence.records import body, outcome_record
+from openfeature_gov.evidence.records import merged, outcome_record
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
 from openfeature_gov.governance import Governance
 from openfeature_gov.judging import Judge, Judged
@@ -156,7 +155,7 @@ def _nothing(**_: object) -> None:
 
 def _about(judged: Judged, *, recorded: bool) -> dict[str, Any]:
     """Return the decision as its record tells it, with the message for the model."""
-    facts: dict[str, Any] = orjson.loads(body(judged.record))
+    facts: dict[str, Any] = merged(*judged.record.encoded())
     identity = facts.pop("id")
     route = judged.route
     return {

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.records import merged
+
+PERSONAL = 2
+"""The version of the schema that brought personal parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +51,18 @@ def records(
 ) -> list[dict[str, Any]]:
     """Return the bodies of records in the order of the log, each with its ``seq``.
 
-    *task* keeps the decisions of one task and their outcomes, *kind* one kind.
+    *task* keeps the decisions of one task and their outcomes, *kind* one kind. What may
+    be personal stands among the rest; ``erased`` says that it did once.
 
     Raises:
         RecordStoreError: when there is no such log.
 
     """
-    with reading(path) as connection:
-        rows = connection.execute(
-            "SELECT seq, body FROM records r WHERE (:kind IS NULL OR kind = :kind) AND"
-            " (:task IS NULL OR task = :task OR ref IN"
-            " (SELECT id FROM records WHERE task = :task)) ORDER BY seq",
-            {"task": task, "kind": kind},
-        )
-        return [{"seq": seq, **orjson.loads(body)} for seq, body in rows]
+    where = (
+        "(:kind IS NULL OR kind = :kind) AND (:task IS NULL OR task = :task OR ref IN"
+        " (SELECT id FROM records WHERE task = :task))"
+    )
+    return _read(path, where, {"task": task, "kind": kind})
 
 
 def find(path: Path | str, record_id: str) -> list[dict[str, Any]]:
@@ -72,12 +72,7 @@ def find(path: Path | str, record_id: str) -> list[dict[str, Any]]:
         RecordStoreError: when there is no such log.
 
     """
-    with reading(path) as connection:
-        rows = connection.execute(
-            "SELECT seq, body FROM records WHERE id = :id OR ref = :id ORDER BY seq",
-            {"id": record_id},
-        )
-        return [{"seq": seq, **orjson.loads(body)} for seq, body in rows]
+    return _read(path, "id = :id OR ref = :id", {"id": record_id})
 
 
 def runs(path: Path | str, *, limit: int = 50) -> list[Run]:
@@ -97,6 +92,22 @@ def runs(path: Path | str, *, limit: int = 50) -> list[Run]:
             Run(task or "", agent or "", first, last, calls, _effects(connection, task))
             for task, agent, first, last, calls in rows
         ]
+
+
+def _read(path: Path | str, where: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+    with reading(path) as connection:
+        rows = connection.execute(
+            f"SELECT seq, body, {personal_part(connection)} FROM records"  # noqa: S608 - constants
+            f" WHERE {where} ORDER BY seq",
+            values,
+        )
+        return [{"seq": seq, **merged(body, personal)} for seq, body, personal in rows]
+
+
+def personal_part(connection: sqlite3.Connection) -> str:
+    """Return where the personal part of a record is; a log of version 1 has none."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return "NULL" if version < PERSONAL else "personal"
 
 
 def _effects(connection: sqlite3.Connection, task: str | None) -> dict[str, int]:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
-from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.evidence.records import Record, body
+import orjson
 
-VERSION = 1
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.records import (
+    COLUMNS,
+    Record,
+    columns,
+    derived,
+    written,
+)
+
+VERSION = 2
+"""Version 1 had neither personal parts nor checkpoints, and fewer columns."""
 SETTINGS: tuple[tuple[str, str, object], ...] = (
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", 2),
@@ -22,8 +32,8 @@ SETTINGS: tuple[tuple[str, str, object], ...] = (
 """Name, value, and what reading it back must say. All but the first are per connection;
 recursive_triggers stops INSERT OR REPLACE from passing the append-only triggers."""
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS records (
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS records (
   seq INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
   kind TEXT NOT NULL,
@@ -36,29 +46,77 @@ CREATE TABLE IF NOT EXISTS records (
   effect TEXT,
   reason TEXT,
   executes INTEGER NOT NULL,
-  body BLOB NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS records_ref ON records (ref) WHERE ref IS NOT NULL;
-CREATE INDEX IF NOT EXISTS records_log ON records (kind, writer)
-  WHERE kind NOT IN ('decision', 'outcome');
-CREATE INDEX IF NOT EXISTS records_open ON records (writer) WHERE executes = 1;
-CREATE TRIGGER IF NOT EXISTS records_no_update BEFORE UPDATE ON records
-  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
-CREATE TRIGGER IF NOT EXISTS records_no_delete BEFORE DELETE ON records
-  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END;
-"""
+  body BLOB NOT NULL,
+  personal BLOB,
+  target TEXT,
+  variant TEXT,
+  amount REAL,
+  reviewer TEXT
+) STRICT""",
+    """CREATE TABLE IF NOT EXISTS checkpoints (
+  number INTEGER PRIMARY KEY,
+  origin TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  frontier BLOB NOT NULL,
+  note TEXT NOT NULL UNIQUE,
+  at_us INTEGER NOT NULL,
+  UNIQUE (origin, size)
+) STRICT""",
+)
+INDEXES = (
+    """CREATE INDEX IF NOT EXISTS records_ref ON records (ref)
+  WHERE ref IS NOT NULL""",
+    """CREATE INDEX IF NOT EXISTS records_log ON records (kind, writer)
+  WHERE kind NOT IN ('decision', 'outcome')""",
+    """CREATE INDEX IF NOT EXISTS records_open ON records (writer)
+  WHERE executes = 1""",
+    """CREATE INDEX IF NOT EXISTS records_at ON records (at_us)""",
+    """CREATE INDEX IF NOT EXISTS records_agent ON records (agent, at_us)
+  WHERE agent IS NOT NULL""",
+    """CREATE INDEX IF NOT EXISTS records_task ON records (task)
+  WHERE task IS NOT NULL""",
+)
+_SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in ("seq", *COLUMNS, "body"))
+TRIGGERS = (
+    f"""CREATE TRIGGER IF NOT EXISTS records_no_update BEFORE UPDATE ON records
+  WHEN NOT (NEW.personal IS NULL AND {_SAME})
+  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
+    """CREATE TRIGGER IF NOT EXISTS records_no_delete BEFORE DELETE ON records
+  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
+    """CREATE TRIGGER IF NOT EXISTS checkpoints_no_update BEFORE UPDATE ON checkpoints
+  BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
+    """CREATE TRIGGER IF NOT EXISTS checkpoints_no_delete BEFORE DELETE ON checkpoints
+  BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
+)
+"""Nothing changes but that a personal part becomes null: that is how it is erased."""
+FROM_1 = (
+    "ALTER TABLE records ADD COLUMN personal BLOB",
+    "ALTER TABLE records ADD COLUMN target TEXT",
+    "ALTER TABLE records ADD COLUMN variant TEXT",
+    "ALTER TABLE records ADD COLUMN amount REAL",
+    "ALTER TABLE records ADD COLUMN reviewer TEXT",
+    "DROP TRIGGER IF EXISTS records_no_update",
+)
 
 CHUNKS = (512, 64, 8, 1)
 """How many rows one statement inserts. A statement runs without Python's lock, so few
 large ones let a busy process write as fast as an idle one."""
 
 
+FILL = 1_000
+FILLED = """
+SELECT seq, body FROM records WHERE kind = 'decision' AND seq > ? ORDER BY seq LIMIT ?
+"""
+
+_STORED = (*COLUMNS, "body", "personal")
+
+
 def insert(rows: int) -> str:
     """Return the statement that inserts *rows* rows."""
-    values = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * rows)
+    one = f"({', '.join('?' * len(_STORED))})"
     return (
-        "INSERT INTO records (id, kind, at_us, writer, ref, tool, agent, task, effect,"  # noqa: S608 - placeholders only
-        f" reason, executes, body) VALUES {values}"
+        f"INSERT INTO records ({', '.join(_STORED)}) VALUES {', '.join([one] * rows)}"  # noqa: S608 - constants and placeholders
     )
 
 
@@ -75,21 +133,9 @@ SELECT s.writer FROM records s WHERE s.kind = 'start' AND NOT EXISTS
 
 
 def row(record: Record, writer: str) -> tuple[object, ...]:
-    """Return *record* as the parameters of `INSERT`."""
-    return (
-        record.id,
-        record.kind,
-        record.at_us,
-        writer,
-        record.ref,
-        record.tool,
-        record.agent,
-        record.task,
-        record.effect,
-        record.reason,
-        int(record.executes),
-        body(record),
-    )
+    """Return *record*, written by *writer*, as the parameters of `insert`."""
+    kept, encoded = written(record, writer)
+    return (*columns(kept, writer), *encoded)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -118,11 +164,47 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
                 f"{path}: PRAGMA {name} is {actual!r}, not {expected!r}; records would "
                 "not be durable on this file system"
             )
+    _migrate(connection, path)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring an empty file or one of an earlier version to `VERSION`, or nowhere."""
+    if _version(connection, path) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have been first.
+        if _version(connection, path) == 1:
+            for statement in FROM_1:
+                connection.execute(statement)
+            _fill(connection)
+        for statement in (*TABLES, *INDEXES, *TRIGGERS):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, VERSION):
+    if not 0 <= version <= VERSION:
         raise RecordStoreError(
             f"{path}: schema version {version}, this release reads {VERSION}; use the "
             "release that wrote it"
         )
-    connection.executescript(TABLES)
-    connection.execute(f"PRAGMA user_version={VERSION}")
+    return int(version)
+
+
+def _fill(connection: sqlite3.Connection) -> None:
+    """Let the records of version 1 be found by the columns that it did not have."""
+    done = 0
+    while rows := connection.execute(FILLED, (done, FILL)).fetchall():
+        connection.executemany(
+            "UPDATE records SET target = ?, variant = ?, amount = ?, reviewer = ?"
+            " WHERE seq = ?",
+            [(*derived(orjson.loads(body))[-4:], seq) for seq, body in rows],
+        )
+        done = rows[-1][0]

@@ -11,12 +11,12 @@ _store = partial(tests_of, "test_stores_sqlite.py")
 _hostile = partial(tests_of, "properties/test_hostile.py")
 RECORDS = (
     *mutants(
-        "evidence/records.py",
+        "evidence/decision_facts.py",
         _governor("records_hold_no_arguments_but_the_listed_ones"),
         ("for name in rules.evidence.record_fields", "for name in contract.arguments"),
     ),
     *mutants(
-        "evidence/records.py",
+        "evidence/texts.py",
         _hostile("control_characters_cannot_forge_a_record"),
         (".translate(_CONTROLS)", ""),
         ('.encode("ascii", "backslashreplace").decode("ascii")', ""),
@@ -25,8 +25,8 @@ RECORDS = (
         "evidence/records.py",
         _store("record_that_cannot_be_encoded_keeps_its_place"),
         (
-            "        return record.encoded()\n    except Exception",
-            "        return record.encoded()\n    except ZeroDivisionError",
+            "        return record, record.encoded()\n    except Exception",
+            "        return record, record.encoded()\n    except ZeroDivisionError",
         ),
     ),
     *mutants(
@@ -51,15 +51,19 @@ RECORDS = (
         _store(
             "what_is_no_record_log_is_refused", "setting_that_does_not_take_is_refused"
         ),
-        ("if version not in (0, VERSION)", "if version is None"),
+        ("if not 0 <= version <= VERSION", "if version is None"),
         ("if actual != expected", "if actual is None"),
     ),
     *mutants(
         "stores/schema.py",
         _store("orphans_of_a_dead_writer_become_unknown"),
-        ("int(record.executes)", "0"),
         ("s.kind = 'start' AND NOT EXISTS", "s.kind = 'start' AND EXISTS"),
         ("o.kind = 'outcome'", "o.kind = 'note'"),
+    ),
+    *mutants(
+        "evidence/records.py",
+        _store("orphans_of_a_dead_writer_become_unknown"),
+        ("int(record.executes)", "0"),
     ),
     *mutants(
         "stores/sqlite.py",
