@@ -1,0 +1,790 @@
+"""The verifier that stands alone, against logs that another hand wrote and sealed.
+
+Nothing here uses the product's own tree, notes or keys: what the verifier believes is
+compared with a plain reading of the RFC and of C2SP's formats.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from openfeature_gov.evidence import records
+from openfeature_gov.evidence.standalone import gov_verify
+from openfeature_gov.stores import schema
+
+FILE = Path(gov_verify.__file__)
+ORIGIN = "gov.example/log"
+
+
+class Signer:
+    """An Ed25519 key under a name."""
+
+    def __init__(self, name: str = "gov.example") -> None:
+        self.name, self._key = name, Ed25519PrivateKey.generate()
+        raw = b"\1" + self._key.public_key().public_bytes_raw()
+        self.id = sha256(name.encode() + b"\n" + raw).digest()[:4]
+        self.vkey = f"{name}+{self.id.hex()}+{b64encode(raw).decode()}"
+
+    def line(self, text: str) -> str:
+        """Return the signature line of *text*."""
+        signature = self._key.sign(text.encode())
+        return f"\u2014 {self.name} {b64encode(self.id + signature).decode()}\n"
+
+    def note(self, text: str, *others: Signer) -> str:
+        """Return *text* signed."""
+        return text + "\n" + "".join(one.line(text) for one in (self, *others))
+
+
+def canonical(facts: Any) -> bytes:
+    """Return the bytes of *facts* as records are written."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()
+
+
+def root(leaves: list[bytes]) -> bytes:
+    """Return the root over *leaves* as RFC 9162 defines it, top down."""
+    if len(leaves) < 2:
+        return sha256(b"\0" + leaves[0] if leaves else b"").digest()
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\1" + root(leaves[:split]) + root(leaves[split:])).digest()
+
+
+def path(index: int, leaves: list[bytes]) -> list[bytes]:
+    """Return the inclusion proof of leaf *index*."""
+    if len(leaves) < 2:
+        return []
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    if index < split:
+        return [*path(index, leaves[:split]), root(leaves[split:])]
+    return [*path(index - split, leaves[split:]), root(leaves[:split])]
+
+
+def decision(number: int, **facts: Any) -> tuple[bytes, bytes]:
+    """Return the body and the personal part of a decision."""
+    personal = canonical({"salt": f"{number:032x}", "user": f"user-{number}"})
+    body = {
+        "schema": "gov.record/2",
+        "kind": "decision",
+        "id": f"d-{number}",
+        "atUs": 1_700_000_000_000_000 + number,
+        "writer": "w",
+        "tool": "refund",
+        "context": {"agent": "agent-1", "task": "t-1"},
+        "targetSystem": "billing",
+        "effect": "allow",
+        "reason": "allowed",
+        "amount": "12.50",
+        "flags": [
+            {"kind": "switch", "variant": "on"},
+            {"kind": "mode", "variant": "a"},
+        ],
+        "executes": True,
+        "note": "ü \u2028 \u0001 \U0001f600",
+        "personalDigest": sha256(personal).hexdigest(),
+        **facts,
+    }
+    return canonical(body), personal
+
+
+def event(number: int, kind: str, **facts: Any) -> tuple[bytes, None]:
+    """Return the body of a record of the log itself."""
+    at = 1_700_000_000_000_000 + number
+    body = {"kind": kind, "id": f"e-{number}", "atUs": at, "writer": "w", **facts}
+    return canonical({"schema": "gov.record/2", **body}), None
+
+
+class Log:
+    """A log in memory, with its checkpoints; written to a file or a bundle."""
+
+    def __init__(self, count: int = 0, every: int = 7) -> None:
+        self.signer = Signer()
+        self.rows: list[tuple[bytes, bytes | None]] = []
+        self.notes: list[tuple[int, str, str]] = []
+        for number in range(1, count + 1):
+            self.add(*decision(number))
+            if number % every == 0 or number == count:
+                self.seal()
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """The bodies."""
+        return [body for body, _ in self.rows]
+
+    def add(self, body: bytes, personal: bytes | None = None) -> None:
+        """Append one record."""
+        self.rows.append((body, personal))
+
+    def seal(self, size: int | None = None, origin: str = ORIGIN) -> str:
+        """Sign a checkpoint over the first *size* records."""
+        size = len(self.rows) if size is None else size
+        top = b64encode(root(self.leaves[:size])).decode()
+        note = self.signer.note(f"{origin}\n{size}\n{top}\n")
+        self.notes.append((size, origin, note))
+        return note
+
+    def rotate(self, new: Signer) -> None:
+        """Record that *new* follows the key, and sign with it from now on."""
+        text = f"{new.name}\ngov-key-rotation/1\n{new.vkey}\n"
+        note = self.signer.note(text, new)
+        self.add(*event(len(self.rows) + 1, "key_rotation", note=note))
+        self.signer = new
+
+    def frontier(self, size: int) -> bytes:
+        """Return the roots of the perfect subtrees, as a store keeps them."""
+        data, at = size.to_bytes(8, "big"), 0
+        for level in range(40, -1, -1):
+            if size >> level & 1:
+                data += root(self.leaves[at : at + (1 << level)])
+                at += 1 << level
+        return data
+
+    def database(self, target: Path) -> Path:
+        """Write a record file."""
+        names = ("seq", *records.COLUMNS, "body", "personal")
+        with closing(sqlite3.connect(target)) as db:
+            for statement in (*schema.TABLES, *schema.TRIGGERS):
+                db.execute(statement)
+            for seq, (body, personal) in enumerate(self.rows, 1):
+                row = (seq, *records.derived(json.loads(body)), body, personal)
+                marks = ", ".join("?" * len(row))
+                db.execute(
+                    f"INSERT INTO records ({', '.join(names)}) VALUES ({marks})", row
+                )
+            for number, (size, origin, note) in enumerate(self.notes, 1):
+                db.execute(
+                    "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (number, origin, size, size, self.frontier(size), note, number),
+                )
+            db.commit()
+        return target
+
+    def block(self, start: int, end: int) -> list[Any]:
+        """Return the cover of the records *start* to *end*, cut at the checkpoints."""
+        entries: list[Any] = []
+        cuts = sorted({end, *(size for size, *_ in self.notes if start < size < end)})
+        for stop in cuts:
+            while start < stop:
+                level = (stop - start).bit_length() - 1
+                while start % (1 << level):
+                    level -= 1
+                top = root(self.leaves[start : start + (1 << level)])
+                entries.append([level, b64encode(top).decode()])
+                start += 1 << level
+        return entries
+
+    def parts(self, first: int, last: int) -> dict[str, bytes]:
+        """Return the files of a bundle of the records *first* to *last*, inclusive."""
+        end = max((size for size, *_ in self.notes), default=last)
+        cover = {"left": self.block(0, first - 1), "right": self.block(last, end)}
+        inside = self.rows[first - 1 : last]
+        personal = [
+            canonical({"id": json.loads(body)["id"], "personal": part.decode()}) + b"\n"
+            for body, part in inside
+            if part is not None
+        ]
+        return {
+            "manifest.json": canonical({"format": "gov.bundle/1"}),
+            "records.jsonl": b"".join(body + b"\n" for body, _ in inside),
+            "personal.jsonl": b"".join(personal),
+            "checkpoints.txt": "".join(note for *_, note in self.notes).encode(),
+            "cover.json": canonical(cover),
+        }
+
+
+def packed(target: Path, parts: dict[str, bytes]) -> Path:
+    """Write a zip of *parts*."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    return target
+
+
+def verified(
+    log: Log, evidence: Path, held: list[str] | None = None, **options: Any
+) -> gov_verify.Report:
+    """Verify *evidence* with the key of *log* and by default its last checkpoint."""
+    keys = options.pop("keys", [log.signer.vkey])
+    held = [log.notes[-1][2]] if held is None else held
+    return gov_verify.verify(evidence, keys, held, deep=True, **options)
+
+
+def codes(report: gov_verify.Report) -> list[str]:
+    """Return the codes of the findings."""
+    assert report.verified == (not report.findings)
+    return [finding.code for finding in report.findings]
+
+
+# ---- What holds
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 7, 8, 20, 33])
+def test_a_log_of_any_length_holds(tmp_path: Path, count: int) -> None:
+    """As a file and as any range of a bundle, against each checkpoint."""
+    log = Log(count)
+    file = log.database(tmp_path / "records.db")
+    for _, _, note in log.notes:
+        report = verified(log, file, [note], sealed=True)
+        assert (codes(report), report.size) == ([], count)
+        assert (report.first_seq, report.last_seq) == (1, count)
+    for first in range(1, count + 1):
+        last = random.Random(first).randint(first, count)
+        bundle = packed(tmp_path / "bundle.zip", log.parts(first, last))
+        report = verified(log, bundle, [note for *_, note in log.notes])
+        assert (codes(report), report.size) == ([], count)
+        assert (report.first_seq, report.last_seq) == (first, last)
+        assert report.checkpoints == 2 * len(log.notes)
+
+
+def test_a_proof_shows_its_record(tmp_path: Path) -> None:
+    """Every leaf of every size, and no other leaf, index or path."""
+    for count in range(1, 20):
+        log = Log(count)
+        for index in range(count):
+            file = tmp_path / "proof"
+            file.write_bytes(proof(log, index))
+            report = verified(log, file)
+            assert (codes(report), report.first_seq) == ([], index + 1)
+            assert report.record == log.leaves[index].decode()
+            file.write_bytes(proof(log, index, at=index + 1))
+            assert not verified(log, file).verified
+            file.write_bytes(
+                proof(log, index, hashes=[*path(index, log.leaves), b"x" * 32])
+            )
+            assert codes(verified(log, file)) == ["root"]
+
+
+def proof(
+    log: Log, index: int, at: int | None = None, hashes: list[bytes] | None = None
+) -> bytes:
+    """Return the proof of record *index*, stated to be *at*, by *hashes*."""
+    lines = ["c2sp.org/tlog-proof@v1"]
+    lines.append(f"extra {b64encode(log.leaves[index]).decode()}")
+    lines.append(f"index {index if at is None else at}")
+    steps = path(index, log.leaves) if hashes is None else hashes
+    lines += [b64encode(one).decode() for one in steps]
+    return ("\n".join(lines) + "\n\n" + log.notes[-1][2]).encode()
+
+
+def test_a_proof_needs_the_checkpoint_that_is_held(tmp_path: Path) -> None:
+    """A proof below another checkpoint, or by another key, shows nothing."""
+    log, other = Log(9), Log(9)
+    file = tmp_path / "proof"
+    file.write_bytes(proof(log, 3))
+    assert codes(verified(log, file, [log.notes[0][2]])) == ["checkpoint"]
+    assert codes(verified(other, file, [log.notes[-1][2]])) == ["key"]
+
+
+def test_what_follows_the_last_checkpoint_is_counted(tmp_path: Path) -> None:
+    """The undetectable window is told, and --sealed allows none."""
+    log = Log(9)
+    log.add(*decision(10))
+    log.add(*decision(11))
+    file = log.database(tmp_path / "records.db")
+    assert verified(log, file).unsealed == 2
+    assert codes(verified(log, file, sealed=True)) == ["unsealed"]
+
+
+def test_witnesses_may_sign_too(tmp_path: Path) -> None:
+    """Signatures of keys that nobody pinned are passed over."""
+    log = Log(5)
+    size, origin, note = log.notes[-1]
+    text = note.split("\n\n")[0] + "\n"
+    log.notes[-1] = (size, origin, log.signer.note(text, Signer("witness.example")))
+    assert codes(verified(log, log.database(tmp_path / "records.db"))) == []
+
+
+def test_an_empty_log_holds_only_where_it_was_anchored(tmp_path: Path) -> None:
+    """Size 0 in a checkpoint that one holds, and no other way."""
+    log, full = Log(), Log(4)
+    log.signer = full.signer
+    log.seal()
+    file = log.database(tmp_path / "records.db")
+    assert codes(verified(log, file)) == []
+    assert "empty" in codes(verified(full, file))
+    grown = Log()
+    grown.seal()
+    for number in range(1, 4):
+        grown.add(*decision(number))
+    grown.seal()
+    held = [grown.notes[0][2]]
+    assert codes(verified(grown, grown.database(tmp_path / "b.db"), held)) == []
+
+
+# ---- Keys
+
+
+def test_rotation_is_followed_from_the_old_key(tmp_path: Path) -> None:
+    """Whoever pinned the first key need not pin the next."""
+    log = Log(5)
+    first = log.signer.vkey
+    held = [log.notes[-1][2]]
+    log.rotate(Signer())
+    log.seal()
+    log.add(*decision(7))
+    log.rotate(Signer())
+    log.seal()
+    file = log.database(tmp_path / "records.db")
+    report = verified(log, file, held, keys=[first])
+    assert (codes(report), report.size) == ([], 8)
+    assert codes(verified(log, file, [log.notes[-1][2]], keys=[first])) == []
+    assert codes(verified(log, file, quick=True, keys=[first])) == []
+    bundle = packed(tmp_path / "bundle.zip", log.parts(1, 8))
+    assert codes(verified(log, bundle, held, keys=[first])) == []
+
+
+def test_rotation_is_seen_beside_a_bundle(tmp_path: Path) -> None:
+    """A record of the cover that is no part of the range may name the next key."""
+    log = Log(4)
+    first = log.signer.vkey
+    log.rotate(Signer())
+    log.seal()
+    log.add(*decision(6))
+    log.seal()
+    parts = log.parts(6, 6)
+    assert "key" in codes(verified(log, packed(tmp_path / "a", parts), keys=[first]))
+    cover = json.loads(parts["cover.json"])
+    assert cover["left"][-1][0] == 0
+    cover["left"][-1] = ["record", log.leaves[4].decode()]
+    parts["cover.json"] = canonical(cover)
+    report = verified(log, packed(tmp_path / "b", parts), keys=[first])
+    assert (codes(report), report.first_seq) == ([], 6)
+
+
+def test_whoever_pinned_the_new_key_needs_no_old_one(tmp_path: Path) -> None:
+    """Checkpoints of the key before count for nothing, and do not spoil the log."""
+    log = Log(5)
+    old = log.notes[-1][2]
+    log.rotate(Signer())
+    log.seal()
+    file = log.database(tmp_path / "records.db")
+    assert codes(verified(log, file)) == []
+    assert codes(verified(log, file, [old, log.notes[-1][2]])) == ["key"]
+
+
+def test_a_revoked_key_signs_no_more(tmp_path: Path) -> None:
+    """Once the new key signed, the old one is a stranger."""
+    log = Log(5)
+    old = log.signer
+    log.rotate(Signer())
+    log.seal()
+    log.add(*decision(7))
+    log.signer = old
+    log.seal()
+    file = log.database(tmp_path / "records.db")
+    held = [log.notes[0][2]]
+    report = verified(log, file, held, keys=[old.vkey])
+    assert codes(report) == ["key"]
+    assert report.unsealed == 1
+
+
+def test_nobody_else_may_name_the_next_key(tmp_path: Path) -> None:
+    """A rotation that the old key did not sign is a finding; so is half a one."""
+    thief = Signer()
+    log = Log(5)
+    good, held = log.signer, [log.notes[-1][2]]
+    text = f"{thief.name}\ngov-key-rotation/1\n{thief.vkey}\n"
+    for note in (thief.note(text), good.note(text), good.note(text + "more\n", thief)):
+        forged = Log()
+        forged.rows, forged.notes = [*log.rows], [*log.notes]
+        forged.add(*event(6, "key_rotation", note=note))
+        forged.signer = thief
+        forged.seal()
+        file = forged.database(tmp_path / f"{len(note)}.db")
+        found = codes(verified(log, file, held))
+        assert found == ["rotation", "key"], found
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "name",
+        "name+00+",
+        "a b+00000000+AA==",
+        "gov.example+00000000+" + b64encode(b"\1" + bytes(32)).decode(),
+        "gov.example+00000000+" + b64encode(b"\2" + bytes(32)).decode(),
+    ],
+)
+def test_a_key_that_is_none_is_wrong_usage(tmp_path: Path, key: str) -> None:
+    """A malformed pin verifies nothing."""
+    log = Log(3)
+    file = log.database(tmp_path / "records.db")
+    with pytest.raises(gov_verify.UsageError):
+        verified(log, file, keys=[key])
+
+
+def test_nothing_is_shown_without_key_and_checkpoint(tmp_path: Path) -> None:
+    """Both must be given: the evidence cannot vouch for itself."""
+    log = Log(3)
+    file = log.database(tmp_path / "records.db")
+    for keys, held in (([], None), ([log.signer.vkey], [])):
+        with pytest.raises(gov_verify.UsageError):
+            verified(log, file, held, keys=keys)
+
+
+# ---- What records say
+
+
+def change(log: Log, seq: int, **facts: Any) -> None:
+    """Write record *seq* as if its writer had said *facts*, before it was sealed."""
+    body, personal = log.rows[seq - 1]
+    log.rows[seq - 1] = (canonical({**json.loads(body), **facts}), personal)
+
+
+SPELLINGS: dict[str, Callable[[bytes], bytes]] = {
+    "a space": lambda body: body.replace(b'"effect":', b'"effect": '),
+    "another order": lambda body: json.dumps(
+        dict(reversed(json.loads(body).items())), separators=(",", ":")
+    ).encode(),
+    "a name twice": lambda body: body[:-1] + b',"writer":"w"}',
+    "an escape": lambda body: body.replace(b"refund", b"\\u0072efund"),
+    "a float": lambda body: body[:-1] + b',"z":1.5}',
+    "an exponent": lambda body: body[:-1] + b',"z":1e5}',
+    "not a number": lambda body: body[:-1] + b',"z":NaN}',
+    "infinity": lambda body: body[:-1] + b',"z":-Infinity}',
+    "half a surrogate": lambda body: body[:-1] + b',"z":"\\ud800"}',
+    "a huge number": lambda body: body[:-1] + b',"z":' + b"9" * 5000 + b"}",
+    "deep": lambda body: body[:-1] + b',"z":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "no object": lambda body: b"[" + body + b"]",
+    "no JSON": lambda body: b"\xff\xfe",
+    "no UTF-8": lambda body: body[:-1] + b',"z":"\xff"}',
+    "nothing": lambda body: b" ",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_record_in_another_spelling_is_found(tmp_path: Path, spelling: str) -> None:
+    """Even where it was sealed so: canonical bytes are the only ones."""
+    log = Log(4, every=9)
+    body, personal = log.rows[1]
+    log.rows[1] = (SPELLINGS[spelling](body), personal)
+    log.notes.clear()
+    log.seal()
+    bundle = packed(tmp_path / "bundle.zip", log.parts(1, 1))
+    parts = log.parts(1, 1)
+    parts["records.jsonl"] = b"".join(body + b"\n" for body in log.leaves)
+    parts["cover.json"] = canonical({"left": [], "right": []})
+    parts["personal.jsonl"] = Log(4).parts(1, 4)["personal.jsonl"]
+    report = verified(log, packed(bundle, parts))
+    assert codes(report)[0] in ("canonical", "body")
+    assert report.findings[0].first_seq == 2
+
+
+def test_personal_parts_are_those_recorded(tmp_path: Path) -> None:
+    """One that is missing, foreign or made up is a finding; an erased one is not."""
+    for part, found in ((None, "personal"), (b"{}", "personal")):
+        log = Log(5)
+        log.rows[2] = (log.rows[2][0], part)
+        report = verified(log, log.database(tmp_path / f"{part!r}.db"))
+        assert codes(report) == [found]
+        assert report.findings[0].first_seq == 3
+        bundle = packed(tmp_path / "bundle.zip", log.parts(2, 4))
+        assert "personal" in codes(verified(log, bundle))
+    log = Log(5)
+    log.rows[2] = (log.rows[2][0], None)
+    log.add(*event(6, "erasure", ids=["d-3"]))
+    log.seal()
+    assert codes(verified(log, log.database(tmp_path / "erased.db"))) == []
+    assert codes(verified(log, packed(tmp_path / "a.zip", log.parts(2, 6)))) == []
+    log = Log(2)
+    log.add(event(3, "mark")[0], b"{}")
+    log.seal()
+    assert codes(verified(log, log.database(tmp_path / "more.db"))) == ["personal"]
+
+
+def test_every_column_is_derived_again(tmp_path: Path) -> None:
+    """Each one that says something else than its record is found, and named."""
+    log = Log(3)
+    for name in (*records.COLUMNS,):
+        file = log.database(tmp_path / f"{name}.db")
+        with closing(sqlite3.connect(file)) as db:
+            db.execute("DROP TRIGGER records_no_update")
+            new = "zz" if name not in ("at_us", "executes", "amount") else 7
+            db.execute(f"UPDATE records SET {name} = ? WHERE seq = 2", (new,))
+            db.execute(gov_verify.TRIGGERS["records_no_update"])
+            db.commit()
+        (found,) = verified(log, file).findings
+        assert (found.code, found.first_seq) == ("columns", 2)
+        assert found.what.startswith(f"{name} is ")
+
+
+def test_columns_are_derived_as_the_store_derives_them() -> None:
+    """For records of every kind, also old and broken ones."""
+    bodies = [
+        json.loads(body)
+        for body, _ in (
+            decision(1),
+            decision(2, amount=None, flags=[], context=None, executes=False),
+            decision(3, flags=[{"kind": "mode", "variant": None}], reviewer="r"),
+            event(4, "outcome", ref="d-1", status="executed"),
+            event(5, "start", sqlite="3"),
+            event(6, "stop", ref="w", reason="not this one"),
+        )
+    ]
+    for body in bodies:
+        derived = gov_verify.derived(body)
+        assert tuple(derived[name] for name in records.COLUMNS) == records.derived(body)
+    assert gov_verify.COLUMNS == records.COLUMNS
+
+
+def test_triggers_are_those_of_the_store(tmp_path: Path) -> None:
+    """The verifier's copy is the store's text."""
+    file = Log(1).database(tmp_path / "records.db")
+    with closing(sqlite3.connect(file)) as db:
+        held = db.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+        found = {name: " ".join(sql.split()) for name, sql in held}
+    assert found == gov_verify.TRIGGERS
+
+
+def test_what_the_log_says_of_itself_is_told(tmp_path: Path) -> None:
+    """Clocks set back, calls not kept, alterations that the log itself found."""
+    log = Log(2)
+    log.seal(origin="gov.example/before")
+    log.add(*event(3, "tamper", finding="edited", origin="gov.example/before"))
+    log.add(*event(4, "gap", lost=3))
+    log.add(*event(-70_000_000, "mark"))
+    log.seal()
+    report = verified(log, log.database(tmp_path / "records.db"))
+    assert codes(report) == []
+    told = "\n".join(report.notes)
+    assert "record 3: the log itself found that it was altered (edited)" in told
+    assert "record 4: 3 denied calls were not kept" in told
+    assert "record 5: the clock of its writer was set back" in told
+
+
+# ---- Hostile input
+
+
+def flips(data: bytes, seed: int) -> bytes:
+    """Return *data* with a few bytes changed, cut, doubled or taken out."""
+    dice = random.Random(seed)
+    changed = bytearray(data)
+    for _ in range(dice.randint(1, 4)):
+        at = dice.randrange(len(changed))
+        match dice.randrange(5):
+            case 0:
+                changed[at] ^= 1 << dice.randrange(8)
+            case 1:
+                del changed[at:]
+            case 2:
+                changed[at:at] = changed[at : at + dice.randrange(1, 100)]
+            case 3:
+                changed[at : at + 4] = dice.choice([b"\xff" * 4, bytes(4), b"PK\5\6"])
+            case _:
+                del changed[at : at + dice.randrange(1, 100)]
+        changed = changed or bytearray(b"P")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("kind", ["bundle", "database", "proof"])
+def test_hostile_bytes_never_crash_it(tmp_path: Path, kind: str) -> None:
+    """Whatever was done to the file, the answer is a report; true ones alone hold."""
+    log = Log(12)
+    target = tmp_path / "evidence"
+    if kind == "bundle":
+        packed(target, log.parts(3, 9))
+    elif kind == "database":
+        log.database(target)
+    else:
+        target.write_bytes(proof(log, 4))
+    whole = target.read_bytes()
+    assert verified(log, target).verified
+    for seed in range(400):
+        target.write_bytes(flips(whole, seed))
+        try:
+            report = verified(log, target)
+        except OSError:
+            continue
+        assert report.verified == (not report.findings)
+        json.dumps(asdict(report))
+        assert gov_verify.told(report).isascii()
+
+
+def test_hostile_parts_never_crash_it(tmp_path: Path) -> None:
+    """Each file of a bundle may hold anything; nothing but the true one verifies."""
+    log = Log(6)
+    good = log.parts(2, 5)
+    deep = b"[" * 200_000
+    hostile = [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff",
+        deep,
+        b"\n",
+        b"{}\n" * 9,
+        b"NaN",
+        b'"x"',
+    ]
+    hostile += [
+        b'{"left":1}',
+        b'{"left":[[0]]}',
+        b'{"left":[[64,""]]}',
+        b'{"left":[[0,"AA=="]]}',
+    ]
+    hostile += [b'{"left":[["record",1]]}', b'{"left":{"a":1}}', b'{"right":[1]}']
+    hostile += [b'{"id":1}\n', b'{"id":"d-2","personal":"\\ud800"}\n', b"x" * 2_000_000]
+    for name in good:
+        for data in hostile:
+            bundle = packed(tmp_path / "bundle.zip", {**good, name: data})
+            report = verified(log, bundle)
+            # Who holds the last checkpoint needs no stored one.
+            needless = (name, data) == ("checkpoints.txt", b"")
+            assert report.verified == needless, (name, data[:40])
+
+
+def test_bombs_are_refused(tmp_path: Path) -> None:
+    """Archives that would not end, in files, in size or in names."""
+    log = Log(3)
+    parts = log.parts(1, 3)
+    bomb = packed(tmp_path / "a.zip", {**parts, "records.jsonl": b" " * 50_000_000})
+    assert codes(verified(log, bomb)) == ["bundle"]
+    more = packed(tmp_path / "b.zip", {**parts, "more.txt": b""})
+    assert codes(verified(log, more)) == ["bundle"]
+    fewer = packed(tmp_path / "c.zip", dict(list(parts.items())[1:]))
+    assert codes(verified(log, fewer)) == ["bundle"]
+    parted = dict(list(parts.items())[1:])
+    double = packed(tmp_path / "d.zip", {**parted, "Records.jsonl": b""}).read_bytes()
+    (tmp_path / "d.zip").write_bytes(double.replace(b"Records", b"records"))
+    assert codes(verified(log, tmp_path / "d.zip")) == ["bundle"]
+    long = packed(tmp_path / "e.zip", {**parts, "manifest.json": b" " * 70_000})
+    assert codes(verified(log, long)) == ["bundle"]
+    tail = packed(tmp_path / "f.zip", parts).read_bytes() + b"x" * 50
+    (tmp_path / "f.zip").write_bytes(tail)
+    assert codes(verified(log, tmp_path / "f.zip")) == ["bundle"]
+
+
+TABLES = {
+    "a view": "CREATE VIEW records AS SELECT 1 AS seq, x'00' AS body",
+    "computed": "CREATE TABLE records (seq INTEGER PRIMARY KEY, body BLOB AS "
+    "(zeroblob(9)))",
+    "virtual": "CREATE VIRTUAL TABLE records USING fts5(seq, body)",
+    "no columns": "CREATE TABLE records (seq INTEGER PRIMARY KEY)",
+    "no body": "CREATE TABLE records (seq INTEGER PRIMARY KEY, id, kind, at_us)",
+    "none": "CREATE TABLE other (x)",
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_hostile_tables_are_refused(tmp_path: Path, table: str) -> None:
+    """What only looks like the table of records is no evidence."""
+    log = Log(3)
+    file = tmp_path / "records.db"
+    with closing(sqlite3.connect(file)) as db:
+        db.execute(TABLES[table])
+        db.execute(schema.TABLES[1])
+        db.commit()
+    assert not verified(log, file).verified
+
+
+def test_a_record_too_long_is_refused(tmp_path: Path) -> None:
+    """A body of megabytes is no record."""
+    log = Log(2)
+    file = log.database(tmp_path / "records.db")
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("DROP TRIGGER records_no_update")
+        db.execute("UPDATE records SET body = zeroblob(9000000) WHERE seq = 2")
+        db.commit()
+    assert codes(verified(log, file)) == ["unreadable"]
+
+
+def test_what_is_printed_is_plain(tmp_path: Path) -> None:
+    """Nothing from the evidence reaches a terminal as it is."""
+    log = Log(2)
+    log.add(*event(3, "gap", lost="\x1b[2J\u202e\u200b"))
+    log.seal(origin="gov.example/\u202e")
+    report = verified(log, log.database(tmp_path / "records.db"))
+    text = gov_verify.told(report)
+    assert text.isascii()
+    assert set(text) & set(map(chr, range(32))) <= {"\n"}
+
+
+# ---- The program
+
+
+def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the file as an auditor does: alone."""
+    return subprocess.run(
+        [sys.executable, "-I", str(FILE), *map(str, arguments)],
+        capture_output=True,
+        check=False,
+        cwd=cwd,
+        encoding="utf-8",
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> tuple[Log, Path, Path]:
+    """Lend a log, its file, and the file with the checkpoint that one holds."""
+    log = Log(9)
+    held = tmp_path / "held"
+    held.write_text(log.notes[-1][2], "utf-8")
+    return log, log.database(tmp_path / "records.db"), held
+
+
+def test_exit_codes(desk: tuple[Log, Path, Path], tmp_path: Path) -> None:
+    """0 verified, 2 wrong usage, 3 unreadable, 4 not verified."""
+    log, file, held = desk
+    pins = ("--key", log.signer.vkey, "--checkpoint", held)
+    done = run(file, *pins, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("VERIFIED\n")
+    assert "records       1 to 9, 2023-11-14" in done.stdout
+    for missing in (("--key", log.signer.vkey), ("--checkpoint", held), ()):
+        assert run(file, *missing, cwd=tmp_path).returncode == 2
+    assert run(file, "--key", "x", "--checkpoint", held, cwd=tmp_path).returncode == 2
+    assert run(file, *pins[:3], file, cwd=tmp_path).returncode == 2
+    assert run(tmp_path / "none", *pins, cwd=tmp_path).returncode == 3
+    assert run(tmp_path, *pins, cwd=tmp_path).returncode == 3
+    assert run(file, *pins[:3], tmp_path / "none", cwd=tmp_path).returncode == 3
+    other = run(file, "--key", Signer().vkey, *pins[2:], "--json", cwd=tmp_path)
+    assert (other.returncode, other.stderr) == (4, "")
+    report = json.loads(other.stdout)
+    assert not report["verified"]
+    assert report["findings"][0]["code"] == "key"
+
+
+def test_published_checkpoints_may_be_held(desk: tuple[Log, Path, Path]) -> None:
+    """Notes one after the other, or one a line as JSON; a torn last line is none."""
+    log, file, held = desk
+    notes = [note for *_, note in log.notes]
+    lines = "".join(json.dumps({"atUs": 1, "note": note}) + "\n" for note in notes)
+    for text in ("".join(notes), lines, lines + '{"atUs":1,"no'):
+        held.write_text(text, "utf-8")
+        assert gov_verify.held_in([held]) == notes
+        assert verified(log, file, gov_verify.held_in([held])).verified
+    for text in ("", "x", notes[0] + "x\n", '{"note":1}\n', "[]", "{" * 99_999 + "\n"):
+        held.write_text(text, "utf-8")
+        with pytest.raises(gov_verify.UsageError):
+            gov_verify.Audit([], gov_verify.held_in([held]))
+
+
+def test_it_needs_nothing_but_cryptography() -> None:
+    """The file imports the standard library and one package."""
+    names = set()
+    for node in ast.walk(ast.parse(FILE.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {one.name.split(".")[0] for one in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            names.add(str(node.module).split(".")[0])
+    assert names - sys.stdlib_module_names == {"cryptography"}
