@@ -73,6 +73,7 @@ def stream(streaming_url: str, secret: str, timeout_s: float) -> Streamed:
         return Streamed(problem=f"connects, then breaks: {type(error).__name__}")
     finally:
         opened.close(timeout=0.5)
+        opened.shutdown()  # close leaves it open if the server was the first
 
 
 def _followed(opened: WebSocket, deadline: float) -> Streamed:
