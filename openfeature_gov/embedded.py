@@ -1,6 +1,7 @@
 """The embedded default: flags from one file, records in one SQLite file, no server.
 
-Another source of flags is another provider, for example ``FeatBitProvider.live``.
+Another source of flags is another provider, for example ``FeatBitProvider.live``;
+another home of records is a PostgreSQL URL.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from openfeature.contrib.provider.featbit import FeatBitProvider
 from openfeature_gov import governance
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
-from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.stores.opening import open_store
+from openfeature_gov.stores.writing import QueuedStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Parts:
 
     governance: governance.Governance
     reader: FlagReader
-    records: SqliteStore
+    records: QueuedStore
     release: Callable[[], None]
 
 
@@ -56,7 +58,9 @@ def governance_text(path: Path) -> str:
         raise InvalidContractError(str(path), [(0, "", problem)]) from None
 
 
-def assemble(contracts: Path, flags: Path | FeatureProvider, records: Path) -> Parts:
+def assemble(
+    contracts: Path, flags: Path | FeatureProvider, records: Path | str
+) -> Parts:
     """Load *contracts*, bind the provider *flags* or one on that file, open *records*.
 
     The provider is shut down by the release. It gets an OpenFeature domain of its own,
@@ -75,7 +79,7 @@ def assemble(contracts: Path, flags: Path | FeatureProvider, records: Path) -> P
     try:
         api.set_provider_and_wait(provider, domain)
         reader = FlagReader(api.get_client(domain), bound=provider)
-        return Parts(loaded, reader, SqliteStore(records), provider.shutdown)
+        return Parts(loaded, reader, open_store(records), provider.shutdown)
     except BaseException:
         provider.shutdown()
         raise

@@ -86,7 +86,8 @@ class Governor:
 
         *governance* is a YAML file, *flags* FeatBit's data-sync JSON, hot-reloaded, or
         a provider that is not bound yet and is shut down with the Governor, such as
-        ``FeatBitProvider.live(...)``; *records* is created where missing.
+        ``FeatBitProvider.live(...)``; *records* is a file, created where missing, or
+        ``postgresql://USER@HOST/DATABASE`` (extra ``sql``).
 
         Raises:
             InvalidContractError: for a refused governance file.
@@ -98,7 +99,7 @@ class Governor:
         from openfeature_gov.embedded import assemble  # noqa: PLC0415 - optional part
 
         source = Path(flags) if isinstance(flags, str) else flags
-        parts = assemble(Path(governance), source, Path(records))
+        parts = assemble(Path(governance), source, records)
         governor = cls(parts.governance, parts.reader, parts.records, controls=controls)
         governor._releases.append(parts.release)
         return governor

@@ -64,6 +64,9 @@ class QueuedStore(ABC):
     """What the database raises when it does not answer as it should."""
     REFUSED: ClassVar[Errors]
     """What it says of a record that it could not take on any day."""
+    IDLE_S: ClassVar[float | None] = None
+    """After how long without a record the database is asked whether it still answers,
+    None where nobody can take it away."""
 
     def __init__(
         self, place: str, *, now: Callable[[], int], clock: Callable[[], int]
@@ -91,7 +94,10 @@ class QueuedStore(ABC):
 
     @abstractmethod
     def _insert(self, records: list[Record]) -> None:
-        """Write *records* in one transaction that is durable on return."""
+        """Write *records* in one transaction that is durable on return.
+
+        Without records, find out whether the database answers.
+        """
 
     @abstractmethod
     def _opening(self) -> Record:
@@ -309,7 +315,7 @@ class QueuedStore(ABC):
 
     def _run(self) -> None:
         while True:
-            self._work.wait()
+            idle = not self._work.wait(self.IDLE_S)
             if not self._closing:
                 self._urgent.wait(LINGER_S)
             # INVARIANT: cleared before looking, so that whoever appends or closes while
@@ -319,7 +325,7 @@ class QueuedStore(ABC):
             self._urgent.clear()
             closing = self._closing
             batch = self._drain()
-            if batch:
+            if batch or idle or self._failing_since is not None:
                 self._flush(batch)
             if self._failing_since is not None and not closing:
                 self._urgent.wait(RETRY_S)

@@ -8,6 +8,7 @@ from tests.properties.mutations.mutant import mutants, tests_of
 
 _governor = partial(tests_of, "test_governor.py")
 _store = partial(tests_of, "test_stores_sqlite.py")
+_shared = partial(tests_of, "test_stores.py")
 _hostile = partial(tests_of, "properties/test_hostile.py")
 RECORDS = (
     *mutants(
@@ -23,7 +24,7 @@ RECORDS = (
     ),
     *mutants(
         "evidence/records.py",
-        _store("record_that_cannot_be_encoded_keeps_its_place"),
+        _shared("record_that_cannot_be_encoded_keeps_its_place"),
         (
             "        return record, record.encoded()\n    except Exception",
             "        return record, record.encoded()\n    except ZeroDivisionError",
@@ -56,34 +57,34 @@ RECORDS = (
     ),
     *mutants(
         "stores/schema.py",
-        _store("orphans_of_a_dead_writer_become_unknown"),
+        _shared("orphans_of_a_dead_writer_become_unknown"),
         ("s.kind = 'start' AND NOT EXISTS", "s.kind = 'start' AND EXISTS"),
         ("o.kind = 'outcome'", "o.kind = 'note'"),
     ),
     *mutants(
         "evidence/records.py",
-        _store("orphans_of_a_dead_writer_become_unknown"),
+        _shared("orphans_of_a_dead_writer_become_unknown"),
         ("int(record.executes)", "0"),
     ),
     *mutants(
         "stores/sqlite.py",
-        _store("orphans_of_a_dead_writer_become_unknown"),
+        _shared("orphans_of_a_dead_writer_become_unknown"),
         (" and not self._lease.alive(writer)", ""),
     ),
     *mutants(
         "stores/writing.py",
-        _store("orphans_of_a_dead_writer_become_unknown"),
+        _shared("orphans_of_a_dead_writer_become_unknown"),
         ('status="unknown"', 'status="executed"'),
         ("                self._reconcile()\n", ""),
     ),
     *mutants(
         "stores/writing.py",
-        _store("clean_close_settles_its_own_orphans"),
+        _shared("clean_close_settles_its_own_orphans"),
         ("                self._settle_orphans(self.writer)\n", ""),
     ),
     *mutants(
         "stores/writing.py",
-        _store("full_disk_fails_the_commit_and_keeps_the_record"),
+        _shared("full_disk_fails_the_commit_and_keeps_the_record"),
         ("failure.append(error)", "pass"),
         ("_settle(batch, error)", "_settle(batch, None)"),
         (
@@ -94,7 +95,7 @@ RECORDS = (
     ),
     *mutants(
         "stores/writing.py",
-        _store("full_backlog_refuses_and_says_how_many"),
+        _shared("full_backlog_refuses_and_says_how_many"),
         (
             "        if self._full():\n            self._lost",
             "        if False:\n            self._lost",
@@ -104,7 +105,7 @@ RECORDS = (
     ),
     *mutants(
         "stores/writing.py",
-        _store("closed_store_takes_nothing"),
+        _shared("closed_store_takes_nothing"),
         (
             "        if self._closing:\n            raise",
             "        if False:\n            raise",
@@ -112,7 +113,7 @@ RECORDS = (
     ),
     *mutants(
         "stores/leases.py",
-        _store("orphans_of_a_dead_writer_become_unknown"),
+        _shared("orphans_of_a_dead_writer_become_unknown"),
         (
             "except BlockingIOError:\n            return True",
             "except BlockingIOError:\n            return False",
@@ -129,7 +130,7 @@ RECORDS = (
     ),
     *mutants(
         "stores/writing.py",
-        _store("a_record_that_sqlite_never_takes_is_set_apart"),
+        _shared("a_record_that_is_never_taken_is_set_apart"),
         ("            failure = error\n", "            failure = None\n"),
     ),
     *mutants(
@@ -139,7 +140,7 @@ RECORDS = (
     ),
     *mutants(
         "stores/writing.py",
-        _store("close_says_what_it_could_not_write"),
+        _shared("close_says_what_it_could_not_write"),
         ('raise RecordStoreError(f"{self.place}: {lost}: {error}") from error', "pass"),
     ),
     *mutants(

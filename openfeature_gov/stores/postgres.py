@@ -1,0 +1,231 @@
+"""`PostgresStore`: record logs for many processes, one log a writer, in one database.
+
+A batch is one statement on one connection, and that is one transaction. The session
+holds an advisory lock for as long as it lives: that is the lease which says that its
+writer is alive. After a lost connection the writer asks what of its last batch was
+kept, and writes the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any, ClassVar, LiteralString
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.stores import postgres_schema as schema
+from openfeature_gov.stores.schema import row
+from openfeature_gov.stores.writing import Errors, QueuedStore
+
+RETURN_S = 30
+"""How long writers may take to come back after a restart of the server."""
+
+
+class PostgresStore(QueuedStore):
+    """Keep the records of this process in a log of its own, in a shared database.
+
+    *url* is ``postgresql://USER@HOST:PORT/DATABASE``; it must reach the server itself
+    or a pooler that keeps a session on one connection. Lives as long as the Governor
+    that owns it. After a fork the child is a writer of its own.
+
+    Raises:
+        RecordStoreError: when the database cannot be used as a durable record log.
+
+    """
+
+    FAULTS: ClassVar[Errors] = (OSError, psycopg.Error)
+    REFUSED: ClassVar[Errors] = (
+        psycopg.IntegrityError,
+        psycopg.DataError,
+        psycopg.errors.ProgramLimitExceeded,
+        UnicodeError,
+    )
+    IDLE_S: ClassVar[float | None] = 10.0
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        now: Callable[[], int] = time.time_ns,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._url = url
+        super().__init__(schema.place(url), now=now, clock=clock)
+
+    def _enter(self) -> None:
+        self._seq = 0
+        self._kept: set[str] = set()
+        self._settle_at = 0
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def _turn(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def _ready(self) -> None:
+        if self._connection is not None:
+            return
+        connection = schema.connect(self._url, _session(self.writer))
+        try:
+            self._claim(connection)
+            self._connection = connection
+            if self._seq:
+                self._resume()
+        except BaseException:
+            self._connection = None
+            connection.close()
+            raise
+
+    def _claim(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        """Take this writer's lease; end what is left of its own session before."""
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE application_name = %s AND pid <> pg_backend_pid()",
+            (_session(self.writer),),
+        )
+        if not _locked(connection, self.writer):
+            raise RecordStoreError("another process settles this log right now")
+
+    def _resume(self) -> None:
+        """Find what became of the last batch, and say what happened meanwhile."""
+        found = self._all(
+            "SELECT id, seq FROM records WHERE writer = %s AND seq > %s",
+            self.writer,
+            self._seq,
+        )
+        self._kept.update(one for one, _ in found)
+        [(last,)] = self._all(
+            "SELECT coalesce(max(seq), 0) FROM records WHERE writer = %s", self.writer
+        )
+        known, self._seq = self._seq, max(self._seq, last)
+        if last < known:  # a standby or a backup took over; the hole stays visible
+            facts = {"expected": known, "found": last}
+            self._insert([note_record(self.stamp(), "rolled_back", **facts)])
+        if not self._unsettled(self.writer):
+            self._insert([note_record(self.stamp(), "resumed", self.writer)])
+
+    def _unsettled(self, only: str | None = None) -> list[tuple[str, bool]]:
+        """Return the writers without an end, all or *only* one, as `OPEN_WRITERS`."""
+        return self._opened().execute(schema.OPEN_WRITERS, {"only": only}).fetchall()
+
+    def _opened(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._connection is None:
+            raise RecordStoreError(f"{self.place}: not open")
+        return self._connection
+
+    def _all(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        return self._opened().execute(query, values).fetchall()
+
+    def _drop(self) -> None:
+        """Keep a session that still answers: it holds the lease."""
+        connection = self._connection
+        idle = TransactionStatus.IDLE
+        if connection is not None and connection.info.transaction_status != idle:
+            self._close()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+    def _insert(self, records: list[Record]) -> None:
+        rows = [
+            (seq, *row(record, self.writer))
+            for seq, record in enumerate(self._unwritten(records), self._seq + 1)
+        ]
+        connection = self._opened()
+        if len(rows) == 1:
+            connection.execute(schema.INSERT, rows[0], prepare=True, binary=True)
+        elif not rows:
+            connection.execute("SELECT 1")
+        else:
+            with connection.cursor().copy(schema.COPY) as copy:
+                copy.set_types(schema.COPIED)
+                for one in rows:
+                    copy.write_row(one)
+        self._seq += len(rows)
+
+    def _unwritten(self, records: list[Record]) -> list[Record]:
+        """Return which of *records* the last connection did not write unheard."""
+        if not self._kept:
+            return records
+        fresh = [record for record in records if record.id not in self._kept]
+        self._kept.difference_update(record.id for record in records)
+        return fresh
+
+    def _wrote(self, rows: int) -> None:  # noqa: ARG002 - time counts, not rows
+        if self._settle_at and self._clock() > self._settle_at:
+            self._settle_at = 0
+            self._reconcile()
+
+    def _opening(self) -> Record:
+        connection = self._opened()
+        return note_record(
+            self.stamp(),
+            "start",
+            postgres=connection.info.server_version,
+            python=platform.python_version(),
+            pid=os.getpid(),
+            tls=connection.pgconn.ssl_in_use,
+            fsync="on",
+            synchronousCommit="on",
+        )
+
+    def _dead(self) -> list[str]:
+        """Return the dead, each locked, so that nobody else settles them as well.
+
+        Right after a restart of the server everyone looks dead: those who were alive
+        before have `RETURN_S` to come back.
+        """
+        [(young,)] = self._all(schema.YOUNG, RETURN_S)
+        if young:
+            self._settle_at = self._clock() + RETURN_S * 10**9
+        dead = []
+        for writer, older in self._unsettled():
+            away = writer != self.writer and not (young and older)
+            if away and _locked(self._opened(), writer):
+                # Whoever held it a moment ago may have settled everything.
+                if self._unsettled(writer):
+                    dead.append(writer)
+                else:
+                    self._buried(writer)
+        return dead
+
+    def _buried(self, writer: str) -> None:
+        self._all("SELECT pg_advisory_unlock(%s)", _key(writer))
+
+    def _orphans(self, writer: str) -> list[str]:
+        return [ref for (ref,) in self._all(schema.ORPHANS, writer)]
+
+    def _release(self) -> None:
+        self._close()
+
+    def _abandon(self) -> object:
+        """Leave the session to the parent: closing it here would end it there too."""
+        if self._connection is not None:
+            # The socket goes, so that a dead parent's lease ends with it.
+            nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            with suppress(psycopg.Error):
+                os.dup2(nothing, self._connection.fileno(), inheritable=False)
+            os.close(nothing)
+        return self._connection
+
+
+def _session(writer: str) -> str:
+    return f"gov-records {writer}"
+
+
+def _key(writer: str) -> int:
+    return int.from_bytes(bytes.fromhex(writer), "big", signed=True)
+
+
+def _locked(connection: psycopg.Connection[tuple[Any, ...]], writer: str) -> bool:
+    found = connection.execute("SELECT pg_try_advisory_lock(%s)", (_key(writer),))
+    return found.fetchone() == (True,)

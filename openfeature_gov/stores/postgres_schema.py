@@ -1,0 +1,236 @@
+"""The PostgreSQL schema of the record logs, and the settings that make them durable.
+
+Every writer has a log of its own, numbered by itself: nobody waits for anybody. What
+was written is changed by nobody but who erases a personal part; triggers see to it,
+also where a session replays as a replica. Roles keep each user to what it needs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString
+
+from psycopg import Connection, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import InsufficientPrivilege, ProgrammingError
+
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.records import COLUMNS
+
+STORED = ("seq", *COLUMNS, "body", "personal")
+TYPES = {
+    "seq": "int8",
+    "at_us": "int8",
+    "executes": "int2",
+    "amount": "float8",
+    "body": "bytea",
+    "personal": "bytea",
+}
+"""The types of the columns that are not text."""
+OLDEST = 140_000
+SETTINGS: tuple[tuple[str, str | None, str], ...] = (
+    ("synchronous_commit", "on", "on"),
+    ("statement_timeout", "20s", "20000"),
+    ("idle_session_timeout", "0", "0"),
+    ("client_encoding", "UTF8", "UTF8"),
+    ("fsync", None, "on"),
+    ("full_page_writes", None, "on"),
+    ("server_encoding", None, "UTF8"),
+    ("transaction_read_only", None, "off"),
+    ("session_replication_role", None, "origin"),
+)
+"""Name, value to set for the session, and what reading it back must say."""
+REACH = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+"""How soon a server that fell silent counts as lost, unless the URL says otherwise."""
+SETUP_LOCK = 0x676F765265636F72
+TABLES: tuple[LiteralString, ...] = (
+    """CREATE TABLE records (
+  seq BIGINT NOT NULL,
+  id TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL,
+  at_us BIGINT NOT NULL,
+  writer TEXT NOT NULL,
+  ref TEXT,
+  tool TEXT,
+  agent TEXT,
+  task TEXT,
+  effect TEXT,
+  reason TEXT,
+  executes SMALLINT NOT NULL,
+  body BYTEA NOT NULL,
+  personal BYTEA,
+  target TEXT,
+  variant TEXT,
+  amount DOUBLE PRECISION,
+  reviewer TEXT,
+  PRIMARY KEY (writer, seq)
+)""",
+    """CREATE TABLE checkpoints (
+  number BIGINT NOT NULL,
+  origin TEXT NOT NULL,
+  size BIGINT NOT NULL,
+  last_seq BIGINT NOT NULL,
+  frontier BYTEA NOT NULL,
+  note TEXT NOT NULL UNIQUE,
+  at_us BIGINT NOT NULL,
+  PRIMARY KEY (origin, number),
+  UNIQUE (origin, size)
+)""",
+    "CREATE INDEX records_ref ON records (ref) WHERE ref IS NOT NULL",
+    """CREATE INDEX records_log ON records (kind, writer)
+  WHERE kind NOT IN ('decision', 'outcome')""",
+    "CREATE INDEX records_open ON records (writer) WHERE executes = 1",
+    "CREATE INDEX records_at ON records (at_us)",
+    "CREATE INDEX records_agent ON records (agent, at_us) WHERE agent IS NOT NULL",
+    "CREATE INDEX records_task ON records (task) WHERE task IS NOT NULL",
+)
+GUARDS: tuple[LiteralString, ...] = (
+    """CREATE FUNCTION gov_append_only() RETURNS trigger LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' AND TG_RELNAME = 'records' THEN
+    IF NEW.personal IS NULL THEN
+      OLD.personal := NULL;
+      IF NEW *= OLD THEN
+        RETURN NEW;
+      END IF;
+    END IF;
+  END IF;
+  RAISE EXCEPTION '% are append-only', TG_RELNAME USING ERRCODE = '23001';
+END $$""",
+    *(
+        statement
+        for table in ("records", "checkpoints")
+        for statement in (
+            f"""CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table}
+  FOR EACH ROW EXECUTE FUNCTION gov_append_only()""",
+            f"""CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table}
+  FOR EACH STATEMENT EXECUTE FUNCTION gov_append_only()""",
+            f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_no_change",
+            f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_no_truncate",
+        )
+    ),
+)
+"""ALWAYS: a superuser's ``session_replication_role`` does not pass them by either."""
+GUARDED = """
+SELECT c.relpersistence = 'p' AND (SELECT count(*) = 2 FROM pg_trigger t
+  JOIN pg_proc p ON p.oid = t.tgfoid
+  WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' AND p.proname = 'gov_append_only')
+FROM pg_class c WHERE c.oid = 'records'::regclass
+"""
+
+NAMED = sql.SQL(", ").join(map(sql.Identifier, STORED))
+INSERT = sql.SQL("INSERT INTO records ({}) VALUES ({})").format(
+    NAMED, sql.SQL(", ").join([sql.Placeholder()] * len(STORED))
+)
+COPY = sql.SQL("COPY records ({}) FROM STDIN (FORMAT BINARY)").format(NAMED)
+COPIED = [TYPES.get(name, "text") for name in STORED]
+
+ORPHANS = """
+SELECT d.id FROM records d WHERE d.writer = %s AND d.executes = 1 AND NOT EXISTS
+  (SELECT 1 FROM records o WHERE o.ref = d.id AND o.kind = 'outcome') ORDER BY d.seq
+"""
+
+# A writer opens with a start, or a resumed where it had been taken for dead, and ends
+# with a stop of its own or with somebody else's reconciled.
+OPEN_WRITERS = """
+SELECT s.writer, to_timestamp(max(s.at_us) / 1e6) < pg_postmaster_start_time() FROM
+  (SELECT CASE WHEN kind IN ('start', 'resumed') THEN writer ELSE ref END AS writer,
+          CASE WHEN kind IN ('start', 'resumed') THEN 1 ELSE -1 END AS step, at_us
+   FROM records WHERE kind IN ('start', 'resumed', 'stop', 'reconciled')) s
+WHERE s.writer = %(only)s OR %(only)s IS NULL
+GROUP BY s.writer HAVING sum(s.step) > 0 ORDER BY min(s.at_us)
+"""
+"""The writers without an end, each with whether it is older than the server's run."""
+YOUNG = "SELECT clock_timestamp() < pg_postmaster_start_time() + %s * interval '1s'"
+
+
+def place(url: str) -> str:
+    """Return what may be said of *url* in a message: where, and nobody's password.
+
+    Raises:
+        RecordStoreError: when it is no connection string.
+
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except ProgrammingError:
+        raise RecordStoreError(
+            "the record store is no PostgreSQL URL; write"
+            " postgresql://USER@HOST:PORT/DATABASE, the password percent-encoded"
+        ) from None
+    host, port = parts.get("host") or "local", parts.get("port") or 5432
+    return f"postgresql://{host}:{port}/{parts.get('dbname') or ''}"
+
+
+def connect(url: str, name: str) -> Connection[tuple[Any, ...]]:
+    """Open *url* for one writer as *name*, with schema and settings verified.
+
+    Raises:
+        RecordStoreError: for a server on which records would not be durable.
+        psycopg.Error: when it does not answer, or refuses the user.
+
+    """
+    given: dict[str, Any] = {**REACH, **conninfo_to_dict(url)}
+    connection = Connection.connect(
+        make_conninfo(**{**given, "application_name": name}), autocommit=True
+    )
+    try:
+        _check(connection, place(url))
+        _prepare(connection, place(url))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: Connection[tuple[Any, ...]], where: str) -> None:
+    if (version := connection.info.server_version) < OLDEST:
+        raise RecordStoreError(
+            f"{where}: PostgreSQL {version // 10_000} is too old; 14 is the least"
+        )
+    connection.execute(
+        "SELECT set_config(name, value, false)"
+        " FROM unnest(%s::text[], %s::text[]) AS s (name, value) WHERE value <> ''",
+        [[name for name, *_ in SETTINGS], [value or "" for _, value, _ in SETTINGS]],
+    )
+    found: dict[str, str] = dict(
+        connection.execute("SELECT name, setting FROM pg_settings").fetchall()
+    )
+    for name, _, expected in SETTINGS:
+        if (actual := found.get(name)) != expected:
+            raise RecordStoreError(
+                f"{where}: {name} is {actual!r}, not {expected!r}; records would not"
+                " be durable on this server"
+            )
+
+
+def _prepare(connection: Connection[tuple[Any, ...]], where: str) -> None:
+    """Create what is missing, once; raise where the guards are not in force."""
+    if not _present(connection):
+        try:
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (SETUP_LOCK,))
+                if not _present(connection):
+                    for statement in (*TABLES, *GUARDS):
+                        connection.execute(statement)
+        except InsufficientPrivilege as error:
+            raise RecordStoreError(
+                f"{where}: there is no table of records, and this user may not create"
+                f" it ({error}); let the database's owner open the log once"
+            ) from error
+    if connection.execute(GUARDED).fetchone() != (True,):
+        raise RecordStoreError(
+            f"{where}: records is an unlogged table, or its append-only triggers are"
+            " gone or disabled; find out who did that before anything is written"
+        )
+
+
+def _present(connection: Connection[tuple[Any, ...]]) -> bool:
+    found = connection.execute("SELECT to_regclass('records') IS NOT NULL").fetchone()
+    return found == (True,)
