@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from openfeature_gov.cli import doctor, output, provisioning
+from openfeature_gov.cli import doctor, following, output, provisioning
 from openfeature_gov.cli.carrying import By, DryRun, Reason, signed, spelled
 from openfeature_gov.cli.connecting import environment_of
 from openfeature_gov.cli.exits import Exit
@@ -36,6 +36,7 @@ def _group() -> None:
 
 
 app.command("doctor")(doctor.doctor)
+app.command("follow")(following.follow)
 
 
 @app.command("provision")

@@ -60,6 +60,16 @@ def show(data: Any, render: Callable[[Console], None], *, as_json: bool | None) 
         render(paper())
 
 
+def line(data: Any, text: Text, *, as_json: bool | None) -> None:
+    """Print *data* as one line of JSON, or *text* for people, at once."""
+    wanted = not sys.stdout.isatty() if as_json is None else as_json
+    if wanted:
+        sys.stdout.write(json.dumps(data, ensure_ascii=True, default=str) + "\n")
+    else:
+        paper().print(text, soft_wrap=True)
+    sys.stdout.flush()
+
+
 def paper(*, stderr: bool = False) -> Console:
     """Return a console that takes text as it is: no markup, no emoji, no guessing."""
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False)

@@ -1,0 +1,121 @@
+"""`gov featbit follow`: record who changed flags in FeatBit, and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from openfeature_gov.cli import output
+from openfeature_gov.cli.connecting import environment_of
+from openfeature_gov.cli.options import RECORDS, ApiUrl, Env, Project, TokenFile
+from openfeature_gov.stores import history
+from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.targets import UnreachableError
+
+if TYPE_CHECKING:
+    from openfeature_gov.evidence.policy_changes import PolicyChanges
+
+EVERY_S = 30.0
+Log = Annotated[
+    Path,
+    typer.Option("--records", envvar="GOV_RECORDS", help="Record database, made anew."),
+]
+Every = Annotated[
+    float, typer.Option("--every", min=1.0, help="Seconds between two looks.")
+]
+Once = Annotated[bool, typer.Option("--once", help="Look once and end.")]
+
+
+def follow(
+    *,
+    api_url: ApiUrl = "",
+    token_file: TokenFile = None,
+    project: Project = "",
+    env: Env = "",
+    records: Log = Path(RECORDS),
+    every: Every = EVERY_S,
+    once: Once = False,
+    as_json: output.Json = None,
+) -> None:
+    """Record each change of a flag or segment in FeatBit: who, why and what.
+
+    Reads FeatBit's audit log, each entry once, from where the records end. Prints one
+    line a change; what changed stands in the records. A change without a comment,
+    without instructions or by PATCH is a finding. Ends at Ctrl-C.
+    """
+    from openfeature.contrib.provider.featbit.management import (  # noqa: PLC0415
+        ManagementError,
+    )
+    from openfeature_gov.evidence.policy_changes import (  # noqa: PLC0415
+        PolicyChanges,
+    )
+
+    target = environment_of(api_url, token_file, project, env)
+    past = partial(history.records, records)
+    store = SqliteStore(records)
+    try:
+        changes = PolicyChanges(target.client, target.env_id, store, past)
+        told = len(_kept(records))
+        while True:
+            _look(changes, target.name, patient=not once)
+            told = _tell(records, told, as_json=as_json)
+            if once:
+                return
+            time.sleep(every)
+    except KeyboardInterrupt:
+        return
+    except ManagementError as error:
+        raise UnreachableError(f"{target.name}: {error}") from None
+    finally:
+        store.close()
+
+
+def _look(changes: PolicyChanges, name: str, *, patient: bool) -> None:
+    from openfeature.contrib.provider.featbit.management import (  # noqa: PLC0415
+        NoAnswerError,
+    )
+
+    try:
+        poll = changes.poll(time.time_ns() // 1_000_000)
+    except NoAnswerError as error:
+        if not patient:
+            raise
+        output.warn(f"{name}: {error}; the next look starts where this one did")
+        return
+    if poll.gaps:
+        output.warn(f"{name}: {poll.gaps} part(s) of the audit log cannot be read")
+
+
+def _kept(records: Path) -> list[dict[str, Any]]:
+    return history.records(records, kind="policy_change")
+
+
+def _tell(records: Path, told: int, *, as_json: bool | None) -> int:
+    """Print the changes behind the first *told*; return how many there are."""
+    kept = _kept(records)
+    for body in kept[told:]:
+        output.line(body, _line(body), as_json=as_json)
+    return len(kept)
+
+
+def _line(body: Mapping[str, Any]) -> Text:
+    """Return one change for people."""
+    when = output.moment(body["createdMs"] * 1000)
+    comment = output.styled(body["comment"], "" if body["comment"] else "yellow")
+    findings = Text(f"  ! {', '.join(map(output.safe, body['findings']))}", "yellow")
+    return Text.assemble(
+        (when, "dim"),
+        "  ",
+        output.safe(body["actor"]["name"] or body["actor"]["id"]),
+        "  ",
+        (f"{output.safe(body['operation'])} {output.safe(body['key'])}", "bold"),
+        "  ",
+        comment,
+        findings if body["findings"] else "",
+    )
