@@ -218,7 +218,8 @@ def test_what_is_no_log_is_said(tmp_path: Path, log: Path) -> None:
     for place, body in enumerate((b"[1]", b"{", b"\xff")):
         broken = as_version_1(log, tmp_path / f"{place}.db")
         with closing(sqlite3.connect(broken)) as connection:
-            connection.execute("UPDATE records SET body = ? WHERE seq = 3", (body,))
+            change = "UPDATE records SET body = ? WHERE kind = 'decision'"
+            connection.execute(change, (body,))
             connection.commit()
         with pytest.raises(RecordStoreError, match=str(place)):
             query(broken)

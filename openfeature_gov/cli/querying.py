@@ -219,7 +219,7 @@ def _stream(
             return
 
 
-NAMES = ("SEQ", "TIME (UTC)", "KIND", "TOOL", "RESULT", "REASON")
+NAMES = ("SEQ", "TIME (UTC)", "KIND", "TOOL", "RESULT")
 
 
 def _listing(console: Console, found: list[Facts]) -> None:
@@ -232,9 +232,9 @@ def _listing(console: Console, found: list[Facts]) -> None:
             output.styled(row["kind"]),
             output.styled(row["tool"], "bold"),
             _result(console, row),
-            output.styled(row["reason"]),
         ]
-        parts = (row[name] for name in ("agent", "user", "reviewer", "task", "summary"))
+        names = ("reason", "agent", "user", "reviewer", "task", "summary")
+        parts = (row[name] for name in names)
         text = " · ".join(str(part) for part in (*parts, row["id"]) if part)
         entries.append((cells, Text(output.safe(text))))
     output.ledger(console, NAMES, entries)

@@ -14,10 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.stores.history import reading
+from openfeature_gov.evidence.records import merged
+from openfeature_gov.stores.history import personal_part, reading
 
 COLUMNS = ("kind", "agent", "task", "tool", "effect", "reason", "writer")
 """The filters that are columns in every version of the schema."""
@@ -35,6 +34,12 @@ FLAG = (
     " WHERE json_extract(value, '$.key') = :{0}"
     " AND json_extract(value, '$.variant') = :{1})"
 )
+
+NAMED = (
+    "SELECT id FROM records WHERE id = :id UNION"
+    " SELECT ref FROM records WHERE id = :id AND ref IS NOT NULL"
+)
+RELATED = f"id IN ({NAMED}) OR ref IN ({NAMED}) ORDER BY seq"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,8 @@ class Filter:
 
 
 EVERYTHING = Filter()
+DECISIONS = ("agent", "task", "tool", "target", "effect", "variant")
+"""The filters that only decisions meet."""
 CHOICES = tuple(
     one.name for one in fields(Filter) if one.name in {*COLUMNS, *DERIVED} - {"amount"}
 )
@@ -126,14 +133,7 @@ def related(path: Path | str, record_id: str) -> list[dict[str, Any]]:
 
     """
     with opened(path) as connection:
-        rows = connection.execute(
-            "WITH named AS (SELECT id FROM records WHERE id = :id UNION"
-            " SELECT ref FROM records WHERE id = :id AND ref IS NOT NULL)"
-            " SELECT seq, body FROM records WHERE id IN named OR ref IN named"
-            " ORDER BY seq",
-            {"id": record_id},
-        )
-        return [_record(seq, body) for seq, body in rows]
+        return recorded(connection, RELATED, {"id": record_id})
 
 
 def page(
@@ -146,19 +146,29 @@ def page(
 ) -> Page:
     """Return the first *limit* records of an open log that *wanted* describes."""
     where, values = condition(wanted, columns(connection))
+    # Going through the log in its order would read all of it for a rare value.
+    by = "+seq" if narrow(wanted) else "seq"
     beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
     if after is not None:
         where, values = f"({where}) AND seq {beyond} :after", {**values, "after": after}
     # The bodies are read last: sorting them would copy each.
-    rows = connection.execute(
-        f"SELECT seq, body FROM records WHERE seq IN (SELECT seq FROM records r"  # noqa: S608 - constants
-        f" WHERE {where} ORDER BY seq {order} LIMIT :limit) ORDER BY seq {order}",
+    records = recorded(
+        connection,
+        f"seq IN (SELECT seq FROM records WHERE {where} ORDER BY {by} {order}"  # noqa: S608 - constants
+        f" LIMIT :limit) ORDER BY seq {order}",
         {**values, "limit": limit},
-    ).fetchall()
-    last = rows[-1][0] if rows else after or 0
-    records = [_record(seq, body) for seq, body in rows]
+    )
+    last = records[-1]["seq"] if records else after or 0
     kept = [one for one in records if _within(one.get("amount"), wanted)]
-    return Page(kept, last if len(rows) == limit else None, last)
+    return Page(kept, last if len(records) == limit else None, last)
+
+
+def narrow(wanted: Filter) -> bool:
+    """Say whether an index finds what *wanted* describes."""
+    bounds = (wanted.from_us, wanted.to_us, wanted.amount_from, wanted.amount_to)
+    return any(one is not None for one in bounds) or any(
+        getattr(wanted, name) for name in CHOICES if name != "writer"
+    )
 
 
 def columns(connection: sqlite3.Connection) -> Mapping[str, str]:
@@ -170,7 +180,7 @@ def columns(connection: sqlite3.Connection) -> Mapping[str, str]:
 
 def condition(wanted: Filter, said: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """Return *wanted* as an SQL condition over records, with its parameters."""
-    terms: list[str] = []
+    terms = list(_kinds(wanted))
     values: dict[str, Any] = {}
     for name in CHOICES:
         chosen = getattr(wanted, name)
@@ -181,7 +191,7 @@ def condition(wanted: Filter, said: Mapping[str, str]) -> tuple[str, dict[str, A
             terms.append(f"{said[name]} IN ({marks})")
     for place, (key, variant) in enumerate(wanted.flags):
         names = (f"key{place}", f"served{place}")
-        terms.append(f"kind = 'decision' AND {FLAG.format(*names)}")
+        terms.append(FLAG.format(*names))
         values |= dict(zip(names, (key, variant), strict=True))
     bounds = (
         ("at_us", ">=", "from_us", wanted.from_us),
@@ -196,12 +206,29 @@ def condition(wanted: Filter, said: Mapping[str, str]) -> tuple[str, dict[str, A
     return " AND ".join(terms) or "1", values
 
 
+def _kinds(wanted: Filter) -> Iterator[str]:
+    """Yield what follows from *wanted*, in the words of the indexes."""
+    bounds = (wanted.amount_from, wanted.amount_to)
+    of_decisions = any(getattr(wanted, name) for name in DECISIONS)
+    if wanted.flags or of_decisions or any(one is not None for one in bounds):
+        yield "kind = 'decision'"
+    if wanted.kind and not {"decision", "outcome"}.intersection(wanted.kind):
+        yield "kind NOT IN ('decision', 'outcome')"
+
+
 def _real(amount: Decimal | None) -> float | None:
     return None if amount is None else float(amount)
 
 
-def _record(seq: int, body: bytes) -> dict[str, Any]:
-    return {"seq": seq, **orjson.loads(body)}
+def recorded(
+    connection: sqlite3.Connection, where: str, values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the records for which *where* holds, an SQL condition of this package."""
+    rows = connection.execute(
+        f"SELECT seq, body, {personal_part(connection)} FROM records WHERE {where}",  # noqa: S608 - constants
+        values,
+    )
+    return [{"seq": seq, **merged(body, personal)} for seq, body, personal in rows]
 
 
 def _within(amount: object, wanted: Filter) -> bool:
