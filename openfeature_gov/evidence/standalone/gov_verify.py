@@ -593,7 +593,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
     if end[0] != b"PK\5\6" or end[3:5] != (len(PARTS),) * 2 or end[5] > 4096:
         raise Refused("bundle", "not the five files of a bundle")
     if tail[:4] == b"PK\6\7":
-        raise Refused("bundle", "an archive of 4 GB or more")
+        raise Refused("bundle", "an archive of 2 GB or more")
     archive = zipfile.ZipFile(path)
     held = archive.infolist()
     if sorted(one.filename for one in held) != sorted(PARTS):

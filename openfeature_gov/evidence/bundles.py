@@ -1,0 +1,263 @@
+"""Hand evidence to others: a bundle of a range of records, or the proof of one record.
+
+A bundle is a zip. ``records.jsonl`` holds the bodies, one a line: a line is a leaf of
+the Merkle tree. ``cover.json`` holds hashes in place of all other records, cut at the
+checkpoints, so that the root of each checkpoint can be computed again; records beside
+the range that the verifier must know (a new key, an erasure, an alteration that the log
+found) stand in it themselves. ``checkpoints.txt`` holds the signed notes.
+``personal.jsonl`` holds the parts that may be erased, each beside the id of its record.
+Whoever received it verifies it with `standalone.gov_verify` alone.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple, cast
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from openfeature_gov.canonical import encode
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.merkle import Frontier, leaf_hash, node_hash
+from openfeature_gov.evidence.standalone.gov_verify import (
+    Checkpoint,
+    Evidence,
+    Leaf,
+    parse_checkpoint,
+    parse_note,
+)
+
+FORMAT = "gov.bundle/1"
+TOLD = frozenset({"key_rotation", "erasure", "tamper"})
+"""The kinds of records that a verifier must know, wherever in the log they stand."""
+MANY = 5_000
+"""How many checkpoints outside its range a bundle holds, evenly spaced if there are
+more; the auditor's own is always one of them."""
+MAX_BYTES = (1 << 31) - 1
+CHUNK = 1 << 20
+
+
+class Span(NamedTuple):
+    """Hold the sequence numbers of the *first* and the *last* record of a range."""
+
+    first: int
+    last: int
+
+
+class _Cover:
+    """Join leaf hashes to perfect subtrees that reach over none of *cuts*."""
+
+    def __init__(self, at: int, cuts: Collection[int]) -> None:
+        self.entries: list[list[Any]] = []
+        self._at, self._cuts = at, cuts
+        self._open: list[tuple[int, bytes]] = []
+
+    def add(self, leaf: Leaf) -> None:
+        """Take the next record."""
+        if leaf.columns is not None and leaf.columns["kind"] in TOLD:
+            self._close()
+            self.entries.append(["record", leaf.body.decode("utf-8")])
+            self._at += 1
+            return
+        root, level = leaf_hash(leaf.body), 0
+        while self._at >> level & 1 and self._open and self._open[-1][0] == level:
+            root, level = node_hash(self._open.pop()[1], root), level + 1
+        self._open.append((level, root))
+        self._at += 1
+        if self._at in self._cuts:
+            self._close()
+
+    def _close(self) -> None:
+        for level, root in self._open:
+            self.entries.append([level, b64encode(root).decode("ascii")])
+        self._open.clear()
+
+    def done(self) -> list[list[Any]]:
+        """Return the entries, once all records were taken."""
+        self._close()
+        return self.entries
+
+
+def export(
+    evidence: Evidence, span: Span, target: Path, *, held: Iterable[str] = ()
+) -> Span:
+    """Write a bundle of the records in *span* to *target*, return what is in it.
+
+    Records behind the last checkpoint stay out: nothing proves them yet. *held* are
+    checkpoints that the bundle must be comparable with, as signed notes.
+
+    Raises:
+        RecordStoreError: when no checkpoint covers the range, or the log has a gap.
+        OSError: when *target* cannot be written.
+
+    """
+    notes = _notes(evidence)
+    size = notes[-1][0].size if notes else 0
+    span = Span(span.first, min(span.last, size))
+    if not 1 <= span.first <= span.last:
+        raise RecordStoreError(
+            f"no checkpoint covers records {span.first} on (the last covers {size}); "
+            "seal the log first"
+        )
+    wanted = {parse_checkpoint(parse_note(one)).size for one in held}
+    kept = [one for one in notes if one[0].size in _chosen(notes, span, wanted)]
+    cuts = {checkpoint.size for checkpoint, _ in kept} | wanted
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with ZipFile(part, "w", ZIP_DEFLATED) as archive:
+            left, right = _write_records(archive, evidence, span, size, cuts)
+            _write(archive, "cover.json", encode({"left": left, "right": right}))
+            checkpoints = "".join(note for _, note in kept)
+            _write(archive, "checkpoints.txt", checkpoints.encode())
+            manifest = _manifest(notes[-1][0], span)
+            _write(archive, "manifest.json", encode(manifest))
+        if part.stat().st_size > MAX_BYTES:
+            raise RecordStoreError(
+                f"{target}: over {MAX_BYTES} bytes; export shorter ranges"
+            )
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return span
+
+
+def _manifest(head: Checkpoint, span: Span) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "origin": head.origin,
+        "size": head.size,
+        "firstSeq": span.first,
+        "lastSeq": span.last,
+    }
+
+
+def _write_records(
+    archive: ZipFile, evidence: Evidence, span: Span, size: int, cuts: Collection[int]
+) -> tuple[list[list[Any]], list[list[Any]]]:
+    """Write records and personal parts of *span*, return the cover left and right."""
+    left, right = _Cover(0, cuts), _Cover(span.last, cuts)
+    with TemporaryFile() as personal:
+        with archive.open(_info("records.jsonl"), "w", force_zip64=True) as file:
+            for leaf, seq in _sealed(evidence, size):
+                if seq < span.first:
+                    left.add(leaf)
+                elif seq > span.last:
+                    right.add(leaf)
+                else:
+                    file.write(leaf.body + b"\n")
+                    personal.write(_personal(evidence, leaf))
+        personal.seek(0)
+        with archive.open(_info("personal.jsonl"), "w", force_zip64=True) as file:
+            while chunk := personal.read(CHUNK):
+                file.write(chunk)
+    return left.done(), right.done()
+
+
+def _personal(evidence: Evidence, leaf: Leaf) -> bytes:
+    record_id = str((leaf.columns or {})["id"])
+    part = evidence.personal(record_id)
+    if part is None:
+        return b""
+    return encode({"id": record_id, "personal": part.decode("utf-8")}) + b"\n"
+
+
+def prove(evidence: Evidence, record_id: str, held: Iterable[str] = ()) -> str:
+    """Return the proof that *record_id* is below a checkpoint, as C2SP's tlog-proof.
+
+    The checkpoint is the last of *held* that covers it, or the last one stored. The
+    record itself is the proof's ``extra``.
+
+    Raises:
+        RecordStoreError: when there is no such record, or no checkpoint covers it.
+
+    """
+    seq, body = _find(evidence, record_id)
+    stated = [(parse_checkpoint(parse_note(one)), one) for one in held]
+    notes = [one for one in stated or _notes(evidence) if one[0].size >= seq]
+    if not notes:
+        raise RecordStoreError(f"{record_id}: no checkpoint covers record {seq} yet")
+    head, note = notes[-1]
+    siblings = _siblings(seq - 1, head.size)
+    starts = sorted([seq - 1, *siblings])
+    trees = [Frontier() for _ in starts]
+    for leaf, count in _sealed(evidence, head.size):
+        trees[bisect_right(starts, count - 1) - 1].append(leaf_hash(leaf.body))
+    path = [trees[starts.index(start)].root() for start in siblings]
+    lines = ["c2sp.org/tlog-proof@v1", f"extra {b64encode(body).decode('ascii')}"]
+    lines.append(f"index {seq - 1}")
+    lines += [b64encode(root).decode("ascii") for root in path]
+    return "\n".join(lines) + f"\n\n{note}"
+
+
+def _siblings(index: int, size: int) -> list[int]:
+    """Return where the subtrees begin that stand beside the way of *index* to the top.
+
+    They and the leaf itself are all of the tree (RFC 9162, 2.1.3.1).
+    """
+    start, end, starts = 0, size, []
+    while end - start > 1:
+        middle = start + (1 << (end - start - 1).bit_length() - 1)
+        starts.append(middle if index < middle else start)
+        start, end = (start, middle) if index < middle else (middle, end)
+    return starts[::-1]
+
+
+def _find(evidence: Evidence, record_id: str) -> tuple[int, bytes]:
+    for leaf in _leaves(evidence):
+        if leaf.columns is not None and leaf.columns["id"] == record_id:
+            return int(leaf.seq or 0), leaf.body
+    raise RecordStoreError(f"no record {record_id!r}")
+
+
+def _leaves(evidence: Evidence) -> Iterator[Leaf]:
+    return cast("Iterator[Leaf]", evidence.entries())
+
+
+def _sealed(evidence: Evidence, size: int) -> Iterator[tuple[Leaf, int]]:
+    """Yield the first *size* records, each with its number."""
+    count = 0
+    for count, leaf in enumerate(_leaves(evidence), 1):
+        if leaf.seq != count:
+            raise RecordStoreError(
+                f"record {count} is missing: verify the log (gov audit verify)"
+            )
+        yield leaf, count
+        if count == size:
+            return
+    raise RecordStoreError(
+        f"the log ends after {count} of {size} sealed records: verify it"
+    )
+
+
+def _notes(evidence: Evidence) -> list[tuple[Checkpoint, str]]:
+    """Return the checkpoints of the log's last tree."""
+    notes = [(parse_checkpoint(parse_note(one)), one) for one in evidence.stored]
+    return [one for one in notes if one[0].origin == notes[-1][0].origin]
+
+
+def _chosen(
+    notes: list[tuple[Checkpoint, str]], span: Span, wanted: Collection[int]
+) -> set[int]:
+    """Return the sizes of the checkpoints to hand over."""
+    sizes = [checkpoint.size for checkpoint, _ in notes]
+    inside = {size for size in sizes if span.first <= size <= span.last}
+    outside = [size for size in sizes if size not in inside]
+    spaced = outside[:: len(outside) // MANY + 1]
+    return {*inside, *spaced, *wanted, *sizes[-1:]}
+
+
+def _info(name: str) -> ZipInfo:
+    """Return an entry without the time of day: one range gives one bundle."""
+    info = ZipInfo(name)
+    info.compress_type = ZIP_DEFLATED
+    return info
+
+
+def _write(archive: ZipFile, name: str, data: bytes) -> None:
+    archive.writestr(_info(name), data)
+
+
+__all__ = ["FORMAT", "Span", "export", "prove"]
