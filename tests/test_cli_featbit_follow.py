@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from typer.testing import CliRunner, Result
 
 from openfeature.contrib.provider.featbit.authoring import boolean_flag, document
@@ -69,11 +70,18 @@ def test_each_change_is_told_and_kept_once(server: SimulatedFeatBit) -> None:
 
 def test_a_change_without_a_reason_is_a_finding(server: SimulatedFeatBit) -> None:
     """The line says so, for people as well."""
-    server.trigger("stop", False)
+    path = f"/api/v1/envs/{server.env_id}/feature-flags/stop/toggle/false"
+    answer = urllib3.request(
+        "PUT",
+        server.api_url + path,
+        json={"comment": ""},
+        headers={"Authorization": server.access_token},
+    )
+    assert answer.json()["success"]
     result = follow("--no-json")
     assert result.exit_code == 0
-    assert "stop" in result.stdout
-    assert "!" in result.stdout
+    assert "Update stop" in result.stdout
+    assert "! changed_without_comment" in result.stdout
 
 
 def test_a_server_that_does_not_answer_is_exit_3(server: SimulatedFeatBit) -> None:
