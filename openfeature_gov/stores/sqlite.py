@@ -6,7 +6,7 @@ import os
 import platform
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.stores import erasing
 from openfeature_gov.stores.leases import Lease, Turn
 from openfeature_gov.stores.schema import (
     CHUNKS,
@@ -65,6 +66,24 @@ class SqliteStore(QueuedStore):
     ) -> None:
         self.path = Path(path).absolute()
         super().__init__(str(self.path), now=now, clock=clock)
+
+    def personal(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the id and the personal part of every record that has one.
+
+        Raises:
+            RecordStoreError: when they cannot be read.
+
+        """
+        return erasing.parts(self.path)
+
+    def erase(self, ids: Sequence[str]) -> bool:
+        """Make the personal parts of *ids* null; say whether no trace is left.
+
+        Raises:
+            RecordStoreError: when it could not be done; nothing was erased then.
+
+        """
+        return erasing.erase(self.path, ids)
 
     def _enter(self) -> None:
         self._rows = 0

@@ -1,0 +1,95 @@
+"""`gov audit erase`: forget a user, an account or a record; proofs stay whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from openfeature_gov.cli import output
+from openfeature_gov.cli.carrying import By, DryRun, Reason, signed
+from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.evidence import erasure
+from openfeature_gov.evidence.erasure import Erased, Subject
+from openfeature_gov.stores import erasing
+from openfeature_gov.stores.sqlite import SqliteStore
+
+SHOWN = 20
+
+
+def erase(
+    *,
+    user: Annotated[str, typer.Option(help="Everything about this user.")] = "",
+    account: Annotated[str, typer.Option(help="About this account.")] = "",
+    target_record: Annotated[
+        str, typer.Option("--record", help="About this record that tools acted on.")
+    ] = "",
+    reason: Reason,
+    actor: By = None,
+    dry_run: DryRun = False,
+    records: Records = Path(RECORDS),
+    as_json: output.Json = None,
+) -> None:
+    """Erase what is personal in records about one user, account or target record.
+
+    What was decided, why, and every proof of it stay; a record of the erasure is kept,
+    which does not say about whom. Bundles and backups are not reached: erase there too.
+    """
+    subject = _subject(user, account, target_record)
+    by = signed(actor, reason, records)
+    records.stat()
+    if dry_run:
+        erased = Erased(erasure.about(erasing.parts(records), subject))
+    else:
+        erased = _erased(records, subject, by.actor, by.reason)
+    data = {
+        "by": subject.by,
+        "erased": not dry_run,
+        "records": list(erased.records),
+        "evidence": list(erased.evidence),
+        "traceless": None if dry_run else erased.traceless,
+    }
+    output.show(
+        data, lambda console: _render(console, erased, dry=dry_run), as_json=as_json
+    )
+    if not erased.traceless:
+        output.warn(
+            f"{records}: something that reads still keeps older pages in the files of "
+            "the database; close it and run this again"
+        )
+
+
+def _subject(user: str, account: str, record: str) -> Subject:
+    subjects = (
+        Subject("user", user),
+        Subject("account", account),
+        Subject("targetRecord", record),
+    )
+    given = [subject for subject in subjects if subject.key]
+    if len(given) != 1:
+        raise typer.BadParameter("give one of --user, --account and --record")
+    return given[0]
+
+
+def _erased(records: Path, subject: Subject, actor: str, reason: str) -> Erased:
+    store = SqliteStore(records)
+    try:
+        return erasure.erase(store, subject, actor=actor, reason=reason)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    finally:
+        store.close()
+
+
+def _render(console: Console, erased: Erased, *, dry: bool) -> None:
+    verb = "would be erased in" if dry else "erased in"
+    console.print(Text(f"{verb} {len(erased.records)} records", "bold"))
+    for one in erased.records[:SHOWN]:
+        console.print(Text(f"  {output.safe(one)}"))
+    if len(erased.records) > SHOWN:
+        console.print(Text(f"  and {len(erased.records) - SHOWN} more", "dim"))
+    for one in erased.evidence:
+        console.print(Text(f"  recorded as {output.safe(one)}", "dim"))
