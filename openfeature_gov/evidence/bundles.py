@@ -47,6 +47,28 @@ class Span(NamedTuple):
     last: int
 
 
+def span(evidence: Evidence, from_us: int | None, to_us: int | None) -> Span:
+    """Return the shortest range that holds every record of a time.
+
+    *from_us* and *to_us*, exclusive, count in microseconds since 1970; None is no
+    bound. A clock may have been set: between the first and the last may be others.
+
+    Raises:
+        RecordStoreError: when there is no record of that time.
+
+    """
+    low = 0 if from_us is None else from_us
+    high = 1 << 63 if to_us is None else to_us
+    first = last = 0
+    for leaf in _leaves(evidence):
+        if low <= (leaf.columns or {})["at_us"] < high:
+            last = int(leaf.seq or 0)
+            first = first or last
+    if not first:
+        raise RecordStoreError("no record of that time: nothing to export")
+    return Span(first, last)
+
+
 class _Cover:
     """Join leaf hashes to perfect subtrees that reach over none of *cuts*."""
 
@@ -260,4 +282,4 @@ def _write(archive: ZipFile, name: str, data: bytes) -> None:
     archive.writestr(_info(name), data)
 
 
-__all__ = ["FORMAT", "Span", "export", "prove"]
+__all__ = ["FORMAT", "Span", "export", "prove", "span"]

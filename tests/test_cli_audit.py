@@ -1,0 +1,144 @@
+"""`gov audit verify|export|prove`: what is handed over, and what an auditor checks."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from openfeature_gov.cli import app
+from tests.foreign_log import Log, Signer, decision
+
+
+def gov(*arguments: object) -> Result:
+    """Run `gov audit`."""
+    return CliRunner().invoke(app, ["audit", *map(str, arguments)])
+
+
+def told(result: Result) -> dict[str, Any]:
+    """Return the JSON that a command printed."""
+    data: dict[str, Any] = json.loads(result.stdout)
+    return data
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Log:
+    """Return a log of nine records in records.db, and its last checkpoint in held."""
+    monkeypatch.chdir(tmp_path)
+    made = Log(9)
+    made.database(tmp_path / "records.db")
+    (tmp_path / "held").write_text(made.notes[-1][2], "utf-8")
+    return made
+
+
+def test_a_record_file_is_verified(log: Log) -> None:
+    """Against key and checkpoint; exit 4 for another key."""
+    result = gov("verify", "--key", log.signer.vkey, "--checkpoint", "held", "--deep")
+    assert (result.exit_code, told(result)["verified"]) == (0, True)
+    other = gov("verify", "--key", Signer().vkey, "--checkpoint", "held")
+    assert (other.exit_code, told(other)["verified"]) == (4, False)
+    text = gov("verify", "--key", Signer().vkey, "--checkpoint", "held", "--no-json")
+    assert text.stdout.startswith("NOT VERIFIED\n  key: your checkpoint over 9 records")
+
+
+def test_pins_may_stand_in_the_environment(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GOV_AUDIT_KEY and GOV_AUDIT_CHECKPOINT are as good as the options."""
+    monkeypatch.setenv("GOV_AUDIT_KEY", log.signer.vkey)
+    monkeypatch.setenv("GOV_AUDIT_CHECKPOINT", "held")
+    assert gov("verify").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (),
+        ("--key", "x"),
+        ("--checkpoint", "held"),
+        ("--key", "x", "--checkpoint", "held"),
+        ("--key", "x", "--checkpoint", "records.db"),
+    ],
+)
+def test_without_pins_nothing_is_verified(log: Log, given: tuple[str, ...]) -> None:
+    """A missing or malformed key or checkpoint is wrong usage."""
+    assert gov("verify", *given).exit_code == 2
+
+
+def test_files_that_are_not_there(log: Log) -> None:
+    """Exit 3, and the file's name."""
+    pins = ("--key", log.signer.vkey, "--checkpoint")
+    for arguments in (
+        ("verify", "none", *pins, "held"),
+        ("verify", "records.db", *pins, "none"),
+        ("export", "--records", "none", "--bundle", "b.zip"),
+        ("prove", "d-1", "--records", "none"),
+        ("export", "--records", "held", "--bundle", "b.zip"),
+    ):
+        result = gov(*arguments)
+        assert result.exit_code == 3, (arguments, result.output)
+        assert "none" in result.stderr or "held" in result.stderr
+
+
+def test_a_time_is_exported_and_verified(log: Log) -> None:
+    """From and to are times; what lies between them is in the bundle."""
+    result = gov("export", "--bundle", "b.zip", "--checkpoint", "held")
+    assert told(result) == {
+        "bundle": "b.zip",
+        "firstSeq": 1,
+        "lastSeq": 9,
+        "unsealed": 0,
+    }
+    pins = ("--key", log.signer.vkey, "--checkpoint", "held")
+    assert told(gov("verify", "b.zip", *pins))["last_seq"] == 9
+    start, end = "2023-11-14T22:13:20.000003Z", "2023-11-14T22:13:20.000006Z"
+    part = gov("export", "--bundle", "c.zip", "--from", start, "--to", end)
+    assert (told(part)["firstSeq"], told(part)["lastSeq"]) == (3, 5)
+    report = told(gov("verify", "c.zip", *pins))
+    assert (report["verified"], report["first_seq"], report["last_seq"]) == (True, 3, 5)
+    line = gov("export", "--bundle", "c.zip", "--from", start, "--no-json")
+    assert line.stdout == "c.zip: records 3 to 9\n"
+    nothing = gov("export", "--bundle", "d.zip", "--from", "2024-01-01")
+    assert nothing.exit_code == 3
+    assert "no record of that time" in nothing.stderr
+    assert gov("export", "--bundle", "d.zip", "--from", "soon").exit_code == 2
+    assert not Path("d.zip").exists()
+
+
+def test_what_is_not_sealed_is_told(tmp_path: Path, log: Log) -> None:
+    """A bundle ends at the last checkpoint, and the command says what it leaves out."""
+    log.add(*decision(10))
+    log.database(tmp_path / "more.db")
+    result = gov("export", "--records", "more.db", "--bundle", "b.zip", "--json")
+    assert told(result)["unsealed"] == 1
+    assert "records 10 to 10 are not in it" in result.stderr
+
+
+def test_one_record_is_proved(log: Log) -> None:
+    """The proof alone shows the record to whoever holds the checkpoint."""
+    assert gov("prove", "d-4", "--proof", "d-4.tlog-proof").exit_code == 0
+    pins = ("--key", log.signer.vkey, "--checkpoint", "held")
+    report = told(gov("verify", "d-4.tlog-proof", *pins))
+    assert (report["verified"], report["first_seq"]) == (True, 4)
+    assert json.loads(report["record"])["id"] == "d-4"
+    printed = gov("prove", "d-4", "--checkpoint", "held").stdout
+    assert printed == Path("d-4.tlog-proof").read_text("utf-8")
+    assert gov("prove", "d-99").exit_code == 3
+    assert gov("prove", "d-4", "--checkpoint", "records.db").exit_code == 2
+
+
+def test_a_broken_log_is_not_exported(tmp_path: Path, log: Log) -> None:
+    """An error, not half a bundle."""
+    with closing(sqlite3.connect(tmp_path / "records.db")) as db:
+        db.execute("DROP TRIGGER records_no_delete")
+        db.execute("DELETE FROM records WHERE seq = 5")
+        db.commit()
+    result = gov("export", "--bundle", "b.zip")
+    assert result.exit_code == 3
+    assert "record 5 is missing" in result.stderr
+    assert not Path("b.zip").exists()
