@@ -291,7 +291,7 @@ def test_personal_parts_are_those_recorded(tmp_path: Path) -> None:
         assert "personal" in codes(verified(log, bundle))
     log = Log(5)
     log.rows[2] = (log.rows[2][0], None)
-    log.add(*event(6, "erasure", ids=["d-3"]))
+    log.add(*event(6, "erasure", records=["d-3"]))
     log.seal()
     assert codes(verified(log, log.database(tmp_path / "erased.db"))) == []
     assert codes(verified(log, packed(tmp_path / "a.zip", log.parts(2, 6)))) == []

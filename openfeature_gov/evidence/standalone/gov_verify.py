@@ -811,7 +811,8 @@ class Contents:
             case "key_rotation":
                 keys.rotate(facts)
             case "erasure":
-                for one in facts.get("ids") or ():
+                listed = facts.get("records")
+                for one in listed if isinstance(listed, list) else ():
                     self._missing.pop(str(one), None)
             case "tamper":
                 self.ended.add(str(facts.get("origin")))
