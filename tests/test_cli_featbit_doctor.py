@@ -28,7 +28,7 @@ from openfeature.contrib.provider.featbit.management import (
     NotPermittedError,
 )
 from openfeature_gov import Actor, CallContext
-from openfeature_gov.cli import app, doctoring, flag_checks, probing
+from openfeature_gov.cli import app, doctoring, flag_checks, flag_data, probing
 from openfeature_gov.cli.doctoring import Skew, State
 from openfeature_gov.cli.drafts import MODE_VALUES, new_flag
 from openfeature_gov.contracts import ActionContract
@@ -781,10 +781,10 @@ def test_what_the_evaluation_server_holds_in_vain_is_told(
     else:
         data["featureFlags"] += [{**mode(), "key": "other"}] * 2
     body = json.dumps({"messageType": "data-sync", "data": data}).encode()
-    held = doctoring.served(body, "here")
+    held = flag_data.served(body, "here")
     assert list(held.unread) == ["other"]
     assert len(held.flags) == len(FLAGS)
-    line = doctoring.data(held)
+    line = flag_data.data(held)
     assert (line.state, "other" in line.seen) == (State.WARNING, True)
 
 

@@ -12,7 +12,7 @@ from openfeature.contrib.provider.featbit.management import (
     ManagementClient,
     ManagementError,
 )
-from openfeature_gov.cli import doctoring, flag_checks, probing, provisioning
+from openfeature_gov.cli import doctoring, flag_checks, flag_data, probing, provisioning
 from openfeature_gov.cli.connecting import Evaluation
 from openfeature_gov.cli.doctoring import Check, Skew, State, unchecked
 from openfeature_gov.governance import Governance
@@ -48,7 +48,7 @@ def checked(
         keys = list(provisioning.wanted(contracts))
         managed = _management(target, keys, evaluation, checks)
     if served is not None and managed is not None:
-        checks.append(doctoring.propagation(managed, served))
+        checks.append(flag_data.propagation(managed, served))
     held, place = (managed, API) if served is None else (served, EVALUATION)
     if held is None:
         checks.append(unchecked("flags", "no server showed them"))
@@ -85,12 +85,12 @@ def _evaluation(
 
 def _served(body: bytes, skew: Skew | None, checks: list[Check]) -> Held | None:
     try:
-        held = doctoring.served(body, EVALUATION)
+        held = flag_data.served(body, EVALUATION)
     except FeatBitDataError as error:
         do = "is --event-url that of the evaluation server?"
         checks.append(Check("flag data", State.PROBLEM, str(error), do))
         return None
-    checks += [doctoring.data(held), doctoring.stamps(held, _now_ms(skew))]
+    checks += [flag_data.data(held), flag_data.stamps(held, _now_ms(skew))]
     return held
 
 
