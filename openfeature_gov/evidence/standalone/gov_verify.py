@@ -394,8 +394,8 @@ class Evidence(Protocol):
     whole: bool
     """Whether every checkpoint of the log must be in *stored*."""
 
-    def entries(self) -> Iterator[Block | Leaf]:
-        """Yield the log from its first record on."""
+    def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:
+        """Yield the log from its first record on; *quick* without columns."""
 
     def personal(self, record_id: str) -> bytes | None:
         """Return the personal part of the record that was yielded last."""
@@ -472,20 +472,20 @@ class Database:
             except (Refused, TypeError, AttributeError, ValueError) as error:
                 yield f"checkpoint {count}: {error}"
 
-    def entries(self) -> Iterator[Block | Leaf]:
-        """Yield every record in the order of ``seq``."""
+    def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:
+        """Yield every record in the order of ``seq``; *quick* without columns."""
         missing = [name for name in FIRST_COLUMNS if name not in self._names]
         if missing:
             raise Refused("schema", f"records have no columns {', '.join(missing)}")
-        names = [name for name in COLUMNS if name in self._names]
+        names = [name for name in COLUMNS if name in self._names and not quick]
         part = "personal" if "personal" in self._names else "NULL"
-        rows = self._db.execute(
-            f"SELECT seq, body, {part}, {', '.join(names)} FROM records ORDER BY seq"  # noqa: S608 - fixed names
-        )
+        wanted = ", ".join(["seq", "body", "NULL" if quick else part, *names])
+        rows = self._db.execute(f"SELECT {wanted} FROM records ORDER BY seq")  # noqa: S608 - fixed names
         for seq, body, self._personal, *values in rows:
             if not isinstance(body, bytes) or len(body) > MAX_RECORD:
                 raise Refused("body", f"record {seq!r} is not the bytes of a record")
-            yield Leaf(seq, body, dict(zip(names, values, strict=True)))
+            columns = dict(zip(names, values, strict=True)) if names else None
+            yield Leaf(seq, body, columns)
 
     def personal(self, record_id: str) -> bytes | None:  # noqa: ARG002 - of the row
         """Return the personal part of the row that was yielded last."""
@@ -549,7 +549,7 @@ class Bundle:
                 raise Refused("bundle", f"{name}: a line that is no record")
             yield line[:-1]
 
-    def entries(self) -> Iterator[Block | Leaf]:
+    def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:  # noqa: ARG002 - a bundle has no columns
         """Yield the left cover, the records of the range, and the right cover."""
         first = sum(
             1 << one.level if isinstance(one, Block) else 1 for one in self._left
@@ -950,7 +950,7 @@ class Audit:
             self._plan(evidence)
             self._meet()
             check = self._glance if quick else self._check
-            for entry in evidence.entries():
+            for entry in evidence.entries(quick=quick):
                 if isinstance(entry, Block):
                     self._tree.add(entry.root, entry.level)
                 else:
