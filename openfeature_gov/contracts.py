@@ -109,11 +109,18 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """Say which model and prompt proposed the action, by name and digest."""
+    """Say which model and prompt proposed the action, by name and digest.
+
+    *template* names the prompt's template with its version, *input_digest* what the
+    task began with; *payload* refers to where the whole is kept, if it is.
+    """
 
     model: str = ""
     parameters_digest: str = ""
     prompt_digest: str = ""
+    template: str = ""
+    input_digest: str = ""
+    payload: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

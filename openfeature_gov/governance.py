@@ -216,10 +216,14 @@ class GovernanceContract(_Part):
                 "revision": self.revision,
                 "workflow": self.workflow,
                 "owner": self.owner,
+                "allowedModes": self.allowed_modes,
                 "defaultMode": self.default_mode.label,
                 "safestMode": self.rollback.safest_mode.label,
                 "rollbackOwner": self.rollback.owner,
+                "approvalFor": self.approval.required_for,
                 "reviewerGroup": self.approval.reviewer_group,
+                "timeoutFallback": self.approval.timeout_fallback.label,
+                "escalation": self.approval.escalation,
                 "reviewDate": None
                 if self.review_date is None
                 else f"{self.review_date}",

@@ -301,10 +301,12 @@ class Governor:
         undo: str = "",
         hand_over: str = "",
         incident: str = "",
+        output: str = "",
     ) -> None:
         """Record how a call ended that someone else ran after `decide`.
 
-        *status* is executed, failed, cancelled or not_run; *error* an exception class.
+        *status* is executed, failed, cancelled or not_run; *error* an exception class,
+        *output* a digest of what came out, or a reference to where it is kept.
         Each decision that let something run is reported once, by the same Governor.
 
         Raises:
@@ -324,6 +326,7 @@ class Governor:
             undo=undo,
             hand_over=hand_over,
             incident=incident,
+            output=output,
         )
         self.records.commit(record)
 

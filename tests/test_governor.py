@@ -992,28 +992,6 @@ def test_records_hold_no_arguments_but_the_listed_ones(desk: Make) -> None:
     assert b"jane" not in raw
 
 
-def test_record_answers_the_audit_lists(desk: Make) -> None:
-    """Every field of the audit lists of articles 000 and 001 has its place."""
-    one = desk(MAIL)
-    one.governor.tool("mail")(one.spy)
-    one.governor.run(call(to="x"))
-    body = log(one, "decision")[0]
-    top = "tool targetSystem summary riskClass reversibility authorization flags effect"
-    for name in (*top.split(), "reason", "verdicts", "flagSource", "latencyUs"):
-        assert name in body
-    for name in ["user", "account", "session", "delegation", "sources"]:
-        assert name in body
-    who = "request environment agent agentInstance task parentTask trigger confidence"
-    for name in who.split():
-        assert name in body["context"]
-    for name in ("workflow", "owner", "revision", "reviewDate", "cleanupOwner"):
-        assert name in body["contract"]
-    flag = body["flags"][1]
-    assert flag["key"] == "gov.mode"
-    assert (flag["variant"], flag["fault"]) == ("autonomous", None)
-    assert flag["version"]
-
-
 def test_message_tells_the_model_what_to_do(desk: Make) -> None:
     """A blocked call says that it was not executed and not to retry, and no rule."""
     one = desk(MAIL)

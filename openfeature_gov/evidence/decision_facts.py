@@ -120,8 +120,11 @@ def context_of(context: CallContext) -> Fragment:
             "costEstimate": decimal(context.cost_estimate),
             "confidence": None if confidence is None else readable(str(confidence)),
             "model": readable(lineage.model),
-            "parametersDigest": readable(lineage.parameters_digest),
-            "promptDigest": readable(lineage.prompt_digest),
+            "parametersDigest": reference(lineage.parameters_digest),
+            "promptDigest": reference(lineage.prompt_digest),
+            "template": reference(lineage.template),
+            "inputDigest": reference(lineage.input_digest),
+            "payload": reference(lineage.payload),
         }
         encoded = encode(facts)
         object.__setattr__(context, "encoded", encoded)

@@ -18,7 +18,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from openfeature_gov.canonical import encode
-from openfeature_gov.evidence.texts import FIELD_LIMIT, decimal, readable, scalar
+from openfeature_gov.evidence.texts import (
+    FIELD_LIMIT,
+    decimal,
+    readable,
+    reference,
+    scalar,
+)
 
 SCHEMA = "gov.record/2"
 DIGEST = "personalDigest"
@@ -149,28 +155,26 @@ def derived(body: Mapping[str, Any]) -> tuple[object, ...]:
     A store whose columns say anything else was tampered with. Rows that a release
     before ``gov.record/2`` wrote may hold nothing in the last four.
     """
-    kind, amount = body["kind"], body.get("amount")
+    kind = body["kind"]
     told = {"decision": body.get("reason"), "outcome": body.get("status")}
-    context = body.get("context") or {}
-    decided = kind == "decision"
-    variants = [
-        flag["variant"] for flag in body.get("flags") or () if flag["kind"] == "mode"
-    ]
+    said = body if kind == "decision" else {}
+    context, amount = said.get("context") or {}, said.get("amount")
+    variants = [f["variant"] for f in said.get("flags") or () if f["kind"] == "mode"]
     return (
         body["id"],
         kind,
         body["atUs"],
         body.get("writer"),
         body.get("ref"),
-        body.get("tool") if decided else None,
-        context.get("agent") if decided else None,
-        context.get("task") if decided else None,
-        body.get("effect") if decided else None,
+        said.get("tool"),
+        context.get("agent"),
+        context.get("task"),
+        said.get("effect"),
         told.get(kind),
         int(body.get("executes") is True),
-        (body.get("targetSystem") or None) if decided else None,
+        said.get("targetSystem") or None,
         variants[0] if variants else None,
-        float(amount) if decided and amount is not None else None,
+        None if amount is None else float(amount),
         body.get("reviewer") or None,
     )
 
@@ -198,12 +202,14 @@ def outcome_record(
     undo: str = "",
     hand_over: str = "",
     incident: str = "",
+    output: str = "",
 ) -> Record:
     """Return the record of what became of decision *ref*.
 
     *status* is executed, failed, cancelled, not_run or unknown; *ran* names the
     function that ran (``tool``, or the handler's mode); *error* is the exception's
-    class, never its text. *undo* is the result of an undo, *incident* a reference.
+    class, never its text. *undo* is the result of an undo, *incident* a reference,
+    *output* a digest of what came out or a reference to it, never itself.
     """
     body = {
         **head(stamp, "outcome"),
@@ -216,6 +222,7 @@ def outcome_record(
         "undo": readable(undo),
         "handOver": readable(hand_over),
         "incident": readable(incident),
+        "output": reference(output),
     }
     return Record(
         stamp.id, "outcome", stamp.at_us, partial(_plain, body), ref, reason=status

@@ -10,6 +10,9 @@ _governor = partial(tests_of, "test_governor.py")
 _store = partial(tests_of, "test_stores_sqlite.py")
 _shared = partial(tests_of, "test_stores.py")
 _hostile = partial(tests_of, "properties/test_hostile.py")
+_facts = partial(tests_of, "test_evidence_records.py")
+_schema = partial(tests_of, "test_stores_schema.py")
+_erasing = partial(tests_of, "test_evidence_erasure.py")
 RECORDS = (
     *mutants(
         "evidence/decision_facts.py",
@@ -147,5 +150,56 @@ RECORDS = (
         "stores/leases.py",
         _store("the_lock_of_a_batch_is_waited_for_in_bounds"),
         ("while not self._try():", "while False:"),
+    ),
+    *mutants(
+        "evidence/decision_facts.py",
+        _facts("canary_is_nowhere_but_in_the_personal_part"),
+        ("reference(contract.call_id)", "readable(contract.call_id)"),
+        ("reference(lineage.payload)", "readable(lineage.payload)"),
+        ('"agent": actor.agent,', '"agent": actor.agent, "user": actor.user,'),
+    ),
+    *mutants(
+        "evidence/records.py",
+        _facts("columns_are_what_the_body_says"),
+        ('said = body if kind == "decision" else {}', "said = body"),
+    ),
+    *mutants(
+        "evidence/decision_records.py",
+        _facts(
+            "salt_is_of_the_secret_and_the_record",
+            "body_holds_the_digest_of_the_personal_part",
+            "personal_part_without_a_secret_is_no_record",
+        ),
+        ("if not stamp.secret:", "if False:"),
+        ('{"salt": salt, **facts}', '{"salt": "", **facts}'),
+        ("sha256(stamp.secret + stamp.id", "sha256(stamp.id"),
+    ),
+    *mutants(
+        "stores/schema.py",
+        _schema("a_personal_part_can_become_null_and_nothing_else"),
+        ("NEW.personal IS NULL AND ", ""),
+        ('("seq", *COLUMNS, "body"))', '("seq", *COLUMNS))'),
+    ),
+    *mutants(
+        "stores/schema.py",
+        _schema("old_log_is_migrated_in_place"),
+        ("            _fill(connection)\n", ""),
+    ),
+    *mutants(
+        "stores/erasing.py",
+        _erasing("no_byte_of_the_files_remembers"),
+        ("secure_delete=ON", "secure_delete=OFF"),
+        ("wal_checkpoint(TRUNCATE)", "wal_checkpoint(PASSIVE)"),
+    ),
+    *mutants(
+        "evidence/erasure.py",
+        _erasing(
+            "erases_what_is_about_one_and_nothing_else",
+            "careless_erasures_are_refused",
+            "nothing_is_erased_that_cannot_be_recorded",
+        ),
+        ("if orjson.loads(personal).get(subject.by) in keys", "if True"),
+        ("if subject.key in reason:", "if False:"),
+        ("        store.commit(record)\n", ""),
     ),
 )
