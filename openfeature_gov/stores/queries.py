@@ -151,11 +151,15 @@ def page(
     beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
     if after is not None:
         where, values = f"({where}) AND seq {beyond} :after", {**values, "after": after}
+    selects = " UNION ALL ".join(
+        f"SELECT seq FROM records WHERE {one}"  # noqa: S608 - constants
+        for one in _alternatives(where, wanted)
+    )
     # The bodies are read last: sorting them would copy each.
     records = recorded(
         connection,
-        f"seq IN (SELECT seq FROM records WHERE {where} ORDER BY {by} {order}"  # noqa: S608 - constants
-        f" LIMIT :limit) ORDER BY seq {order}",
+        f"seq IN (SELECT seq FROM ({selects}) ORDER BY {by} {order} LIMIT :limit)"  # noqa: S608 - constants
+        f" ORDER BY seq {order}",
         {**values, "limit": limit},
     )
     last = records[-1]["seq"] if records else after or 0
@@ -175,7 +179,7 @@ def columns(connection: sqlite3.Connection) -> Mapping[str, str]:
     """Return how this log's version of the schema says each filter."""
     known = {name for _, name, *_ in connection.execute("PRAGMA table_info(records)")}
     derived = {name: name if name in known else DERIVED[name] for name in DERIVED}
-    return {**{name: name for name in COLUMNS}, **derived}
+    return {**{name: name for name in (*COLUMNS, "at_us")}, **derived}
 
 
 def condition(wanted: Filter, said: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
@@ -194,8 +198,8 @@ def condition(wanted: Filter, said: Mapping[str, str]) -> tuple[str, dict[str, A
         terms.append(FLAG.format(*names))
         values |= dict(zip(names, (key, variant), strict=True))
     bounds = (
-        ("at_us", ">=", "from_us", wanted.from_us),
-        ("at_us", "<", "to_us", wanted.to_us),
+        (said["at_us"], ">=", "from_us", wanted.from_us),
+        (said["at_us"], "<", "to_us", wanted.to_us),
         (said["amount"], ">=", "amount_from", _real(wanted.amount_from)),
         (said["amount"], "<=", "amount_to", _real(wanted.amount_to)),
     )
@@ -214,6 +218,15 @@ def _kinds(wanted: Filter) -> Iterator[str]:
         yield "kind = 'decision'"
     if wanted.kind and not {"decision", "outcome"}.intersection(wanted.kind):
         yield "kind NOT IN ('decision', 'outcome')"
+
+
+def _alternatives(where: str, wanted: Filter) -> Iterator[str]:
+    """Yield *where* as conditions that no record meets twice, each for one index."""
+    if wanted.reason and not wanted.kind:
+        yield f"kind = 'decision' AND {where}"
+        yield f"kind = 'outcome' AND ref > '' AND {where}"
+    else:
+        yield where
 
 
 def _real(amount: Decimal | None) -> float | None:

@@ -65,18 +65,23 @@ TABLES = (
 ) STRICT""",
 )
 INDEXES = (
-    """CREATE INDEX IF NOT EXISTS records_ref ON records (ref)
+    """CREATE INDEX IF NOT EXISTS records_ref ON records (ref, kind, reason)
   WHERE ref IS NOT NULL""",
     """CREATE INDEX IF NOT EXISTS records_log ON records (kind, writer)
   WHERE kind NOT IN ('decision', 'outcome')""",
     """CREATE INDEX IF NOT EXISTS records_open ON records (writer)
   WHERE executes = 1""",
     """CREATE INDEX IF NOT EXISTS records_at ON records (at_us)""",
-    """CREATE INDEX IF NOT EXISTS records_agent ON records (agent, at_us)
-  WHERE agent IS NOT NULL""",
+    """CREATE INDEX IF NOT EXISTS records_decided ON records (agent, tool, target,
+  effect, reason, variant, executes, at_us, amount, task, id, kind)
+  WHERE kind = 'decision'""",
     """CREATE INDEX IF NOT EXISTS records_task ON records (task)
   WHERE task IS NOT NULL""",
+    """CREATE INDEX IF NOT EXISTS records_reviewer ON records (reviewer, at_us)
+  WHERE reviewer IS NOT NULL""",
 )
+"""Reports count decisions and outcomes from records_decided and records_ref alone:
+these hold every column that is asked for, so that no record has to be read."""
 _SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in ("seq", *COLUMNS, "body"))
 TRIGGERS = (
     f"""CREATE TRIGGER IF NOT EXISTS records_no_update BEFORE UPDATE ON records
@@ -97,6 +102,7 @@ FROM_1 = (
     "ALTER TABLE records ADD COLUMN amount REAL",
     "ALTER TABLE records ADD COLUMN reviewer TEXT",
     "DROP TRIGGER IF EXISTS records_no_update",
+    "DROP INDEX IF EXISTS records_ref",
 )
 
 CHUNKS = (512, 64, 8, 1)
