@@ -99,7 +99,11 @@ def refund(order: str, amount: str, note: str = "") -> str:
 
 @pytest.fixture
 def log(desk: Make) -> Path:
-    """Return a log with every kind of record that a deployment writes today."""
+    return lived(desk)
+
+
+def lived(desk: Make) -> Path:
+    """Return a log with an allowed, a failed, a refused and a killed call."""
     one = desk(CONTRACT)
     governor = one.governor
     governor.tool("refund", extract=EXTRACT)(refund)
