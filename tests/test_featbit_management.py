@@ -872,6 +872,38 @@ class TestWithoutAnswer:
         assert (written.changed, written.confirmed) == (True, True)
         assert [one[0] for one in server.requests].count("PUT") == 3
 
+    def test_a_kill_is_sent_again_although_somebody_else_edited_the_flag(
+        self, scripted: Script
+    ) -> None:
+        on = raw_flag()
+        edited = raw_flag(tags=["theirs"], revision="r2")
+        off = raw_flag(tags=["theirs"], isEnabled=False, revision="r3")
+        server, client = scripted(
+            good(on), bad(503), good(edited), good("r3"), good(off)
+        )
+        written = client.toggle(ENV, KEY, False, reason=WHY)
+        assert (written.revision, written.confirmed) == ("r3", True)
+        assert [one[0] for one in server.requests].count("PUT") == 2
+
+    def test_a_kill_that_others_overtake_each_time_is_told(
+        self, scripted: Script
+    ) -> None:
+        edited = good(raw_flag(tags=["theirs"], revision="r2"))
+        server, client = scripted(good(raw_flag()), *[bad(503), edited] * 5)
+        with pytest.raises(OutcomeUnknownError, match="isEnabled: yours false"):
+            client.toggle(ENV, KEY, False, reason=WHY)
+        assert [one[0] for one in server.requests].count("PUT") == 3
+
+    def test_turning_on_is_not_repeated_on_what_somebody_else_made(
+        self, scripted: Script
+    ) -> None:
+        off = good(raw_flag(isEnabled=False))
+        edited = good(raw_flag(isEnabled=False, revision="r2"))
+        server, client = scripted(off, bad(503), edited, good("r3"), edited)
+        with pytest.raises(OutcomeUnknownError, match="somebody else"):
+            client.toggle(ENV, KEY, True, reason=WHY)
+        assert [one[0] for one in server.requests].count("PUT") == 1
+
     def test_a_kill_is_not_sent_for_ever(self, scripted: Script) -> None:
         on = good(raw_flag())
         script = [on, *[bad(500), on] * 5]

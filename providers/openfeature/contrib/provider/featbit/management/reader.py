@@ -34,7 +34,7 @@ class ManagementReader:
     """Read flags, segments and audit logs. Thread-safe; lives as long as you like.
 
     *api_url* is that of the api-server, *token* an access token (``api-...``), and
-    *timeout_s* bounds each connect and each read.
+    *timeout_s* bounds each request as a whole.
 
     Raises:
         RefusedError: *api_url* is not https (loopback may be http, others only with

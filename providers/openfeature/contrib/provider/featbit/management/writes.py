@@ -46,12 +46,17 @@ LOST = "the audit entry is lost: this change is not in FeatBit's audit log"
 Entity = ManagedFlag | ManagedSegment
 
 
+class _OvertakenError(OutcomeUnknownError):
+    """Report that somebody else's change came first, and that ours is missing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
     """One PUT that should turn *before* into something that holds *wanted*.
 
     *look* reads the flag or segment, *audit* its audit entries in a window of
-    milliseconds. *again* says that sending it twice does no harm.
+    milliseconds. *again* says that sending it twice does no harm, *insists* that it
+    is sent again although somebody else changed something meanwhile.
     """
 
     http: Transport
@@ -60,6 +65,7 @@ class Write:
     before: Entity
     wanted: Json
     again: bool
+    insists: bool
     look: Callable[[], Entity | None]
     audit: Callable[[int, int], Iterable[AuditEntry]]
 
@@ -74,7 +80,7 @@ class Write:
 
         """
         return Retrying(
-            retry=retry_if_exception_type(WriteFailedError),
+            retry=retry_if_exception_type((WriteFailedError, _OvertakenError)),
             stop=stop_after_attempt(TRIES if self.again else 1),
             wait=wait_fixed(LOOK_PAUSE_S),
             reraise=True,
@@ -98,7 +104,8 @@ class Write:
                 return self._written(after, (note,))
             return self._written(after, (note, *self._audited(after)))
         if self._moved(after):
-            raise OutcomeUnknownError(
+            overtaken = _OvertakenError if self.insists else OutcomeUnknownError
+            raise overtaken(
                 f"{lost}; somebody else changed it meanwhile, and it differs:\n"
                 + "\n".join(described(self._missing(after), before="yours"))
             )
