@@ -92,7 +92,11 @@ def test_start_tells_the_settings(url: str, store: PostgresStore) -> None:
 def test_commits_wait_for_the_disk_whatever_the_url_says(url: str) -> None:
     """A default of off, of the database or in the URL, is overruled and read back."""
     name = url.split("?", maxsplit=1)[0].rsplit("/", 1)[-1]
-    run(url, f"ALTER DATABASE {name} SET synchronous_commit = off")
+    run(
+        url,
+        f"ALTER DATABASE {name} SET synchronous_commit = off",
+        f"ALTER DATABASE {name} SET idle_session_timeout = '1min'",
+    )
     with closing(open_store(f"{url}&options=-csynchronous_commit%3Doff")) as store:
         assert isinstance(store, PostgresStore)
         assert store._all("SHOW synchronous_commit") == [("on",)]
@@ -498,6 +502,24 @@ def test_two_openers_settle_a_dead_writer_once(url: str) -> None:
     assert len(bodies(url, kind="outcome")) == 20
     assert len(bodies(url, kind="reconciled")) == 1
     assert ask(url, "SELECT count(*) FROM pg_locks WHERE locktype='advisory'") == [(0,)]
+
+
+class Late(PostgresStore):
+    """A store that another one overtakes between its question and its lock."""
+
+    def _unsettled(self, only: str | None = None) -> list[tuple[str, bool]]:
+        return [] if only else super()._unsettled()
+
+
+def test_what_another_opener_settled_meanwhile_is_left_alone(url: str) -> None:
+    """Neither an outcome nor a lock stays of a writer that is settled already."""
+    dead = PostgresStore(url)
+    dead.commit(open_decision(dead))
+    forget(url, dead)
+    with closing(Late(url)):
+        assert "outcome" not in kinds(url)
+        leases = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        assert ask(url, leases) == [(1,)]
 
 
 def forget(url: str, store: PostgresStore) -> None:

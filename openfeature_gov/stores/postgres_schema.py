@@ -94,11 +94,9 @@ GUARDS: tuple[LiteralString, ...] = (
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF TG_OP = 'UPDATE' AND TG_RELNAME = 'records' THEN
-    IF NEW.personal IS NULL THEN
-      OLD.personal := NULL;
-      IF NEW *= OLD THEN
-        RETURN NEW;
-      END IF;
+    OLD.personal := NULL;
+    IF NEW *= OLD THEN
+      RETURN NEW;
     END IF;
   END IF;
   RAISE EXCEPTION '% are append-only', TG_RELNAME USING ERRCODE = '23001';

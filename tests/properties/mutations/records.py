@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.properties.mutations.mutant import mutants, tests_of
+from tests.properties.mutations.postgres import POSTGRES
 
 _governor = partial(tests_of, "test_governor.py")
 _store = partial(tests_of, "test_stores_sqlite.py")
@@ -202,4 +203,5 @@ RECORDS = (
         ("if subject.key in reason:", "if False:"),
         ("        store.commit(record)\n", ""),
     ),
+    *POSTGRES,
 )
