@@ -328,6 +328,8 @@ def test_columns_are_derived_as_the_store_derives_them() -> None:
             event(4, "outcome", ref="d-1", status="executed"),
             event(5, "start", sqlite="3"),
             event(6, "stop", ref="w", reason="not this one"),
+            decision(7, targetSystem="", reviewer="", amount="-1E+3"),
+            event(8, "note", tool="t", flags=[{"kind": "mode", "variant": "v"}]),
         )
     ]
     for body in bodies:

@@ -727,30 +727,27 @@ TRIGGERS = {
 
 def derived(facts: dict[str, Any]) -> dict[str, Any]:
     """Return what a database must hold beside the record *facts*."""
-    decision = facts["kind"] == "decision"
-    context = facts.get("context") if decision else None
-    decided = {
-        "tool": facts.get("tool"),
-        "agent": (context or {}).get("agent"),
-        "task": (context or {}).get("task"),
-        "effect": facts.get("effect"),
-        "reason": facts.get("reason"),
-        "target": facts.get("targetSystem"),
-        "amount": None if facts.get("amount") is None else float(facts["amount"]),
-    }
-    outcome = {"reason": facts.get("status")} if facts["kind"] == "outcome" else {}
-    modes = [flag for flag in facts.get("flags") or () if flag["kind"] == "mode"]
+    kind = facts["kind"]
+    decided = facts if kind == "decision" else {}
+    context, amount = decided.get("context") or {}, decided.get("amount")
+    flags = [one for one in decided.get("flags") or () if one["kind"] == "mode"]
+    reasons = {"decision": facts.get("reason"), "outcome": facts.get("status")}
     return {
-        **dict.fromkeys(COLUMNS),
         "id": facts["id"],
-        "kind": facts["kind"],
+        "kind": kind,
         "at_us": facts["atUs"],
-        "ref": facts.get("ref"),
-        "executes": int(facts.get("executes") is True),
         "writer": facts.get("writer"),
-        "variant": modes[0]["variant"] if modes else None,
-        "reviewer": facts.get("reviewer"),
-        **(decided if decision else outcome),
+        "ref": facts.get("ref"),
+        "tool": decided.get("tool"),
+        "agent": context.get("agent"),
+        "task": context.get("task"),
+        "effect": decided.get("effect"),
+        "reason": reasons.get(kind),
+        "executes": int(facts.get("executes") is True),
+        "target": decided.get("targetSystem") or None,
+        "variant": flags[0]["variant"] if flags else None,
+        "amount": None if amount is None else float(amount),
+        "reviewer": facts.get("reviewer") or None,
     }
 
 
