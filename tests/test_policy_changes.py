@@ -21,13 +21,14 @@ from openfeature.contrib.provider.featbit.management import (
     NoAnswerError,
 )
 from openfeature.contrib.provider.featbit.management.audit import Page, walk
-from openfeature.contrib.provider.featbit.management.entries import entry
+from openfeature.contrib.provider.featbit.management.entries import entry, gap_entry
 from openfeature_gov import Governor, ToolCall
 from openfeature_gov.evidence.policy_changes import (
     CHANGE,
     GAP,
     OVERLAP_MS,
     POLL,
+    AuditLogs,
     PolicyChanges,
 )
 from openfeature_gov.evidence.policy_facts import LONGEST, digest, facts, masked
@@ -363,10 +364,22 @@ class Written:
         return walk(fetch, start_ms, end_ms)
 
 
+class Gaps:
+    """An audit log of which nothing can be read."""
+
+    def __init__(self, gap: tuple[int, int]) -> None:
+        self.gap = gap
+
+    def audit_logs(
+        self, env_id: str, *, start_ms: int, end_ms: int
+    ) -> Iterator[AuditEntry]:
+        yield gap_entry(*self.gap)
+
+
 class TestClocks:
     NOW = 10**12
 
-    def polls(self, log: Written, store: SqliteStore) -> PolicyChanges:
+    def polls(self, log: AuditLogs, store: SqliteStore) -> PolicyChanges:
         return PolicyChanges(log, "env", store, partial(history.records, store.path))
 
     def test_an_entry_with_an_older_stamp_is_still_found(
@@ -386,6 +399,40 @@ class TestClocks:
         assert self.polls(log, store).poll(self.NOW).changes == 1
         log.stamps_ms.append(self.NOW - OVERLAP_MS // 2)
         assert self.polls(log, store).poll(self.NOW).changes == 1
+
+    def test_a_clock_of_ours_that_is_ahead_hides_nothing(
+        self, store: SqliteStore
+    ) -> None:
+        ahead = 6 * OVERLAP_MS
+        log = Written([self.NOW])
+        polls = self.polls(log, store)
+        assert polls.poll(self.NOW + ahead).changes == 1
+        for minutes in range(1, 4):
+            now = self.NOW + minutes * 60_000
+            log.stamps_ms.append(now - 1)
+            assert polls.poll(now + ahead).changes == 1
+        assert polls.poll(now + ahead).start_ms == now - 1 - OVERLAP_MS
+
+    def test_a_gap_moves_the_window_on(self, store: SqliteStore) -> None:
+        polls = self.polls(Gaps((self.NOW - 1, self.NOW)), store)
+        assert polls.poll(self.NOW + 5).gaps == 1
+        assert polls.poll(self.NOW + 5).start_ms == self.NOW - OVERLAP_MS
+
+    def test_a_gap_that_only_touches_a_recorded_one_is_kept(
+        self, store: SqliteStore
+    ) -> None:
+        log = Gaps((self.NOW, self.NOW + 1))
+        polls = self.polls(log, store)
+        found = []
+        for gap in (
+            (self.NOW, self.NOW + 1),
+            (self.NOW + 1, self.NOW + 900),
+            (self.NOW + 5, self.NOW + 6),
+        ):
+            log.gap = gap
+            found.append(polls.poll(self.NOW + 900).gaps)
+        assert found == [1, 1, 0]
+        assert [one["endMs"] - self.NOW for one in kept(store, GAP)] == [1, 900]
 
     def test_an_empty_log_starts_where_it_is_told(self, store: SqliteStore) -> None:
         log = Written([self.NOW - 5, self.NOW + 5])

@@ -93,7 +93,6 @@ class PolicyChanges:
         self._past = past
         self._since_ms = since_ms
         self._overlap_ms = overlap_ms
-        self._polled_ms: int | None = None
         self._known: _Known | None = None
 
     def poll(self, now_ms: int) -> Poll:
@@ -106,8 +105,8 @@ class PolicyChanges:
 
         """
         known = self._known = self._known or self._read()
-        reached = known.until_ms if self._polled_ms is None else self._polled_ms
-        start = max(self._since_ms, reached - self._overlap_ms)
+        # By the stamps of what is kept: our own clock may be ahead of FeatBit's.
+        start = max(self._since_ms, known.until_ms - self._overlap_ms)
         end = now_ms + self._overlap_ms
         found = list(self._client.audit_logs(self._env_id, start_ms=start, end_ms=end))
         poll = Poll(start, end, 0, 0, ())
@@ -115,7 +114,6 @@ class PolicyChanges:
             with _recording:
                 poll = self._record(found, poll, now_ms)
                 self._known = self._read()
-        self._polled_ms = now_ms
         return poll
 
     def _read(self) -> _Known:
@@ -125,7 +123,7 @@ class PolicyChanges:
                 known = known.with_change(body)
         for body in self._past(kind=GAP):
             if body.get("envId") == self._env_id:
-                known.gaps.append((body["startMs"], body["endMs"]))
+                known = known.with_gap(body)
         return known
 
     def _record(self, found: list[AuditEntry], poll: Poll, now_ms: int) -> Poll:
@@ -187,15 +185,22 @@ class _Known(NamedTuple):
             seen.add(body["revisionBefore"])
             if not body["cascaded"]:
                 seen.add(body["revisionAfter"])
+        return self._until(body["createdMs"], body)
+
+    def with_gap(self, body: Mapping[str, Any]) -> _Known:
+        self.gaps.append((body["startMs"], body["endMs"]))
+        return self._until(body["endMs"], body)
+
+    def _until(self, stamp_ms: int, body: Mapping[str, Any]) -> _Known:
         # A server whose clock is ahead must not move us past what others still write.
-        at_ms = min(body["createdMs"], body["atUs"] // 1000)
+        at_ms = min(stamp_ms, body["atUs"] // 1000)
         return self._replace(until_ms=max(self.until_ms, at_ms))
 
     def lacks(self, entry: AuditEntry) -> bool:
         if entry.gap is None:
             return readable(entry.id) not in self.ids
         first, last = entry.gap
-        return not any(start <= last and first <= end for start, end in self.gaps)
+        return not any(start <= first and last <= end for start, end in self.gaps)
 
 
 def _findings(entries: Iterable[AuditEntry]) -> tuple[Finding, ...]:
