@@ -1,0 +1,1 @@
+"""The steps, each as it was when it was released."""

@@ -1,0 +1,139 @@
+"""Personal parts that can be erased, checkpoints, and columns to find records by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+PORTION = 1_000
+KEPT = (
+    *("seq", "id", "kind", "at_us", "writer", "ref", "tool", "agent", "task"),
+    *("effect", "reason", "executes", "target", "variant", "amount", "reviewer"),
+    "body",
+)
+SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in KEPT)
+SQLITE = (
+    f"""CREATE TRIGGER records_no_update BEFORE UPDATE ON records
+  WHEN NOT (NEW.personal IS NULL AND {SAME})
+  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
+    """CREATE TRIGGER checkpoints_no_update BEFORE UPDATE ON checkpoints
+  BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
+    """CREATE TRIGGER checkpoints_no_delete BEFORE DELETE ON checkpoints
+  BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
+    "PRAGMA user_version=2",
+)
+POSTGRESQL = (
+    """CREATE OR REPLACE FUNCTION gov_append_only() RETURNS trigger LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' AND TG_RELNAME = 'records' THEN
+    OLD.personal := NULL;
+    IF NEW *= OLD THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+  RAISE EXCEPTION '% are append-only', TG_RELNAME USING ERRCODE = '23001';
+END $$""",
+    """CREATE TRIGGER checkpoints_no_change BEFORE UPDATE OR DELETE ON checkpoints
+  FOR EACH ROW EXECUTE FUNCTION gov_append_only()""",
+    """CREATE TRIGGER checkpoints_no_truncate BEFORE TRUNCATE ON checkpoints
+  FOR EACH STATEMENT EXECUTE FUNCTION gov_append_only()""",
+    "ALTER TABLE checkpoints ENABLE ALWAYS TRIGGER checkpoints_no_change",
+    "ALTER TABLE checkpoints ENABLE ALWAYS TRIGGER checkpoints_no_truncate",
+)
+
+
+def upgrade() -> None:
+    """Add the columns and fill them from the bodies, which stay as they are."""
+    lite = op.get_bind().dialect.name == "sqlite"
+    op.add_column("records", sa.Column("personal", sa.LargeBinary()))
+    op.add_column("records", sa.Column("target", sa.TEXT()))
+    op.add_column("records", sa.Column("variant", sa.TEXT()))
+    real: sa.types.TypeEngine[float] = sa.REAL() if lite else sa.DOUBLE_PRECISION()
+    op.add_column("records", sa.Column("amount", real))
+    op.add_column("records", sa.Column("reviewer", sa.TEXT()))
+    if lite:
+        op.execute("DROP TRIGGER records_no_update")
+    else:
+        op.execute("ALTER TABLE records DISABLE TRIGGER records_no_change")
+    fill(op.get_bind())
+    if not lite:
+        op.execute("ALTER TABLE records ENABLE ALWAYS TRIGGER records_no_change")
+    _checkpoints(lite=lite)
+    _indexes(lite=lite)
+    for statement in SQLITE if lite else POSTGRESQL:
+        op.execute(statement)
+
+
+def fill(connection: sa.Connection) -> None:
+    """Let the records of version 1 be found by the columns that it did not have."""
+    found = sa.text(
+        "SELECT id, body FROM records WHERE kind = 'decision' AND id > :after"
+        " ORDER BY id LIMIT :portion"
+    )
+    filled = sa.text(
+        "UPDATE records SET target = :target, variant = :variant, amount = :amount"
+        " WHERE id = :id"
+    )
+    after = ""
+    while rows := connection.execute(
+        found, {"after": after, "portion": PORTION}
+    ).fetchall():
+        connection.execute(filled, [{"id": id_, **said(body)} for id_, body in rows])
+        after = rows[-1][0]
+
+
+def said(body: bytes) -> dict[str, Any]:
+    """Return the columns that the *body* of a decision implies."""
+    facts = orjson.loads(bytes(body))
+    flags, amount = facts.get("flags") or (), facts.get("amount")
+    variants = [flag["variant"] for flag in flags if flag["kind"] == "mode"]
+    return {
+        "target": facts.get("targetSystem") or None,
+        "variant": variants[0] if variants else None,
+        "amount": None if amount is None else float(amount),
+    }
+
+
+def _checkpoints(*, lite: bool) -> None:
+    big = sa.INTEGER() if lite else sa.BIGINT()
+    op.create_table(
+        "checkpoints",
+        sa.Column("number", big, nullable=lite, autoincrement=False),
+        sa.Column("origin", sa.TEXT(), nullable=False),
+        sa.Column("size", big, nullable=False),
+        sa.Column("last_seq", big, nullable=False),
+        sa.Column("frontier", sa.LargeBinary(), nullable=False),
+        sa.Column("note", sa.TEXT(), nullable=False, unique=True),
+        sa.Column("at_us", big, nullable=False),
+        sa.PrimaryKeyConstraint(*(["number"] if lite else ["origin", "number"])),
+        sa.UniqueConstraint("origin", "size"),
+        sqlite_strict=True,
+    )
+
+
+def _indexes(*, lite: bool) -> None:
+    _index("records_at", ["at_us"])
+    _index("records_task", ["task"], "task IS NOT NULL")
+    if not lite:
+        _index("records_agent", ["agent", "at_us"], "agent IS NOT NULL")
+        return
+    op.drop_index("records_ref")
+    _index("records_ref", ["ref", "kind", "reason"], "ref IS NOT NULL")
+    decided = (
+        *("agent", "tool", "target", "effect", "reason", "variant", "executes"),
+        *("at_us", "amount", "task", "id", "kind"),
+    )
+    _index("records_decided", list(decided), "kind = 'decision'")
+    _index("records_reviewer", ["reviewer", "at_us"], "reviewer IS NOT NULL")
+
+
+def _index(name: str, columns: list[str], where: str | None = None) -> None:
+    text = None if where is None else sa.text(where)
+    op.create_index(name, "records", columns, sqlite_where=text, postgresql_where=text)

@@ -1,0 +1,111 @@
+"""The schema of the record stores as SQLAlchemy tables: for queries and migrations.
+
+The embedded store needs none of this. The extra ``sql`` brings what it imports.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import sqlalchemy as sa
+
+from openfeature_gov.errors import RecordStoreError
+
+Dialect = Literal["sqlite", "postgresql"]
+Indexes = tuple[tuple[str, tuple[str, ...], str | None], ...]
+EVERYWHERE: Indexes = (
+    ("records_log", ("kind", "writer"), "kind NOT IN ('decision', 'outcome')"),
+    ("records_open", ("writer",), "executes = 1"),
+    ("records_at", ("at_us",), None),
+    ("records_task", ("task",), "task IS NOT NULL"),
+)
+"""Name, columns and condition of the indexes of every store."""
+INDEXES: dict[Dialect, Indexes] = {
+    "sqlite": (
+        ("records_ref", ("ref", "kind", "reason"), "ref IS NOT NULL"),
+        (
+            "records_decided",
+            (
+                *("agent", "tool", "target", "effect", "reason", "variant"),
+                *("executes", "at_us", "amount", "task", "id", "kind"),
+            ),
+            "kind = 'decision'",
+        ),
+        ("records_reviewer", ("reviewer", "at_us"), "reviewer IS NOT NULL"),
+    ),
+    "postgresql": (
+        ("records_ref", ("ref",), "ref IS NOT NULL"),
+        ("records_agent", ("agent", "at_us"), "agent IS NOT NULL"),
+    ),
+}
+
+
+def metadata(dialect: str) -> sa.MetaData:
+    """Return the tables ``records`` and ``checkpoints`` as *dialect* keeps them.
+
+    SQLite has one log a file, numbered by the file; PostgreSQL one log a writer.
+
+    Raises:
+        RecordStoreError: for another dialect.
+
+    """
+    if dialect not in INDEXES:
+        raise RecordStoreError(
+            f"records are kept in sqlite or postgresql, not in {dialect!r}"
+        )
+    found = sa.MetaData()
+    lite = dialect == "sqlite"
+    records = _records(found, lite=lite)
+    _checkpoints(found, lite=lite)
+    for name, columns, where in (*EVERYWHERE, *INDEXES[dialect]):
+        text = None if where is None else sa.text(where)
+        chosen = [records.c[column] for column in columns]
+        sa.Index(name, *chosen, sqlite_where=text, postgresql_where=text)
+    return found
+
+
+def _records(found: sa.MetaData, *, lite: bool) -> sa.Table:
+    big = sa.INTEGER() if lite else sa.BIGINT()
+    return sa.Table(
+        "records",
+        found,
+        # In SQLite this is the row's own number, which is never null.
+        sa.Column("seq", big, nullable=lite, autoincrement=False),
+        sa.Column("id", sa.TEXT(), nullable=False, unique=True),
+        sa.Column("kind", sa.TEXT(), nullable=False),
+        sa.Column("at_us", big, nullable=False),
+        sa.Column("writer", sa.TEXT(), nullable=False),
+        sa.Column("ref", sa.TEXT()),
+        sa.Column("tool", sa.TEXT()),
+        sa.Column("agent", sa.TEXT()),
+        sa.Column("task", sa.TEXT()),
+        sa.Column("effect", sa.TEXT()),
+        sa.Column("reason", sa.TEXT()),
+        sa.Column("executes", sa.INTEGER() if lite else sa.SMALLINT(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("personal", sa.LargeBinary()),
+        sa.Column("target", sa.TEXT()),
+        sa.Column("variant", sa.TEXT()),
+        sa.Column("amount", sa.REAL() if lite else sa.DOUBLE_PRECISION()),
+        sa.Column("reviewer", sa.TEXT()),
+        sa.PrimaryKeyConstraint(*(["seq"] if lite else ["writer", "seq"])),
+        sqlite_strict=True,
+    )
+
+
+def _checkpoints(found: sa.MetaData, *, lite: bool) -> sa.Table:
+    big = sa.INTEGER() if lite else sa.BIGINT()
+    return sa.Table(
+        "checkpoints",
+        found,
+        sa.Column("number", big, nullable=lite, autoincrement=False),
+        sa.Column("origin", sa.TEXT(), nullable=False),
+        sa.Column("size", big, nullable=False),
+        sa.Column("last_seq", big, nullable=False),
+        sa.Column("frontier", sa.LargeBinary(), nullable=False),
+        sa.Column("note", sa.TEXT(), nullable=False, unique=True),
+        sa.Column("at_us", big, nullable=False),
+        sa.PrimaryKeyConstraint(*(["number"] if lite else ["origin", "number"])),
+        sa.UniqueConstraint("origin", "size"),
+        sqlite_strict=True,
+    )
