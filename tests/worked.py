@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openfeature.contrib.provider.featbit.writing import write_document
-from openfeature_gov import Actor, CallContext, Governor, ToolCall
+from openfeature_gov import Actor, CallContext, Effect, Governor, ToolCall
 from openfeature_gov.contracts import Evidence, Lineage
 from openfeature_gov.tools import Extractors
 from tests.conftest import contract_yaml, flag_document
@@ -79,7 +79,7 @@ def _context(agent: str, task: str) -> CallContext:
         parent_task="plan-1",
         trigger="ticket-7",
         evidence=Evidence(confidence=Decimal("0.9"), sources=("doc:1", "doc:2")),
-        lineage=Lineage(model="m-1", prompt_digest="ab" * 32),
+        lineage=Lineage(model="m-1", prompt_digest="ab" * 32, template="greet@4"),
     )
 
 
@@ -95,6 +95,17 @@ def _work(governor: Governor, context: CallContext, place: int) -> None:
     with suppress(KeyError):
         governor.run(ToolCall("find", {"fail": True}, context))
     governor.run(ToolCall("unheard-of", {}, context))
+    released = governor.decide(ToolCall("note", {"value": "elsewhere"}, context))
+    if released.effect is Effect.ALLOW:
+        governor.report(
+            released.record_id,
+            "executed",
+            cost=Decimal(f"0.{place + 1}0"),
+            undo="undone",
+            hand_over="desk-1",
+            incident="INC-1",
+            output="sha256:" + "cd" * 32,
+        )
 
 
 VERSION_1 = """

@@ -100,8 +100,8 @@ def query(
         flags=tuple((key, value) for key, equals, value in served if equals),
         from_us=microseconds(since, option="--from"),
         to_us=microseconds(until, option="--to"),
-        amount_from=_amount(amount_from, "--amount-from"),
-        amount_to=_amount(amount_to, "--amount-to"),
+        amount_from=amount_of(amount_from, "--amount-from"),
+        amount_to=amount_of(amount_to, "--amount-to"),
     )
     runs.there(records)
     chosen = form_of(form, as_json)
@@ -188,7 +188,13 @@ def write(form: Format, rows: Iterable[Mapping[str, Cell]]) -> None:
     (write_csv if form is Format.CSV else write_lines)(rows, sys.stdout)
 
 
-def _amount(text: str | None, option: str) -> Decimal | None:
+def amount_of(text: str | None, option: str) -> Decimal | None:
+    """Return the amount that *option* says, None for None.
+
+    Raises:
+        typer.BadParameter: when it is no finite number.
+
+    """
     if text is None:
         return None
     try:

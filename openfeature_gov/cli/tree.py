@@ -18,6 +18,7 @@ from openfeature_gov.cli import (
     kills,
     output,
     querying,
+    reporting,
     runs,
     verify,
 )
@@ -110,6 +111,7 @@ flags.app.command("unkill")(kills.unkill)
 audit.app.command("query")(querying.query)
 audit.app.command("tail")(querying.tail)
 audit.app.command("lookup")(querying.lookup)
+audit.app.command("report")(reporting.report)
 app.command("init")(init.init)
 app.command("decide")(decide.decide)
 app.add_typer(flags.app, name="flags")

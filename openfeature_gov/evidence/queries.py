@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, TextIO
 
@@ -90,6 +90,12 @@ COLUMNS = (
     _column("model", "context.model"),
     _column("prompt_digest", "context.promptDigest"),
     _column("erased", "erased", kind="bool"),
+    _column("scopes", "context.scopes"),
+    _column("confidence", "context.confidence", kind="decimal"),
+    _column("template", "context.template"),
+    _column("input_digest", "context.inputDigest"),
+    _column("payload", "context.payload"),
+    _column("output", "output"),
 )
 NAMES = tuple(one.name for one in COLUMNS)
 
@@ -118,6 +124,16 @@ def write_csv(rows: Iterable[Mapping[str, Cell]], out: TextIO) -> None:
     writer.writerow(NAMES)
     for row in rows:
         writer.writerow([_written(one, row[one.name]) for one in COLUMNS])
+
+
+def write_table(
+    names: Sequence[str], rows: Iterable[Mapping[str, Any]], out: TextIO
+) -> None:
+    """Write *rows* of any kind as CSV with the columns *names*; lists become words."""
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_plain(row[name]) for name in names])
 
 
 def write_lines(rows: Iterable[Mapping[str, Cell]], out: TextIO) -> None:
@@ -176,10 +192,22 @@ def _written(column: Column, value: Cell) -> Cell:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if column.kind != "string":
-        return value
+    return value if column.kind != "string" else _quoted(str(value))
+
+
+def _plain(value: Any) -> Cell:
+    if isinstance(value, list):
+        value = " ".join(map(str, value))
+    if value is None or value == "":
+        return ""
+    if isinstance(value, str) and _decimal(value) is None:
+        return _quoted(value)
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _quoted(value: str) -> str:
     text = "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
-        for one in str(value)
+        for one in value
     )
     return f"'{text}" if text[0] in "=+-@" else text

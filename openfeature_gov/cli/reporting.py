@@ -1,0 +1,209 @@
+"""`gov audit report`: the five questions that a governed deployment must answer."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from openfeature_gov.cli import output, runs
+from openfeature_gov.cli.moments import microseconds
+from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.cli.querying import (
+    Agent,
+    Format,
+    Formats,
+    From,
+    To,
+    Tool,
+    amount_of,
+    form_of,
+)
+from openfeature_gov.decisions import Effect
+from openfeature_gov.evidence import reports, spending
+from openfeature_gov.evidence.queries import write_lines, write_table
+from openfeature_gov.evidence.reports import ROWS, Report
+from openfeature_gov.evidence.spending import Envelope
+from openfeature_gov.stores import questions
+from openfeature_gov.stores.queries import Filter, opened
+
+Facts = dict[str, Any]
+COLUMNS = {
+    "actions": ("agent", "tool", "target", "effect", "decided"),
+    "authority": ("agent", "tool", "effect", "modeVariant", "decided"),
+    "data": ("agent", "target", "tool", "access", "actions"),
+    "cost": ("agent", "actions", "costed", "cost"),
+    "boundaries": ("agent", "tool", "effect", "triggered"),
+}
+"""What people see in columns; the rest stands in a line below."""
+ITEMS = ("atUs", "agent", "tool", "effect")
+TITLES = {"atUs": "TIME (UTC)"}
+LISTS = ("policyChanges", "answers", "over")
+SILENT: tuple[Any, ...] = (None, "", [], 0)
+DIGEST = re.compile(r"[0-9a-f]{64}")
+LIMITED = tuple(one.value for one in Effect if one is not Effect.ALLOW)
+
+
+class Name(StrEnum):
+    """The questions by name."""
+
+    ACTIONS = "actions"
+    AUTHORITY = "authority"
+    DATA = "data"
+    COST = "cost"
+    BOUNDARIES = "boundaries"
+
+
+def report(
+    name: Annotated[Name, typer.Argument(help="The question.")],
+    *,
+    agent: Agent = None,
+    tool: Tool = None,
+    task: Annotated[list[str] | None, typer.Option(help="In this task.")] = None,
+    since: From = None,
+    until: To = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="How many single decisions, latest first.")
+    ] = 20,
+    per_task: Annotated[
+        str | None, typer.Option(help="cost: what one task may cost.")
+    ] = None,
+    per_hour: Annotated[
+        str | None, typer.Option(help="cost: what one agent may cost in an hour.")
+    ] = None,
+    per_day: Annotated[
+        str | None, typer.Option(help="cost: what one agent may cost in a day.")
+    ] = None,
+    records: Records = Path(RECORDS),
+    form: Formats = None,
+    as_json: output.Json = None,
+) -> None:
+    """Answer one of five questions: actions, authority, data, cost or boundaries.
+
+    The numbers count every decision in the scope; --limit shows the latest singly.
+    """
+    wanted = Filter(
+        agent=tuple(agent or ()),
+        tool=tuple(tool or ()),
+        task=tuple(task or ()),
+        from_us=microseconds(since, option="--from"),
+        to_us=microseconds(until, option="--to"),
+    )
+    envelope = Envelope(
+        amount_of(per_task, "--per-task"),
+        amount_of(per_hour, "--per-hour"),
+        amount_of(per_day, "--per-day"),
+    )
+    with opened(runs.there(records)) as connection:
+        found = answer(connection, name.value, wanted, limit=limit, envelope=envelope)
+    chosen = form_of(form, as_json)
+    if chosen is Format.CSV:
+        write_table(ROWS[found.name], found.rows, sys.stdout)
+    elif chosen is Format.JSONL:
+        write_lines(found.rows, sys.stdout)
+    else:
+        as_one = chosen is Format.JSON
+        output.show(
+            found.facts(), lambda console: _show(console, found), as_json=as_one
+        )
+
+
+def answer(
+    connection: sqlite3.Connection,
+    name: str,
+    wanted: Filter,
+    *,
+    limit: int,
+    envelope: Envelope = Envelope(),
+) -> Report:
+    """Return the report *name* on the decisions of *wanted*; *limit* of them singly."""
+    if name == "boundaries":
+        wanted = replace(wanted, effect=wanted.effect or LIMITED)
+    items = questions.latest(connection, wanted, limit=limit)
+    if name == "cost":
+        return spending.cost(questions.costs(connection, wanted), envelope, items)
+    ends = name in ("actions", "boundaries")
+    groups = questions.groups(connection, wanted, ends=ends)
+    if name == "actions":
+        return reports.actions(groups, items)
+    if name == "boundaries":
+        return reports.boundaries(groups, items)
+    samples = questions.samples(connection, [group.last for group in groups])
+    if name == "data":
+        return reports.data(groups, samples, items)
+    return reports.authority(
+        groups,
+        {seq: one.decision for seq, one in samples.items()},
+        items,
+        questions.notes(connection, "policy_change", wanted),
+        questions.answers(connection, wanted),
+    )
+
+
+def _show(console: Console, found: Report) -> None:
+    console.print(Text(found.question, "bold"))
+    totals = {key: one for key, one in found.totals.items() if key not in LISTS}
+    output.facts(console, _words(totals))
+    for key in LISTS:
+        for one in found.totals.get(key, ()):
+            console.print(Text(f"  {key}: {output.safe(_line(one))}"))
+    _table(console, "In all", COLUMNS[found.name], found.rows)
+    _table(console, "Latest", ITEMS, found.items)
+
+
+def _table(
+    console: Console, title: str, columns: tuple[str, ...], listed: list[Facts]
+) -> None:
+    """Print *listed*: *columns* in columns, what else is known in a line below each."""
+    if not listed:
+        return
+    entries = []
+    for row in listed:
+        cells = [_cell(console, key, row[key]) for key in columns]
+        rest = {key: one for key, one in row.items() if key not in (*columns, "seq")}
+        entries.append((cells, Text(output.safe(_line(rest)))))
+    console.print()
+    console.print(Text(title, "dim"))
+    names = [TITLES.get(key, key.upper()) for key in columns]
+    output.ledger(console, names, entries)
+
+
+def _cell(console: Console, key: str, value: Any) -> output.Cell:
+    if key == "effect":
+        return output.effect(console, value)
+    if key == "atUs":
+        return Text(output.moment(value), "dim")
+    return output.styled(value)
+
+
+def _line(facts: Facts) -> str:
+    return " · ".join(f"{key} {one}" for key, one in _words(facts))
+
+
+def _words(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield what *facts* say, without what says nothing."""
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from _words({f"{key} {name}": one for name, one in value.items()})
+        elif value not in SILENT:
+            yield key.removesuffix("Us"), _word(key, value)
+
+
+def _word(key: str, value: Any) -> str:
+    if key == "latencyUs":
+        return output.took(value)
+    if key.endswith("Us"):
+        return output.moment(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    text = str(value)
+    return f"{text[:12]}…" if DIGEST.fullmatch(text) else text

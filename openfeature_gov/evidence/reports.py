@@ -1,0 +1,368 @@
+"""The five questions that a governed deployment answers by query. Pure.
+
+Source: article 002, "Governance Readiness". Rows count every decision in the scope;
+items show single ones. What a row says of policy and risk class is what the last of
+its decisions was made under: the items say it of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from openfeature_gov.evidence.actions import (
+    Action,
+    Facts,
+    Record,
+    access_of,
+    named,
+    resolution,
+)
+
+QUESTIONS: Mapping[str, str] = {
+    "actions": "What actions did the agent take?",
+    "authority": "Who authorized those actions, and under what policy?",
+    "data": "What data did the agent access or modify?",
+    "cost": "What did it cost, and was it within the approved envelope?",
+    "boundaries": "Were policy boundaries triggered, and how were they resolved?",
+}
+_SPAN = ("firstUs", "lastUs", "lastSeq")
+_ENDS = ("executed", "failed", "cancelled", "notRun", "unknown", "open")
+_POLICY = ("workflow", "owner", "contractRevision", "authorization", "flags")
+ROWS: Mapping[str, tuple[str, ...]] = {
+    "actions": ("agent", "tool", "target", "effect", "decided", *_ENDS, *_SPAN),
+    "authority": (
+        *("agent", "tool", "effect", "reason", "modeVariant", "decided"),
+        *(*_POLICY, "setBy", *_SPAN),
+    ),
+    "data": (
+        *("agent", "target", "tool", "access", "riskClass", "intent", "actions"),
+        *_SPAN,
+    ),
+    "cost": (
+        *("agent", "actions", "costed", "cost"),
+        *("dearestTask", "taskCost", "hourCost", "dayCost"),
+    ),
+    "boundaries": (
+        *("agent", "tool", "effect", "reason", "triggered", "ranLess", "didNotRun"),
+        *_SPAN,
+    ),
+}
+"""The columns of each report's rows; a promise like that of the flat records."""
+STATUSES = ("executed", "failed", "cancelled", "not_run", "unknown")
+"""What an outcome says, in the order of `Group.ends`."""
+NO_ENDS = (0,) * len(STATUSES)
+REVISION = ""
+"""No flag's key: stands for a whole flag file."""
+
+
+class Group(NamedTuple):
+    """Hold decisions that have all this in common: how many, since when, until when.
+
+    *ends* counts their outcomes by `STATUSES`; *last* is the ``seq`` of the last one.
+    """
+
+    agent: str | None
+    tool: str | None
+    target: str | None
+    effect: str | None
+    reason: str | None
+    variant: str | None
+    executes: bool
+    decided: int
+    first_us: int
+    last_us: int
+    last: int
+    ends: tuple[int, ...] = NO_ENDS
+
+
+class Report(NamedTuple):
+    """Answer one question: *rows* in full, *items* one by one, *totals* over all."""
+
+    name: str
+    question: str
+    totals: Facts
+    rows: list[Facts]
+    items: list[Facts]
+
+    def facts(self) -> Facts:
+        """Return the report as plain JSON values."""
+        return dict(self._asdict())
+
+
+def actions(groups: Iterable[Group], items: Iterable[Action]) -> Report:
+    """Answer what was done: by agent, tool and target, and how it ended."""
+    rows: dict[tuple[Any, ...], Facts] = {}
+    for group in groups:
+        key = (group.agent, group.tool, group.target, group.effect)
+        row = rows.setdefault(
+            key,
+            {
+                "agent": group.agent,
+                "tool": group.tool,
+                "target": group.target or None,
+                "effect": group.effect,
+                "decided": 0,
+                **dict.fromkeys(map(_camel, STATUSES), 0),
+                "open": 0,
+            },
+        )
+        row["decided"] += group.decided
+        for status, count in zip(STATUSES, group.ends, strict=True):
+            row[_camel(status)] += count
+        if group.executes:
+            row["open"] += max(0, group.decided - sum(group.ends))
+        _stretch(row, group)
+    listed = list(rows.values())
+    totals = {
+        name: sum(row[name] for row in listed)
+        for name in ("decided", *map(_camel, STATUSES), "open")
+    }
+    return report_of("actions", totals, listed, map(_taken, items))
+
+
+def authority(
+    groups: Iterable[Group],
+    samples: Mapping[int, Record],
+    items: Iterable[Action],
+    changes: Sequence[Record] = (),
+    answers: Sequence[Record] = (),
+) -> Report:
+    """Answer by whom and under what policy: contract, flags, approvals, who set them.
+
+    *samples* holds the last decision of each group by ``seq``; *changes* the changes of
+    policy, *answers* the reviewers' answers in the same time.
+    """
+    setters = {place: one for one in changes for place in _set(one)}
+    rows = []
+    for group in groups:
+        sample = samples.get(group.last, {})
+        row = {
+            "agent": group.agent,
+            "tool": group.tool,
+            "effect": group.effect,
+            "reason": group.reason,
+            "modeVariant": group.variant,
+            "decided": group.decided,
+            **_policy(sample),
+            "setBy": _set_by(sample, setters),
+        }
+        _stretch(row, group)
+        rows.append(row)
+    totals = {
+        "decided": sum(row["decided"] for row in rows),
+        "policyChanges": [_change(one) for one in changes],
+        "answers": [_answer(one) for one in answers],
+    }
+    return report_of(
+        "authority", totals, rows, (_authorized(one, setters) for one in items)
+    )
+
+
+def data(
+    groups: Iterable[Group], samples: Mapping[int, Action], items: Iterable[Action]
+) -> Report:
+    """Answer which systems were read and which changed, by which tool.
+
+    *samples* holds the last decision of each group, with its outcome, by ``seq``. What
+    was only proposed, refused or is waiting is counted as withheld.
+    """
+    rows: dict[tuple[Any, ...], Facts] = {}
+    for group in groups:
+        access = access_of(samples.get(group.last, Action({})))
+        key = (group.agent, group.tool, group.target, access)
+        sample = samples.get(group.last, Action({})).decision
+        row = rows.setdefault(
+            key,
+            {
+                "agent": group.agent,
+                "target": group.target or None,
+                "tool": group.tool,
+                "access": access,
+                "riskClass": sample.get("riskClass"),
+                "intent": sample.get("intent"),
+                "actions": 0,
+            },
+        )
+        row["actions"] += group.decided
+        _stretch(row, group)
+    totals: Facts = {}
+    for row in rows.values():
+        totals[row["access"]] = totals.get(row["access"], 0) + row["actions"]
+    return report_of("data", totals, list(rows.values()), map(_touched, items))
+
+
+def boundaries(groups: Iterable[Group], items: Iterable[Action]) -> Report:
+    """Answer which limits were met: by effect and reason, and what came of it.
+
+    Whatever was decided other than allow met a limit.
+    """
+    rows: dict[tuple[Any, ...], Facts] = {}
+    for group in groups:
+        if group.effect == "allow":
+            continue
+        key = (group.agent, group.tool, group.effect, group.reason)
+        row = rows.setdefault(
+            key,
+            {
+                "agent": group.agent,
+                "tool": group.tool,
+                "effect": group.effect,
+                "reason": group.reason,
+                "triggered": 0,
+                "ranLess": 0,
+                "didNotRun": 0,
+            },
+        )
+        row["triggered"] += group.decided
+        ran = sum(group.ends) - group.ends[STATUSES.index("not_run")]
+        row["ranLess"] += ran
+        row["didNotRun"] += group.decided - ran
+        _stretch(row, group)
+    totals: Facts = {}
+    for row in rows.values():
+        totals[row["effect"]] = totals.get(row["effect"], 0) + row["triggered"]
+    return report_of("boundaries", totals, list(rows.values()), map(_resolved, items))
+
+
+def report_of(
+    name: str, totals: Facts, rows: list[Facts], items: Iterable[Facts]
+) -> Report:
+    """Return the answer to the question *name*."""
+    return Report(name, QUESTIONS[name], totals, rows, list(items))
+
+
+def _stretch(row: Facts, group: Group) -> None:
+    row["firstUs"] = min(row.get("firstUs", group.first_us), group.first_us)
+    row["lastUs"] = max(row.get("lastUs", group.last_us), group.last_us)
+    row["lastSeq"] = max(row.get("lastSeq", group.last), group.last)
+
+
+def _camel(status: str) -> str:
+    return {"not_run": "notRun"}.get(status, status)
+
+
+def _taken(action: Action) -> Facts:
+    outcome = action.outcome
+    open_ended = "open" if action.decision.get("executes") else None
+    return {
+        **named(action),
+        "summary": action.decision.get("summary"),
+        "target": action.decision.get("targetSystem") or None,
+        "outcome": outcome.get("status", open_ended),
+        "ran": outcome.get("ran") or None,
+        "error": outcome.get("error") or None,
+    }
+
+
+def _policy(decision: Record) -> Facts:
+    contract = decision.get("contract") or {}
+    return {
+        "workflow": contract.get("workflow"),
+        "owner": contract.get("owner"),
+        "contractRevision": contract.get("revision"),
+        "authorization": decision.get("authorization"),
+        "flags": [
+            f"{flag.get('key')}={flag.get('variant')}@{flag.get('version')}"
+            for flag in decision.get("flags") or ()
+        ],
+    }
+
+
+def _set(change: Record) -> Iterator[tuple[str, Any]]:
+    """Yield what *change* put in force: a flag's version, or a whole flag file."""
+    if change.get("versionAfter"):
+        yield str(change.get("key")), change["versionAfter"]
+    elif change.get("revisionAfter"):
+        yield REVISION, change["revisionAfter"]
+
+
+def _set_by(decision: Record, setters: Mapping[tuple[str, Any], Record]) -> list[str]:
+    """Return who put the policy of *decision* in force, where the log holds that."""
+    places = [
+        (str(flag.get("key")), flag.get("version"))
+        for flag in decision.get("flags") or ()
+    ]
+    source = decision.get("flagSource") or {}
+    found = [setters.get(one) for one in (*places, (REVISION, source.get("revision")))]
+    told = [f"{_keys(one)}: {_name(one.get('actor'))}" for one in found if one]
+    return list(dict.fromkeys(told))
+
+
+def _keys(change: Record) -> str:
+    listed = [one.get("key") for one in change.get("flags") or ()]
+    return " ".join(map(str, listed)) or str(change.get("key"))
+
+
+def _name(actor: object) -> str:
+    if isinstance(actor, Mapping):
+        actor = actor.get("name") or actor.get("id")
+    return str(actor or "unknown")
+
+
+def _change(record: Record) -> Facts:
+    return {
+        "seq": record.get("seq"),
+        "atUs": record.get("atUs"),
+        "flags": _keys(record),
+        "operation": record.get("change") or record.get("operation"),
+        "by": _name(record.get("actor")),
+        "comment": record.get("reason") or record.get("comment"),
+        "version": record.get("versionAfter") or record.get("revisionAfter"),
+    }
+
+
+def _answer(record: Record) -> Facts:
+    return {
+        "seq": record.get("seq"),
+        "atUs": record.get("atUs"),
+        "decision": record.get("ref"),
+        "reviewer": record.get("reviewer"),
+        "answer": record.get("answer") or record.get("status") or record.get("kind"),
+    }
+
+
+def _authorized(action: Action, setters: Mapping[tuple[str, Any], Record]) -> Facts:
+    decision = action.decision
+    context = decision.get("context") or {}
+    person = {**context, **decision}
+    return {
+        **named(action),
+        "user": person.get("user") or None,
+        "account": person.get("account") or None,
+        "service": context.get("service") or None,
+        "delegation": person.get("delegation") or [],
+        **_policy(decision),
+        "setBy": _set_by(decision, setters),
+        "approved": decision.get("approved"),
+        "reviewer": action.answer.get("reviewer"),
+    }
+
+
+def _touched(action: Action) -> Facts:
+    decision = action.decision
+    return {
+        **named(action),
+        "target": decision.get("targetSystem") or None,
+        "targetRecord": decision.get("targetRecord") or None,
+        "access": access_of(action),
+        "records": decision.get("records"),
+        "fields": sorted(decision.get("fields") or ()),
+        "argumentsDigest": decision.get("argumentsDigest"),
+    }
+
+
+def _resolved(action: Action) -> Facts:
+    decision = action.decision
+    caps = [
+        f"{one.get('control')}: {one.get('reason')} ({one.get('cap')})"
+        for one in decision.get("verdicts") or ()
+        if one.get("cap") != "autonomous" or one.get("reason") == "needs_human"
+    ]
+    return {
+        **named(action),
+        "mode": decision.get("mode"),
+        "need": decision.get("need"),
+        "controls": caps,
+        "resolution": resolution(action),
+    }
