@@ -1064,9 +1064,11 @@ class Audit:
         for what in () if quick else evidence.loose():
             self._find("loose", what)
         report.unsealed = size - report.size
+        if self._broken:
+            return  # what the last checkpoint covers is not known then
         if not report.checkpoints:
             self._find("unsealed", "no checkpoint holds")
-        elif sealed and report.unsealed and not self._broken:
+        elif sealed and report.unsealed:
             what = "follow the last checkpoint and could be anything"
             self._find("unsealed", what, report.size + 1, size)
 
