@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +29,7 @@ from openfeature.contrib.provider.featbit.management import (
     StaleRevisionError,
     Variation,
     WriteFailedError,
+    transport,
 )
 from openfeature.contrib.provider.featbit.management.difference import (
     ABSENT,
@@ -944,10 +947,84 @@ class TestWithoutAnswer:
         release = threading.Event()
         server.finish_request = lambda *_: release.wait(20)  # type: ignore[method-assign,assignment]
         try:
-            with pytest.raises(NoAnswerError, match="no answer: ReadTimeoutError"):
+            with pytest.raises(
+                NoAnswerError, match=r"no answer: (ReadTimeout|not whole)"
+            ):
                 client.projects()
         finally:
             release.set()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+class Dripping:
+    """A server that sends *first*, and then *drop* again and again; never the end."""
+
+    def __init__(self, first: bytes, drop: bytes) -> None:
+        self.stop = threading.Event()
+        self._first, self._drop = first, drop
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self.stop.is_set():
+            connection, _ = self._listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(self._first)
+                while not self.stop.wait(0.01):
+                    connection.sendall(self._drop)
+
+    def close(self) -> None:
+        """End it."""
+        self.stop.set()
+        with contextlib.suppress(OSError):
+            socket.create_connection(self._listening.getsockname()[:2]).close()
+        self._thread.join(20)
+        self._listening.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "drop"),
+    [
+        pytest.param(HEAD + b"Content-Length: 1000000\r\n\r\n", b" ", id="body"),
+        pytest.param(HEAD + b"\r\n", b" ", id="body without a length"),
+        pytest.param(HEAD + b"X: ", b"x", id="header"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0", id="chunk size"
+        ),
+    ],
+)
+def test_an_answer_that_drips_is_cut_off(first: bytes, drop: bytes) -> None:
+    server = Dripping(first, drop)
+    client = ManagementClient(server.url, TOKEN, timeout_s=0.3)
+    told: list[ManagementError] = []
+
+    def ask() -> None:
+        try:
+            client._http.write("PUT", "/x", {})
+        except ManagementError as error:
+            told.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(30)
+    server.close()
+    assert "not whole after 0.3 s" in str(told[0])
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(
+    scripted: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LARGEST", 1000)
+    server, client = scripted((200, b"[" + b" " * 2000, {}), good([]))
+    with pytest.raises(NoAnswerError, match="more than 1000 bytes"):
+        client.projects()
+    assert client.projects() == []
+    assert len(server.requests) == 2
 
 
 def raw_flag(**changes: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tenacity import (
 )
 
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
+from openfeature.contrib.provider.featbit.management.deadlines import Deadlines
 from openfeature.contrib.provider.featbit.management.errors import (
     ApiError,
     ManagementError,
@@ -30,6 +31,8 @@ from openfeature.contrib.provider.featbit.management.errors import (
 from openfeature.contrib.provider.featbit.strict_json import read_json
 
 TRIES = 4
+LARGEST = 64 * 2**20
+"""Bytes of an answer that are read."""
 LONGEST_WAIT_S = 10.0
 """A server that asks for a longer pause gets an error instead, at once."""
 REPEATED = frozenset({0, 429, 500, 502, 503, 504})
@@ -43,7 +46,7 @@ Query = Sequence[tuple[str, str | int]]
 
 
 class Transport:
-    """Send requests to one API with one token. Thread-safe.
+    """Send requests to one API with one token, each within *timeout_s*. Thread-safe.
 
     Raises:
         RefusedError: the URL is not https (loopback may be http), or the token could
@@ -66,6 +69,8 @@ class Transport:
         self._pool = urllib3.PoolManager(
             maxsize=8, timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s)
         )
+        self._longest_s = timeout_s
+        self._deadlines = Deadlines(self._pool, timeout_s)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -108,18 +113,37 @@ class Transport:
     ) -> Any:
         request = f"{method} {PREFIX}{path}"
         url = f"{self.url}{path}" + (f"?{urlencode(query)}" if query else "")
-        try:
-            answer = self._pool.request(
-                method, url, json=body, headers=self._headers, retries=False
-            )
-        except urllib3.exceptions.HTTPError as error:
-            # Its text repeats addresses; its class says what happened.
-            problem = f"no answer: {type(error).__name__}"
-            raise NoAnswerError(
-                request, problem, handled=isinstance(error, UNSENT)
-            ) from None
-        wait = answer.headers.get("Retry-After")
-        return _data(request, answer.status, wait, answer.data)
+        status, wait, data = self._answer(request, method, url, body)
+        return _data(request, status, wait, data)
+
+    def _answer(
+        self, request: str, method: str, url: str, body: Mapping[str, Any] | None
+    ) -> tuple[int, str | None, bytes]:
+        """Return the status, the pause that is asked for, and the body of an answer."""
+        with self._deadlines.flight() as flight:
+            try:
+                answer = self._pool.request(
+                    method,
+                    url,
+                    json=body,
+                    headers=self._headers,
+                    retries=False,
+                    preload_content=False,
+                )
+                data = answer.read(LARGEST + 1)
+                answer.close() if len(data) > LARGEST else answer.release_conn()
+                problem, unsent = "", False
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                # Its text repeats addresses; its class says what happened.
+                problem, unsent = type(error).__name__, isinstance(error, UNSENT)
+        if flight.late:
+            problem = f"not whole after {self._longest_s:g} s"
+        if problem:
+            raise NoAnswerError(request, f"no answer: {problem}", handled=unsent)
+        if len(data) > LARGEST:
+            problem = f"the answer has more than {LARGEST} bytes"
+            raise NoAnswerError(request, problem, status=answer.status)
+        return answer.status, answer.headers.get("Retry-After"), data
 
 
 def pause(state: RetryCallState) -> float:
