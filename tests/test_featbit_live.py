@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from openfeature.contrib.provider.featbit.authoring import (
 )
 from openfeature.contrib.provider.featbit.freshness import NEVER
 from openfeature.contrib.provider.featbit.live import Timing
+from openfeature.contrib.provider.featbit.live.sync import Sync
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 
 READY, STALE = ProviderEvent.PROVIDER_READY, ProviderEvent.PROVIDER_STALE
@@ -78,10 +80,13 @@ class Live:
     """A live provider, bound to a domain, with its events noted in order."""
 
     def __init__(self, server: SimulatedFeatBit, **options: Any) -> None:
-        options = {"secret": server.server_secret, "timing": SLOW, **options}
-        self.provider = FeatBitProvider.live(
-            streaming_url=server.streaming_url, event_url=server.event_url, **options
-        )
+        given = {
+            "streaming_url": server.streaming_url,
+            "event_url": server.event_url,
+            "secret": server.server_secret,
+            "timing": SLOW,
+        }
+        self.provider = FeatBitProvider.live(**{**given, **options})
         self.client = api.get_client("live")
         self.events: list[tuple[ProviderEvent, EventDetails]] = []
         for event in ProviderEvent:
@@ -271,11 +276,51 @@ def test_a_kill_is_remembered_over_a_restart(
     live = Live(server, last_good=kept).start()
     server.toggle("a", False)
     until(lambda: not live.on())
-    until(lambda: b'"isEnabled":false' in kept.read_bytes())
+    until(lambda: kept.exists() and b'"isEnabled":false' in kept.read_bytes())
     api.shutdown()
     again = Live(server, last_good=kept).start()
     assert not again.on()
     assert again.provider.latched == ("a",)
+
+
+def test_a_kill_is_remembered_over_shutdown_and_start(
+    server: SimulatedFeatBit,
+) -> None:
+    """Of the same provider, with nothing on disk."""
+    server.faults.stale_snapshot = True
+    live = Live(server).start()
+    server.toggle("a", False)
+    until(lambda: not live.on())
+    live.provider.shutdown()
+    live.provider.initialize(USER)
+    until(lambda: live.provider.freshness().source == "stream")
+    assert live.provider.latched == ("a",)
+    assert not live.on()
+
+
+def test_what_arrives_at_the_start_counts_before_what_was_kept(
+    server: SimulatedFeatBit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the kept data is served the moment after."""
+    kept = tmp_path / "kept"
+    Live(server, last_good=kept).start()
+    api.shutdown()
+    server.toggle("a", False)
+    monkeypatch.setattr(Sync, "serve", slowly(Sync.serve))
+    live = Live(server, last_good=kept, start_wait_s=0)
+    api.set_provider_and_wait(live.provider, "live")
+    assert live.provider.freshness().source in ("stream", "pull")
+    assert not live.on()
+
+
+def slowly(serve: Callable[..., bool]) -> Callable[..., bool]:
+    """Return *serve*, asked only once the first data is there."""
+
+    def later(sync: Sync, kept: Callable[[], bool]) -> bool:
+        assert sync.answered.wait(10)
+        return serve(sync, kept)
+
+    return later
 
 
 def test_a_bootstrap_file_is_of_unknown_age(
@@ -512,6 +557,7 @@ def test_insights_carry_keys_alone(server: SimulatedFeatBit) -> None:
         {"event_url": "http://user:pw@host"},
         {"secret": " "},
         {"secret": "sécret"},
+        {"secret": "SECRET\n"},
         {"start_wait_s": -1},
         {"start_wait_s": float("nan")},
         {"insights": "all"},
@@ -524,6 +570,70 @@ def test_unusable_arguments_are_refused(wrong: dict[str, Any]) -> None:
         FeatBitProvider.live(**{**right, **wrong})
     assert "SECRET" not in str(caught.value)
     assert "pw" not in str(caught.value)
+
+
+def test_an_unencrypted_way_to_another_host_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not that to this host, and never with the secret."""
+    secret = "SECRET"
+    for host, warnings in (("127.0.0.1", 0), ("localhost", 0), ("featbit.example", 2)):
+        caplog.clear()
+        FeatBitProvider.live(
+            streaming_url=f"ws://{host}", event_url=f"http://{host}", secret=secret
+        )
+        assert len(caplog.records) == warnings
+        assert secret not in caplog.text
+
+
+def test_no_redirect_takes_the_secret_elsewhere(server: SimulatedFeatBit) -> None:
+    """Neither one of the stream nor one of a request."""
+    with Redirecting() as elsewhere, Redirecting(elsewhere.port) as here:
+        live = Live(
+            server,
+            streaming_url=f"ws://127.0.0.1:{here.port}",
+            event_url=f"http://127.0.0.1:{here.port}",
+            start_wait_s=0,
+        )
+        with pytest.raises(ProviderNotReadyError):
+            live.provider.initialize(USER)
+        until(lambda: {path.split("?")[0] for path in here.paths} == BOTH_PATHS)
+        live.provider.shutdown()
+    assert elsewhere.paths == []
+
+
+BOTH_PATHS = {"/streaming", "/api/public/sdk/server/latest-all"}
+
+
+class Redirecting:
+    """Answer every request with a redirect to another port; keep the paths."""
+
+    def __init__(self, to: int = 0) -> None:
+        self.paths: list[str] = []
+        paths = self.paths
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                paths.append(self.path)
+                self.send_response(302)
+                scheme = "ws" if "streaming" in self.path else "http"
+                self.send_header("Location", f"{scheme}://127.0.0.1:{to}{self.path}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+
+    def __enter__(self) -> "Redirecting":
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 @pytest.mark.parametrize(
@@ -553,7 +663,7 @@ FORKING = """
         streaming_url=streaming, event_url=event, secret=secret
     )
     api.set_provider_and_wait(provider)
-    epoch = provider.freshness().epoch
+    epoch, latched = provider.freshness().epoch, provider.latched
 
     def wait(who):
         print(who, flush=True)
@@ -566,7 +676,9 @@ FORKING = """
     child = os.fork()
     if child == 0:
         assert provider.freshness().epoch != epoch
+        assert provider.freshness().verified_ns > 0
         wait("child")
+        assert provider.latched == latched
         provider.shutdown()
         os._exit(0)
     wait("parent")
@@ -594,6 +706,32 @@ def test_a_forked_child_follows_by_itself(server: SimulatedFeatBit) -> None:
         assert process.wait(20) == 0
 
 
+def test_a_forked_child_knows_what_its_parent_saw_killed(
+    server: SimulatedFeatBit,
+) -> None:
+    """Also if the server that it connects to lags behind."""
+    server.faults.stale_snapshot = True
+    urls = (server.streaming_url, server.event_url, server.server_secret)
+    script = FORKING.replace("child = os.fork()", KILLED_BEFORE)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script), *urls],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process.stdout as said:
+        assert said.readline() == "on\n"
+        server.toggle("a", False)
+        assert {said.readline().strip() for _ in "123"} == {"off", "child", "parent"}
+        assert process.wait(20) == 0
+
+
+KILLED_BEFORE = """print("on", flush=True)
+    wait("off")
+    provider.reload()  # from a server that lags
+    latched = provider.latched
+    assert latched == ("a",)
+    child = os.fork()"""
 ATTRIBUTES = ["tier", "region", "amount"]
 
 

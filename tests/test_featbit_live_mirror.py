@@ -140,7 +140,66 @@ def test_an_older_kill_does_not_replace_a_newer_one() -> None:
     """Nor does it lower what a release must exceed."""
     mirror = held(switch(10, on=False))
     after, _ = mirror.patched(patch(switch(5, on=False)), fresh=True)
-    assert after is mirror
+    assert after.snapshot is mirror.snapshot
+
+
+def test_a_push_must_be_newer_than_what_a_kill_displaced() -> None:
+    """A duplicate of the push before a kill with a late stamp is no release."""
+    mirror, _ = held(switch(10)).patched(patch(switch(9, on=False)), fresh=True)
+    again, certain = mirror.patched(patch(switch(10)), fresh=True)
+    assert value(again) is False
+    assert not certain
+    assert value(again.patched(patch(switch(11)), fresh=True)[0]) is True
+    assert value(again.replaced(full(switch(10)))[0]) is True
+
+
+def item(kind: str, stamp: int, allowed: str) -> DataSync:
+    """Return a full sync with a mode, or a segment, of that time."""
+    flag, members = MEMBERS, segment("s", included=["u"], at=at(1))
+    if kind == "flag":
+        flag = string_flag("a", ["in", "out"], serve=allowed, off="out", at=at(stamp))
+    else:
+        names = ["u"] if allowed == "in" else []
+        members = segment("s", included=names, at=at(stamp))
+    return full(flag, segments=(members,))
+
+
+@pytest.mark.parametrize("kind", ["flag", "segment"])
+def test_an_older_version_counts_when_it_is_said_again_later(kind: str) -> None:
+    """At first it may come from a server that lags; the newer one stays meanwhile."""
+    mirror, _ = Mirror().replaced(item(kind, 9, "out"))
+    lagging = item(kind, 8, "in")
+    doubtful, _ = mirror.replaced(lagging)
+    assert value(doubtful) == "out"
+    assert doubtful.behind
+    assert doubtful.snapshot is mirror.snapshot
+    still, _ = doubtful.replaced(lagging, confirming=False)
+    assert value(still) == "out"
+    assert still.behind
+    caught_up, _ = still.replaced(item(kind, 9, "out"))
+    assert not caught_up.behind
+    assert value(caught_up.replaced(lagging)[0]) == "out"
+    assert value(still.replaced(lagging)[0]) == "in"
+    assert value(still.replaced(item(kind, 7, "in"))[0]) == "out"
+
+
+@pytest.mark.parametrize("kind", ["flag", "segment"])
+def test_an_older_version_counts_at_once_after_a_push_of_it(kind: str) -> None:
+    """Two sources say the same: it is newer than its stamp."""
+    mirror, _ = Mirror().replaced(item(kind, 9, "out"))
+    newer = item(kind, 8, "in")
+    part = {"flag": patch(newer.flags[0]), "segment": patch(segments=newer.segments)}
+    pushed, certain = mirror.patched(part[kind], fresh=True)
+    assert not certain
+    assert value(pushed) == "out"
+    agreed, _ = pushed.replaced(newer)
+    assert value(agreed) == "in"
+    assert not agreed.behind
+
+
+def test_a_kill_counts_at_once_whatever_its_stamp() -> None:
+    """In a full sync as in a patch."""
+    assert value(held(switch(10)).replaced(full(switch(9, on=False)))[0]) is False
 
 
 def test_a_removed_flag_is_not_found() -> None:
@@ -222,7 +281,7 @@ def test_a_segment_change_reaches_the_flags_that_name_it() -> None:
     assert value(mirror) == "in"
     late = segment("s", at=at(1))
     same, certain = mirror.patched(patch(segments=(late,)), fresh=True)
-    assert same is mirror
+    assert same.snapshot is mirror.snapshot
     assert not certain
     for bad in (joined | {"rules": 5}, joined | {"isArchived": True}):
         refused, _ = mirror.patched(

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from openfeature.contrib.provider.featbit import Snapshot
-from openfeature.contrib.provider.featbit.authoring import Json, boolean_flag
+from openfeature.contrib.provider.featbit.authoring import (
+    Json,
+    boolean_flag,
+    string_flag,
+)
 from openfeature.contrib.provider.featbit.freshness import NEVER, Freshness
 from openfeature.contrib.provider.featbit.live import Timing
 from openfeature.contrib.provider.featbit.live.frames import DataSync
@@ -44,13 +48,21 @@ class Follower:
     def fail(self, problem: str) -> None:
         self.problems.append(problem)
 
+    def answer(self, key: str) -> Any:
+        assert self.snapshot is not None
+        found = self.snapshot.evaluate(key, "u", {})
+        assert found is not None
+        return found.value
+
     @property
     def kill(self) -> bool:
         """Whether the switch is off."""
-        assert self.snapshot is not None
-        found = self.snapshot.evaluate("switch", "u", {})
-        assert found is not None
-        return found.value is False
+        return self.answer("switch") is False
+
+    @property
+    def mode(self) -> str:
+        """What the mode flag says."""
+        return str(self.answer("mode"))
 
 
 class Line:
@@ -105,6 +117,11 @@ def message(event: str, *flags: Json) -> str:
 def switch(stamp: int, *, on: bool = True) -> Json:
     at = f"2026-01-01T00:00:{stamp:02}.000Z"
     return boolean_flag("switch", serve=True, off=False, enabled=on, at=at)
+
+
+def mode(stamp: int, value: str, key: str = "mode") -> Json:
+    at = f"2026-01-01T00:00:{stamp:02}.000Z"
+    return string_flag(key, ["observe", "autonomous"], serve=value, off=value, at=at)
 
 
 @pytest.fixture
@@ -205,6 +222,61 @@ def test_a_lost_push_is_found_by_the_next_pull(line: Line) -> None:
     line.push(switch(9), at=2)
     line.pulled(switch(3, on=False), began=30, at=31)
     assert line.heard.kill
+
+
+def test_a_server_that_lags_is_asked_again_before_it_counts(line: Line) -> None:
+    """Until then the newer data stays, and nothing vouches for it."""
+    line.push(mode(9, "observe"), at=2)
+    asked = line.pulls
+    line.pulled(mode(8, "autonomous"), began=4, at=4.5)
+    line.pongs(6)
+    assert line.heard.mode == "observe"
+    assert line.heard.verified_s == 2
+    assert not line.sync.settled
+    assert line.pulls == asked, "the next regular look is soon"
+    line.pulled(mode(8, "autonomous"), began=8.9, at=9)
+    assert line.heard.mode == "observe"
+    line.pulled(mode(9, "observe"), began=9.5, at=9.6)
+    assert line.sync.settled
+    assert line.heard.verified_s == 9.5
+    line.pulled(mode(8, "autonomous"), began=20, at=20.1)
+    assert line.heard.mode == "observe"
+    line.pulled(mode(8, "autonomous"), began=25, at=25.1)
+    assert line.heard.mode == "autonomous", "said again 5 s later"
+    assert line.sync.settled
+
+
+def test_a_full_sync_that_comes_late_only_asks(line: Line) -> None:
+    """A pull that began after it was asked for may know better."""
+    line.push(switch(1), at=1)
+    line.pongs(10, 20, 29)
+    line.sync.unpulled(30 * S)
+    line.pulled(mode(5, "observe"), began=31, at=32)
+    before = line.pulls
+    line.full(mode(5, "observe"), mode(5, "autonomous", key="gone"), at=33)
+    assert line.heard.snapshot is not None
+    assert line.heard.snapshot.evaluate("gone", "u", {}) is None
+    assert line.pulls == before + 1
+    assert line.heard.verified_s == 31
+
+
+def test_data_comes_before_what_was_kept() -> None:
+    """What is served at the start never replaces what arrived."""
+    line = Line()
+    assert line.sync.serve(lambda: True)
+    assert not line.sync.serve(lambda: False)
+    line.connected(switch(0), at=1)
+    assert line.sync.answered.is_set()
+    assert line.sync.serve(lambda: pytest.fail("it was served"))
+
+
+def test_a_reconnect_is_followed_by_a_pull(line: Line) -> None:
+    """Once the stream has said everything."""
+    line.sync.dropped(1 * S)
+    line.sync.opened(2 * S)
+    before = line.pulls
+    line.full(switch(0), at=3)
+    assert line.pulls == before + 1
 
 
 def test_a_failed_pull_asks_the_stream(line: Line) -> None:

@@ -9,6 +9,8 @@ from tests.properties.mutations.mutant import mutants, tests_of
 FOLDER = "../providers/openfeature/contrib/provider/featbit/live/"
 _sync = partial(tests_of, "test_featbit_live_sync.py")
 _mirror = partial(tests_of, "test_featbit_live_mirror.py")
+_last_good = partial(tests_of, "test_featbit_live_last_good.py")
+_live = partial(tests_of, "test_featbit_live.py")
 _survives = partial(tests_of, "integration/test_live_survives.py")
 LIVE = (
     *mutants(
@@ -23,7 +25,6 @@ LIVE = (
             "doubt_that_stays_cuts_the_connection",
         ),
         ("            if silent:\n                self._doubt(now)\n", ""),
-        ("self._publish(mirror, now, now)\n        if first", "if first"),
         ("current = streaming and self._doubts is None", "current = streaming"),
         ("streaming and self._doubts is None", "self._doubts is None"),
         ("if waiting <= self._timing.reconnect_s", "if waiting < self._timing.pull_s"),
@@ -51,7 +52,18 @@ LIVE = (
             "pongs_alone_vouch_for_two_pulls_at_most",
             "only_a_fresh_stream_releases_a_kill",
             "after_its_end_nothing_changes",
+            "a_server_that_lags_is_asked_again_before_it_counts",
+            "a_full_sync_that_comes_late_only_asks",
+            "data_comes_before_what_was_kept",
+            "a_reconnect_is_followed_by_a_pull",
         ),
+        ("return self.has_data or kept()", "return kept() or self.has_data"),
+        ("if self._pulled_ns > since:", "if False:"),
+        ("self._behind_ns <= long_ago", "True"),
+        ("since - self._timing.poll_s * SECOND", "since"),
+        ("self._pulled_ns and not mirror.behind", "self._pulled_ns"),
+        ("        if mirror.behind:\n", "        if False:\n"),
+        ("        if first:\n            self._pull()", "        del first"),
         ("self._publish(mirror, begun, now)", "self._publish(mirror, now, now)"),
         ("self._pushes.items() if at >= begun)", "self._pushes.items() if at > now)"),
         ("return bool(keep)", "return False"),
@@ -79,17 +91,38 @@ LIVE = (
             "of_a_flag_said_twice_the_newest_counts_and_a_kill_before_all",
             "items_that_name_no_flag_leave_doubt",
             "a_segment_change_reaches_the_flags_that_name_it",
+            "a_push_must_be_newer_than_what_a_kill_displaced",
+            "an_older_version_counts_when_it_is_said_again_later",
+            "an_older_version_counts_at_once_after_a_push_of_it",
+            "a_kill_counts_at_once_whatever_its_stamp",
         ),
-        ("if fresh and item.stamp > kill:", "if fresh and item.stamp >= kill:"),
-        ("if fresh and item.stamp > kill:", "if item.stamp > kill:"),
-        ("if fresh and item.stamp > kill:", "if fresh:"),
-        ("(known.killed or not item.killed)", "True"),
-        ("            certain &= not late\n", ""),
+        ("(kill if full else newest)", "kill"),
+        ("(kill if full else newest)", "newest"),
+        ("newest = max(newest, held.stamp)", "pass"),
+        ("self.behind if confirming else {}", "self.behind"),
+        ("_Seen(self.late, self.behind", "_Seen({}, self.behind"),
+        ("item.stamp >= held.stamp or item.killed:", "item.stamp >= held.stamp:"),
+        ("item.stamp >= held.stamp or item.killed:", "True:"),
+        ("one.get(name) == item.digest", "name in one"),
+        (
+            "if fresh and item.stamp > (kill if full else newest):",
+            "if fresh and item.stamp >= (kill if full else newest):",
+        ),
+        (
+            "if fresh and item.stamp > (kill if full else newest):",
+            "if item.stamp > (kill if full else newest):",
+        ),
+        ("if fresh and item.stamp > (kill if full else newest):", "if fresh:"),
+        ("if known.killed or not item.killed:", "if True:"),
+        (
+            "                certain = False\n                late[FLAG",
+            "                late[FLAG",
+        ),
         (
             "(item.stamp, item.killed) >= (other.stamp, other.killed)",
             "item.stamp > other.stamp",
         ),
-        ("return made, not (nameless or more)", "return made, True"),
+        ("seen.behind), not (nameless or more)", "seen.behind), True"),
         ("certain = not (nameless or more)", "certain = True"),
     ),
     *mutants(
@@ -107,9 +140,19 @@ LIVE = (
     ),
     *mutants(
         FOLDER + "last_good.py",
-        _survives(
-            "last_known_good_has_its_true_age", "a_damaged_last_known_good_is_refused"
+        _last_good(
+            "older_data_of_another_process_does_not_replace_newer",
+            "what_cannot_be_trusted_is_replaced",
+            "a_file_that_others_may_touch_is_refused",
+            "a_link_a_folder_and_a_pipe_are_refused",
         ),
+        (
+            "if kept is not None and verified_ms < kept.verified_ms",
+            "if False and kept.verified_ms",
+        ),
+        (" <= _now_ms():", ":"),
+        ("found.st_mode & 0o077", "found.st_mode & 0o007"),
+        (" | os.O_NOFOLLOW", ""),
         (
             "if not hmac.compare_digest(parts[1], self._code(body, verified_ms)):",
             "if False:",
@@ -127,5 +170,33 @@ LIVE = (
         FOLDER + "session.py",
         _survives("a_dripping_answer_holds_nobody_up"),
         ("            self._http.expire()\n", ""),
+    ),
+    *mutants(
+        FOLDER + "feed.py",
+        _live(
+            "a_kill_is_remembered_over_shutdown_and_start",
+            "a_forked_child_knows_what_its_parent_saw_killed",
+        ),
+        ("Mirror(latch=latch)", "Mirror()"),
+        ("        mirror = session.sync.mirror\n", "        mirror = Mirror()\n"),
+    ),
+    *mutants(
+        FOLDER + "streaming.py",
+        _live("no_redirect_takes_the_secret_elsewhere"),
+        ("redirect_limit=0", "redirect_limit=3"),
+    ),
+    *mutants(
+        FOLDER + "pulling.py",
+        _live("no_redirect_takes_the_secret_elsewhere"),
+        ("retries=False", "retries=3"),
+    ),
+    *mutants(
+        FOLDER + "build.py",
+        _live(
+            "unusable_arguments_are_refused",
+            "an_unencrypted_way_to_another_host_is_told",
+        ),
+        ('r"[!-~]+"', 'r"[ -~]+\\s*"'),
+        ("parts.hostname not in LOOPBACK", "False"),
     ),
 )

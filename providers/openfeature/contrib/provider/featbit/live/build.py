@@ -1,6 +1,8 @@
 """Check what `FeatBitProvider.live` was given and build a feed of it."""
 
+import logging
 import math
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +14,10 @@ from openfeature.contrib.provider.featbit.live.last_good import LastGood
 from openfeature.contrib.provider.featbit.live.pulling import Http
 from openfeature.contrib.provider.featbit.live.session import Settings
 from openfeature.contrib.provider.featbit.live.timing import Timing
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def live(
@@ -34,8 +40,11 @@ def live(
     """
     _check_url("streaming_url", streaming_url, ("ws", "wss"))
     _check_url("event_url", event_url, ("http", "https"))
-    if not (isinstance(secret, str) and secret.strip() and secret.isascii()):
-        raise ValueError("secret must be the environment's server secret, ASCII text")
+    if not (isinstance(secret, str) and re.fullmatch(r"[!-~]+", secret)):
+        raise ValueError(
+            "secret must be the environment's server secret: printable ASCII without "
+            "blanks or line ends"
+        )
     if not (math.isfinite(start_wait_s) and start_wait_s >= 0):
         raise ValueError(f"start_wait_s must be 0 or more, not {start_wait_s}")
     if insights not in ("off", "keys"):
@@ -64,5 +73,7 @@ def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
     wanted = " or ".join(f"{scheme}://host" for scheme in schemes)
     if parts.scheme not in schemes or not parts.hostname:
         raise ValueError(f"{name} must be {wanted}")
+    if parts.scheme in ("ws", "http") and parts.hostname not in LOOPBACK:
+        logger.warning("%s: the secret goes to %s unencrypted", name, parts.hostname)
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(f"{name} must be {wanted}, without user, query or fragment")

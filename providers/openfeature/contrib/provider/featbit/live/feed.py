@@ -12,7 +12,7 @@ from openfeature.contrib.provider.featbit.feeds import Sink
 from openfeature.contrib.provider.featbit.freshness import NEVER
 from openfeature.contrib.provider.featbit.live.insights import KeyInsights
 from openfeature.contrib.provider.featbit.live.last_good import Kept
-from openfeature.contrib.provider.featbit.live.mirror import Mirror
+from openfeature.contrib.provider.featbit.live.mirror import Latch, Mirror
 from openfeature.contrib.provider.featbit.live.session import Session, Settings
 from openfeature.contrib.provider.featbit.live.sync import REFUSED, STREAM
 from openfeature.contrib.provider.featbit.snapshot import (
@@ -44,16 +44,18 @@ class LiveFeed:
             ProviderFatalError: the server refused the secret.
 
         """
-        self.stop()
-        kept = self._kept()
-        mirror = Mirror() if kept is None else Mirror().replaced(kept.data)[0]
+        latch = Latch() if self._session is None else self._session.sync.mirror.latch
+        self._halt()
+        kept, mirror = self._kept(), Mirror(latch=latch)
+        if kept is not None:
+            mirror, _ = mirror.replaced(kept.data)
         session = Session(self._settings, sink, mirror, verified_ns=NEVER)
         self._sink, self._session = sink, session
         session.start()
         if self._insights is not None:
             self._insights.start()
         session.sync.answered.wait(self._settings.start_wait_s)
-        found = session.sync.has_data or self._serve(sink, kept, mirror)
+        found = session.sync.serve(lambda: self._serve(sink, kept, mirror))
         session.sync.speak(time.monotonic_ns(), serving=found)
         if session.sync.is_refused:
             self.stop()
@@ -94,11 +96,13 @@ class LiveFeed:
 
     def stop(self) -> None:
         """Stop following; returns within two seconds."""
+        self._halt()
+
+    def _halt(self) -> None:
         if self._insights is not None:
             self._insights.stop()
-        session, self._session = self._session, None
-        if session is not None:
-            session.stop()
+        if self._session is not None:
+            self._session.stop()
 
     def restart_in_child(self) -> None:
         """Connect anew if the parent followed; its connection stays untouched."""

@@ -68,6 +68,8 @@ class KeyInsights(Hook):
                     http.send_insights(orjson.dumps(batch))
                 except PullError as error:
                     logger.debug("insights lost: %s", error)
+                except Exception as error:  # noqa: BLE001 - what it says may be secret
+                    logger.debug("insights lost: %s", type(error).__name__)
 
 
 def _event(flag_key: str, variant: str, at_ms: int) -> Mapping[str, object]:

@@ -5,11 +5,13 @@ SHA-256 (HMAC) of everything, with the environment's secret as the key: data tha
 damaged, altered or taken from another environment is refused.
 """
 
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,12 +43,18 @@ class LastGood:
         return f"LastGood({str(self.path)!r})"
 
     def save(self, mirror: Mirror, verified_ms: int) -> None:
-        """Replace the file atomically.
+        """Replace the file atomically, unless it holds data that is newer.
+
+        Another process of the same environment may write it: the later one counts.
 
         Raises:
             OSError: it cannot be written; the file is as it was.
 
         """
+        with contextlib.suppress(FeatBitDataError):
+            kept = self.load()
+            if kept is not None and verified_ms < kept.verified_ms <= _now_ms():
+                return
         body = _document(mirror)
         header = b"%b %b %d\n" % (FORMAT, self._code(body, verified_ms), verified_ms)
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.tmp")
@@ -100,6 +108,10 @@ class LastGood:
 
     def _refusal(self, problem: str) -> FeatBitDataError:
         return FeatBitDataError(f"{self.path}: {problem}")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _document(mirror: Mirror) -> bytes:

@@ -1,7 +1,9 @@
 """What a live environment holds, item by item: every rule on which item counts.
 
-A full sync replaces everything, whatever the versions say: an item of it may be a
-newer change that carries an older stamp. A patch is last-writer-wins for each item.
+A full sync replaces everything. An item of it with an older stamp than the held one
+may be a newer change, made on a server whose clock is behind, or come from a server
+that lags: it counts once a late push said the same, or a second full sync some time
+later. A patch is last-writer-wins for each item.
 
 Kills are latched: a flag that was once seen off or archived stays so until an item
 with a newer stamp arrives over a fresh connection. A full sync of a server that lags,
@@ -35,6 +37,7 @@ FLAG, SEGMENT = "flag", "segment"
 Name = tuple[str, str]
 """`FLAG` and a key, or `SEGMENT` and an id."""
 Items = Mapping[str, Item]
+Digests = Mapping[Name, bytes]
 
 LONGEST_MEMORY = 10_000
 """Kills that are remembered; the oldest are forgotten first."""
@@ -45,46 +48,64 @@ NOTHING = Snapshot(FlagSet({}, {}), "", MappingProxyType({}))
 
 @dataclass(frozen=True, slots=True)
 class Latch:
-    """The newest stamp with which each flag was seen off or archived, by flag key.
+    """By flag key, the newest stamp with which it was seen off or archived.
 
+    Also the newest with which it was seen at all until then, which a push must exceed.
     *holding* are the flags for which something else was said since, in vain.
     """
 
-    stamps: Mapping[str, int] = field(default_factory=dict)
+    stamps: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     holding: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mirror:
-    """All items that are held, and the snapshot made of them; never changed."""
+    """All items that are held, and the snapshot made of them; never changed.
+
+    *late* and *behind* are digests of older versions that a push, or a full sync, said
+    and that do not count yet.
+    """
 
     flags: Items = field(default_factory=dict, repr=False)
     segments: Items = field(default_factory=dict, repr=False)
     latch: Latch = field(default_factory=Latch)
     tests: Mapping[str, Test] = field(default_factory=dict, repr=False)
     snapshot: Snapshot = NOTHING
+    late: Digests = field(default_factory=dict, repr=False)
+    behind: Digests = field(default_factory=dict, repr=False)
 
     def replaced(
-        self, sync: DataSync, *, keep: frozenset[Name] = frozenset()
-    ) -> tuple[Self, bool]:
+        self,
+        sync: DataSync,
+        *,
+        keep: frozenset[Name] = frozenset(),
+        confirming: bool = True,
+    ) -> "tuple[Mirror, bool]":
         """Hold what a full *sync* says, and what was pushed (*keep*) while it came.
 
+        Older versions that were *behind* before count if this one is *confirming*.
         Also tell whether every item of it could be told to be some flag or segment.
         """
         said_flags, nameless = read_flags(sync.flags, self.flags)
         said_segments, more = read_segments(sync.segments, self.segments)
         settling = _Settling(self.latch)
-        flags = {}
+        seen = _Seen(self.late, self.behind if confirming else {})
+        flags, segments = {}, {}
         said = {**_newest(said_flags), **_kept(self.flags, FLAG, keep)}
         for key, item in said.items():
-            held = settling.settle(key, item, self.flags.get(key), fresh=True)
+            known = self.flags.get(key)
+            held = settling.settle(key, item, known, full=True)
+            held = seen.believed((FLAG, key), held, known)
             if held is not None:
                 flags[key] = held
-        segments = {**_newest(said_segments), **_kept(self.segments, SEGMENT, keep)}
+        said = {**_newest(said_segments), **_kept(self.segments, SEGMENT, keep)}
+        for key, item in said.items():
+            known = self.segments.get(key)
+            segments[key] = seen.believed((SEGMENT, key), item, known) or item
         made = self._with(flags, segments, settling.latch())
-        return made, not (nameless or more)
+        return _noting(made, {}, seen.behind), not (nameless or more)
 
-    def patched(self, sync: DataSync, *, fresh: bool) -> tuple[Self, bool]:
+    def patched(self, sync: DataSync, *, fresh: bool) -> "tuple[Mirror, bool]":
         """Hold the items of a patch; also tell whether it left no doubt.
 
         An item with an older stamp than the held one leaves doubt: it may be late, or
@@ -94,13 +115,14 @@ class Mirror:
         said_segments, more = read_segments(sync.segments, self.segments)
         certain = not (nameless or more)
         settling = _Settling(self.latch)
-        flags, segments = dict(self.flags), dict(self.segments)
+        flags, segments, late = dict(self.flags), dict(self.segments), dict(self.late)
         for key, item in said_flags:
             known = flags.get(key)
-            late = known is not None and item.stamp < known.stamp
-            certain &= not late
-            if known is not None and late and (known.killed or not item.killed):
-                continue
+            if known is not None and item.stamp < known.stamp:
+                certain = False
+                late[FLAG, key] = item.digest
+                if known.killed or not item.killed:
+                    continue
             held = settling.settle(key, item, known, fresh=fresh)
             certain &= held is item
             if held is not None:
@@ -109,9 +131,11 @@ class Mirror:
             known = segments.get(key)
             if known is not None and item.stamp < known.stamp:
                 certain = False
+                late[SEGMENT, key] = item.digest
             else:
                 segments[key] = item
-        return self._with(flags, segments, settling.latch()), certain
+        made = self._with(flags, segments, settling.latch())
+        return _noting(made, late, self.behind), certain
 
     def _with(self, flags: Items, segments: Items, latch: Latch) -> Self:
         changed = _differing(self.flags, flags)
@@ -126,7 +150,36 @@ class Mirror:
         tests |= _compiled(segments, moved)
         snapshot = _snapshot(self.snapshot, flags, segments, changed, tests)
         snapshot = replace(snapshot, latched=latch.holding)
-        return type(self)(flags, segments, latch, tests, snapshot)
+        return replace(
+            self,
+            flags=flags,
+            segments=segments,
+            latch=latch,
+            tests=tests,
+            snapshot=snapshot,
+        )
+
+
+def _noting(mirror: Mirror, late: Digests, behind: Digests) -> Mirror:
+    if late == mirror.late and behind == mirror.behind:
+        return mirror
+    return replace(mirror, late=late, behind=behind)
+
+
+class _Seen:
+    """Decide which older versions of a full sync count, and note which do not."""
+
+    def __init__(self, *confirmed: Digests) -> None:
+        self._confirmed = confirmed
+        self.behind: dict[Name, bytes] = {}
+
+    def believed(self, name: Name, item: Item | None, held: Item | None) -> Item | None:
+        if item is None or held is None or item.stamp >= held.stamp or item.killed:
+            return item
+        if any(one.get(name) == item.digest for one in self._confirmed):
+            return item
+        self.behind[name] = item.digest
+        return held
 
 
 class _Settling:
@@ -136,16 +189,25 @@ class _Settling:
         self._stamps, self._holding = dict(latch.stamps), set(latch.holding)
 
     def settle(
-        self, key: str, item: Item, held: Item | None, *, fresh: bool
+        self,
+        key: str,
+        item: Item,
+        held: Item | None,
+        *,
+        full: bool = False,
+        fresh: bool = True,
     ) -> Item | None:
-        kill = self._stamps.get(key)
+        known = self._stamps.get(key)
+        kill, newest = known or (item.stamp, item.stamp)
         if item.killed:
             self._holding.discard(key)
-            self._stamps[key] = max(item.stamp, item.stamp if kill is None else kill)
+            if held is not None:
+                newest = max(newest, held.stamp)
+            self._stamps[key] = (max(item.stamp, kill), max(item.stamp, newest))
             return item
-        if kill is None:
+        if known is None:
             return item
-        if fresh and item.stamp > kill:
+        if fresh and item.stamp > (kill if full else newest):
             del self._stamps[key]
             self._holding.discard(key)
             return item

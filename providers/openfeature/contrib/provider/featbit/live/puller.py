@@ -91,7 +91,7 @@ class Puller:
 
     def _period(self, sync: Sync) -> float:
         timing = self._timing
-        return timing.pull_s if sync.in_sync.is_set() else timing.poll_s
+        return timing.pull_s if sync.settled else timing.poll_s
 
     def _pull(self, sync: Sync) -> None:
         begun, problem = time.monotonic_ns(), None

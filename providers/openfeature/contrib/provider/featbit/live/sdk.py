@@ -30,7 +30,7 @@ __all__ = [
 KNOWN = "1.2.1"
 STRUCTURE = (
     *("__closed_by_error", "__force_close", "__ping_interval", "__ping_task"),
-    *("__running", "__stop_event", "__strategy"),
+    *("__running", "__stop_event", "__strategy", "__wsapp"),
 )
 
 

@@ -6,6 +6,7 @@ which can take six seconds. Both rest on its structure: hence the exact version.
 """
 
 import contextlib
+import functools
 import logging
 import re
 import socket
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from websocket import (
+    WebSocket,
     WebSocketApp,
     WebSocketConnectionClosedException,
     WebSocketException,
@@ -33,6 +35,7 @@ from openfeature.contrib.provider.featbit.live.timing import Timing
 logger = logging.getLogger(__name__)
 
 FULL = '{"messageType":"data-sync","data":{"timestamp":0}}'
+SWITCHING = 101
 QUOTING = ("skipping message", "WebSocket Failure", " - goodbye")
 """In log lines that quote a message or an answer of the server."""
 
@@ -137,6 +140,10 @@ class Stream(Streaming):  # type: ignore[misc] # the SDK has no types
         self._Streaming__stop_event.set()
         self._Streaming__ping_task._stop_event.set()  # noqa: SLF001 - its stop() may wait 5 s
 
+    def _init_wsapp(self) -> None:
+        super()._init_wsapp()
+        self._Streaming__wsapp.__class__ = _Straight
+
     def _on_open(self, wsapp: WebSocketApp) -> None:
         self._socket = wsapp.sock.sock  # type: ignore[union-attr] # it is open
         if self._ended.is_set():
@@ -170,6 +177,32 @@ class Stream(Streaming):  # type: ignore[misc] # the SDK has no types
             self._listener.refused()
         else:
             self._listener.dropped()
+
+
+class _Straight(WebSocketApp):
+    """A connection that follows no redirects: they would take the secret elsewhere."""
+
+    @property
+    def sock(self) -> WebSocket | None:
+        found: WebSocket | None = self.__dict__.get("sock")
+        return found
+
+    @sock.setter
+    def sock(self, new: WebSocket | None) -> None:
+        if new is not None:
+            connect = functools.partial(_connect, new, new.connect)
+            new.connect = connect  # type: ignore[method-assign] # of this one
+        self.__dict__["sock"] = new
+
+
+def _connect(
+    new: WebSocket, plain: Callable[..., None], url: str, **options: object
+) -> None:
+    plain(url, **options, redirect_limit=0)
+    response = new.handshake_response
+    if response is None or response.status != SWITCHING:
+        new.shutdown()  # type: ignore[no-untyped-call]
+        raise WebSocketConnectionClosedException("the server redirects")
 
 
 def _refused(error: BaseException) -> bool:

@@ -61,6 +61,7 @@ class Sync:
         self._serving = False
         self._opened_ns: int | None = None
         self._asked_ns = self._whole_ns = NEVER
+        self._behind_ns: int | None = None
         self._awaiting = False
         self._last_frame_ns = NEVER
         self._doubts: tuple[int, int] | None = None
@@ -69,6 +70,16 @@ class Sync:
         self._trouble: str | None = LOST
         self._aloud_ns: float = math.inf
         self._over = False
+
+    def serve(self, kept: Callable[[], bool]) -> bool:
+        """Let *kept* put something into the sink unless there is data already."""
+        with self._lock:
+            return self.has_data or kept()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the stream is in sync and nothing is in doubt."""
+        return self.in_sync.is_set() and self._doubts is None
 
     def speak(self, now: int, *, serving: bool) -> None:
         """Let the sink hear of trouble from now on, once it is *serving* something."""
@@ -128,13 +139,28 @@ class Sync:
             if self._over:
                 return False
             keep = frozenset(n for n, at in self._pushes.items() if at >= begun)
-            mirror, _ = self.mirror.replaced(message, keep=keep)
+            mirror, _ = self._replaced(message, keep, begun)
             self._pushes = {name: self._pushes[name] for name in keep}
             self._pulled_ns = begun
             self._whole_ns = max(self._whole_ns, begun)
             self._settle(begun)
             self._publish(mirror, begun, now)
             return bool(keep)
+
+    def _replaced(
+        self, message: DataSync, keep: frozenset[Name], since: int
+    ) -> tuple[Mirror, bool]:
+        """Take in a full sync that was asked for at *since*."""
+        long_ago = since - self._timing.poll_s * SECOND
+        confirming = self._behind_ns is not None and self._behind_ns <= long_ago
+        mirror, certain = self.mirror.replaced(
+            message, keep=keep, confirming=confirming
+        )
+        if not mirror.behind:
+            self._behind_ns = None
+        elif self._behind_ns is None or confirming:
+            self._behind_ns = since
+        return mirror, certain
 
     def unpulled(self, now: int) -> None:
         """Note that a pull failed: then the stream has to say what there is."""
@@ -178,16 +204,22 @@ class Sync:
         opened = self._opened_ns
         since = now if opened is None else self._asked_ns
         first, self._awaiting = not self.in_sync.is_set(), False
-        keep = frozenset(name for name, at in self._pushes.items() if at >= since)
-        mirror, certain = self.mirror.replaced(message, keep=keep)
         if opened is not None:
             self.in_sync.set()
-            self.answered.set()
-        self._settle(since)
-        self._whole_ns = max(self._whole_ns, since)
-        if not certain:
+        if self._pulled_ns > since:
+            # It may be older than the pull, and newer as well: only another can tell.
             self._doubt(now)
-        self._publish(mirror, now, now)
+            self._publish(self.mirror, now, now)
+        else:
+            keep = frozenset(name for name, at in self._pushes.items() if at >= since)
+            mirror, certain = self._replaced(message, keep, since)
+            self._settle(since)
+            self._whole_ns = max(self._whole_ns, since)
+            if not certain:
+                self._doubt(now)
+            self._publish(mirror, now, now)
+        if opened is not None:
+            self.answered.set()
         if first:
             self._pull()
 
@@ -213,13 +245,18 @@ class Sync:
             self._doubts = None
 
     def _publish(self, mirror: Mirror, verified: int, now: int) -> None:
-        streaming, pulled = self.in_sync.is_set(), verified == self._pulled_ns
+        if mirror.behind:
+            # Not asking: what lags needs a while, and the next pull is soon.
+            self._doubts = (now if self._doubts is None else self._doubts[0], now)
+        streaming = self.in_sync.is_set()
+        pulled = verified == self._pulled_ns and not mirror.behind
         current = streaming and self._doubts is None
         if pulled or current:
             self.verified_ns = max(self.verified_ns, verified)
         if current and now - self.verified_ns <= self._timing.stale_s * SECOND:
             self._trouble = None
-        changed, self.mirror = mirror is not self.mirror, mirror
+        changed = mirror.snapshot is not self.mirror.snapshot
+        self.mirror = mirror
         if changed or not self.has_data:
             if self.has_data or pulled or streaming:
                 self._replace(now)
