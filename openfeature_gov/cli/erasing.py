@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,11 @@ from rich.text import Text
 
 from openfeature_gov.cli import output
 from openfeature_gov.cli.carrying import By, DryRun, Reason, signed
-from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.evidence import erasure
 from openfeature_gov.evidence.erasure import Erased, Subject
 from openfeature_gov.stores import erasing
-from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.stores.opening import SCHEMES, open_store
 
 SHOWN = 20
 
@@ -30,7 +31,12 @@ def erase(
     reason: Reason,
     actor: By = None,
     dry_run: DryRun = False,
-    records: Records = Path(RECORDS),
+    records: Annotated[
+        str,
+        typer.Option(
+            "--records", envvar="GOV_RECORDS", help="Record database: a file or URL."
+        ),
+    ] = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Erase what is personal in records about one user, account or target record.
@@ -39,10 +45,11 @@ def erase(
     which does not say about whom. Bundles and backups are not reached: erase there too.
     """
     subject = _subject(user, account, target_record)
-    by = signed(actor, reason, records)
-    records.stat()
+    by = signed(actor, reason, Path(records))
+    if not records.startswith(SCHEMES):
+        Path(records).stat()
     if dry_run:
-        erased = Erased(erasure.about(erasing.parts(records), subject))
+        erased = Erased(erasure.about(_parts(records), subject))
     else:
         erased = _erased(records, subject, by.actor, by.reason)
     data = {
@@ -57,8 +64,9 @@ def erase(
     )
     if not erased.traceless:
         output.warn(
-            f"{records}: something that reads still keeps older pages in the files of "
-            "the database; close it and run this again"
+            "the files of the database still hold older copies: for a reader, which "
+            "you may close before you run this again, or until PostgreSQL uses the "
+            "place again (VACUUM FULL records)"
         )
 
 
@@ -74,8 +82,16 @@ def _subject(user: str, account: str, record: str) -> Subject:
     return given[0]
 
 
-def _erased(records: Path, subject: Subject, actor: str, reason: str) -> Erased:
-    store = SqliteStore(records)
+def _parts(records: str) -> Iterator[tuple[str, bytes]]:
+    if not records.startswith(SCHEMES):
+        return erasing.parts(Path(records))
+    from openfeature_gov.stores import postgres_erasing  # noqa: PLC0415 - the extra
+
+    return postgres_erasing.parts(records)
+
+
+def _erased(records: str, subject: Subject, actor: str, reason: str) -> Erased:
+    store = open_store(records)
     try:
         return erasure.erase(store, subject, actor=actor, reason=reason)
     except ValueError as error:

@@ -48,8 +48,9 @@ class Parts(Protocol):
 class Erased(NamedTuple):
     """Tell of which *records* the personal part is gone, and by which *evidence*.
 
-    *traceless* is False while something that reads keeps an older copy in the
-    database's own files; the next erasure, of nothing even, tries again.
+    *traceless* is False while the database's own files keep an older copy: for
+    something that still reads it, or because PostgreSQL has not used the place again.
+    The next erasure, of nothing even, tries again.
     """
 
     records: tuple[str, ...]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, ClassVar, LiteralString
 
@@ -20,6 +20,7 @@ from psycopg.pq import TransactionStatus
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.stores import postgres_erasing
 from openfeature_gov.stores import postgres_schema as schema
 from openfeature_gov.stores.schema import row
 from openfeature_gov.stores.writing import Errors, QueuedStore
@@ -58,6 +59,24 @@ class PostgresStore(QueuedStore):
     ) -> None:
         self._url = url
         super().__init__(schema.place(url), now=now, clock=clock)
+
+    def personal(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the id and the personal part of every record, of any writer.
+
+        Raises:
+            RecordStoreError: when they cannot be read.
+
+        """
+        return postgres_erasing.parts(self._url)
+
+    def erase(self, ids: Sequence[str]) -> bool:
+        """Make the personal parts of *ids* null; say whether no trace is left.
+
+        Raises:
+            RecordStoreError: when it could not be done; nothing was erased then.
+
+        """
+        return postgres_erasing.erase(self._url, ids)
 
     def _enter(self) -> None:
         self._seq = 0

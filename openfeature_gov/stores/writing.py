@@ -14,7 +14,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from secrets import token_hex
 from typing import ClassVar
@@ -75,6 +75,24 @@ class QueuedStore(ABC):
         self._now, self._clock = now, clock
         self._start()
         _stores.add(self)
+
+    @abstractmethod
+    def personal(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the id and the personal part of every record that has one.
+
+        Raises:
+            RecordStoreError: when they cannot be read.
+
+        """
+
+    @abstractmethod
+    def erase(self, ids: Sequence[str]) -> bool:
+        """Make the personal parts of *ids* null; say whether no trace is left.
+
+        Raises:
+            RecordStoreError: when it could not be done; nothing was erased then.
+
+        """
 
     @abstractmethod
     def _enter(self) -> None:
