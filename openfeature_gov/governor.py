@@ -306,7 +306,7 @@ class Governor:
         """Record how a call ended that someone else ran after `decide`.
 
         *status* is executed, failed, cancelled or not_run; *error* an exception class,
-        *output* a digest of what came out, or a reference to where it is kept.
+        *output* says where what came out is kept, or is a keyed digest of it.
         Each decision that let something run is reported once, by the same Governor.
 
         Raises:

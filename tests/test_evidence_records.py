@@ -194,7 +194,7 @@ DECISION: Mapping[str, tuple[str, object]] = {
     "002 task ID": ("context.task", "task-1"),
     "002 parent context": ("context.parentTask", "task-0"),
     "002 via what interface": ("context.trigger", "email/77"),
-    "002 initial input": ("context.inputDigest", "sha256:03"),
+    "002 initial input": ("inputDigest", "sha256:03"),
     "002 tool call input": ("argumentsDigest", ...),
     "002 policy checks": ("verdicts.0.reason", ...),
     "002 model version": ("context.model", "openai/gpt-4o-2024-08-06"),
@@ -300,7 +300,7 @@ def test_refused_calls_say_who_asked(log: Path) -> None:
 
 PERSONAL = {
     *("salt", "user", "account", "session", "delegation"),
-    *("sources", "alternatives", "evaluations"),
+    *("inputDigest", "sources", "alternatives", "evaluations"),
     *("targetRecord", "fields", "argumentsDigest", "actionDigest", "narrowedDigest"),
 }
 

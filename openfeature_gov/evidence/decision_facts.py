@@ -41,6 +41,7 @@ def person(context: CallContext) -> Json:
         "account": context.account,
         "session": actor.session,
         "delegation": actor.delegation,
+        "inputDigest": reference(context.lineage.input_digest),
         "sources": [readable(source) for source in evidence.sources],
         "alternatives": [readable(item) for item in evidence.alternatives],
         "evaluations": {
@@ -123,7 +124,6 @@ def context_of(context: CallContext) -> Fragment:
             "parametersDigest": reference(lineage.parameters_digest),
             "promptDigest": reference(lineage.prompt_digest),
             "template": reference(lineage.template),
-            "inputDigest": reference(lineage.input_digest),
             "payload": reference(lineage.payload),
         }
         encoded = encode(facts)

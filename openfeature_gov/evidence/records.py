@@ -209,7 +209,8 @@ def outcome_record(
     *status* is executed, failed, cancelled, not_run or unknown; *ran* names the
     function that ran (``tool``, or the handler's mode); *error* is the exception's
     class, never its text. *undo* is the result of an undo, *incident* a reference,
-    *output* a digest of what came out or a reference to it, never itself.
+    *output* where what came out is kept, or a keyed digest of it: the body is for
+    ever, and a bare digest of what is personal could be guessed.
     """
     body = {
         **head(stamp, "outcome"),
