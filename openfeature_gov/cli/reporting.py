@@ -1,4 +1,4 @@
-"""`gov audit report`: the five questions that a governed deployment must answer."""
+"""`gov audit report` and `findings`: what was done, and what does not add up."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from openfeature_gov.cli import output, runs
+from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.moments import microseconds
 from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.cli.querying import (
@@ -30,10 +32,11 @@ from openfeature_gov.cli.querying import (
 )
 from openfeature_gov.decisions import Effect
 from openfeature_gov.evidence import reports, spending
+from openfeature_gov.evidence.findings import Finding
 from openfeature_gov.evidence.queries import write_lines, write_table
 from openfeature_gov.evidence.reports import ROWS, Report
 from openfeature_gov.evidence.spending import Envelope
-from openfeature_gov.stores import questions
+from openfeature_gov.stores import inspection, questions
 from openfeature_gov.stores.queries import Filter, opened
 
 Facts = dict[str, Any]
@@ -45,6 +48,7 @@ COLUMNS = {
     "boundaries": ("agent", "tool", "effect", "triggered"),
 }
 """What people see in columns; the rest stands in a line below."""
+FINDING = ("name", "serious", "seq", "record", "detail", "advice")
 ITEMS = ("atUs", "agent", "tool", "effect")
 TITLES = {"atUs": "TIME (UTC)"}
 LISTS = ("policyChanges", "answers", "over")
@@ -115,6 +119,47 @@ def report(
         output.show(
             found.facts(), lambda console: _show(console, found), as_json=as_one
         )
+
+
+def findings(
+    *,
+    records: Records = Path(RECORDS),
+    form: Formats = None,
+    as_json: output.Json = None,
+) -> None:
+    """List what does not add up: open ends, gaps, clock steps, lost or altered parts.
+
+    Exit 4 when one of them is serious, 0 when none is. It reads the whole log; whether
+    the log itself is genuine is for `gov audit verify` to say.
+    """
+    found = inspection.findings(runs.there(records))
+    listed = [one.facts() for one in found]
+    serious = sum(one.meaning.serious for one in found)
+    chosen = form_of(form, as_json)
+    if chosen is Format.CSV:
+        write_table(FINDING, listed, sys.stdout)
+    elif chosen is Format.JSONL:
+        write_lines(listed, sys.stdout)
+    else:
+        data = {"serious": serious, "findings": listed}
+        output.show(data, partial(_tell, found), as_json=chosen is Format.JSON)
+    if serious:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def _tell(found: list[Finding], console: Console) -> None:
+    if not found:
+        console.print(Text("Nothing stands out.", "green"))
+        return
+    entries = []
+    for one in found:
+        style = "red" if one.meaning.serious else "yellow"
+        name = Text(one.name, style)
+        cells: list[output.Cell] = [Text(str(one.seq), "dim"), name]
+        parts = (one.detail, one.meaning.advice, one.record)
+        text = " · ".join(part for part in parts if part)
+        entries.append((cells, Text(output.safe(text))))
+    output.ledger(console, ("SEQ", "FINDING"), entries)
 
 
 def answer(

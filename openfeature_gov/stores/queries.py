@@ -72,6 +72,8 @@ class Filter:
 EVERYTHING = Filter()
 DECISIONS = ("agent", "task", "tool", "target", "effect", "variant")
 """The filters that only decisions meet."""
+COMMON = frozenset({"decision", "outcome"})
+"""The kinds that most records are of."""
 CHOICES = tuple(
     one.name for one in fields(Filter) if one.name in {*COLUMNS, *DERIVED} - {"amount"}
 )
@@ -170,8 +172,9 @@ def page(
 def narrow(wanted: Filter) -> bool:
     """Say whether an index finds what *wanted* describes."""
     bounds = (wanted.from_us, wanted.to_us, wanted.amount_from, wanted.amount_to)
+    common = ("writer",) if COMMON.isdisjoint(wanted.kind) else ("writer", "kind")
     return any(one is not None for one in bounds) or any(
-        getattr(wanted, name) for name in CHOICES if name != "writer"
+        getattr(wanted, name) for name in CHOICES if name not in common
     )
 
 
@@ -216,7 +219,7 @@ def _kinds(wanted: Filter) -> Iterator[str]:
     of_decisions = any(getattr(wanted, name) for name in DECISIONS)
     if wanted.flags or of_decisions or any(one is not None for one in bounds):
         yield "kind = 'decision'"
-    if wanted.kind and not {"decision", "outcome"}.intersection(wanted.kind):
+    if wanted.kind and COMMON.isdisjoint(wanted.kind):
         yield "kind NOT IN ('decision', 'outcome')"
 
 
