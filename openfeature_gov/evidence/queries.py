@@ -93,7 +93,7 @@ COLUMNS = (
     _column("scopes", "context.scopes"),
     _column("confidence", "context.confidence", kind="decimal"),
     _column("template", "context.template"),
-    _column("input_digest", "context.inputDigest"),
+    _column("input_digest", "inputDigest"),
     _column("payload", "context.payload"),
     _column("output", "output"),
 )
