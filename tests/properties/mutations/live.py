@@ -186,11 +186,6 @@ LIVE = (
         ("redirect_limit=0", "redirect_limit=3"),
     ),
     *mutants(
-        FOLDER + "pulling.py",
-        _live("no_redirect_takes_the_secret_elsewhere"),
-        ("retries=False", "retries=3"),
-    ),
-    *mutants(
         FOLDER + "build.py",
         _live(
             "unusable_arguments_are_refused",
