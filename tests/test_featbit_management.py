@@ -888,6 +888,36 @@ class TestWithoutAnswer:
         assert (written.revision, written.confirmed) == ("r3", True)
         assert [one[0] for one in server.requests].count("PUT") == 2
 
+    def test_what_a_revision_guards_is_sent_again_while_nothing_changed(
+        self, scripted: Script
+    ) -> None:
+        before, after = raw_flag(), raw_flag(revision="r2")
+        wanted = [{**one, "value": "false"} for one in before["variations"]]
+        after["variations"] = wanted
+        flag = ManagedFlag.model_validate(before)
+        changed = [Variation.model_validate(one) for one in wanted]
+        server, client = scripted(bad(500), good(before), good("r2"), good(after))
+        assert client.set_variations(ENV, flag, changed, reason=WHY).confirmed
+        sent = [one[2]["revision"] for one in server.requests if one[0] == "PUT"]
+        assert sent == ["r1", "r1"]
+        # The first may arrive late: then the second is stale, and all is well.
+        _, client = scripted(bad(500), good(before), bad(409), good(after))
+        written = client.set_variations(ENV, flag, changed, reason=WHY)
+        assert (written.revision, written.confirmed) == ("r2", True)
+        other = raw_flag(revision="r9")
+        _, client = scripted(bad(500), good(before), bad(409), good(other))
+        with pytest.raises(StaleRevisionError):
+            client.set_variations(ENV, flag, changed, reason=WHY)
+
+    def test_a_stale_writer_of_the_same_is_told_all_the_same(
+        self, scripted: Script
+    ) -> None:
+        now = raw_flag(revision="r2")
+        flag = ManagedFlag.model_validate(raw_flag())
+        _, client = scripted(bad(409), good(now))
+        with pytest.raises(StaleRevisionError, match="both say the same"):
+            client.set_variations(ENV, flag, flag.variations, reason=WHY)
+
     def test_a_kill_that_others_overtake_each_time_is_told(
         self, scripted: Script
     ) -> None:

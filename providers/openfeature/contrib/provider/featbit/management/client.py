@@ -1,7 +1,8 @@
 """`ManagementClient`: change one FeatBit with one access token.
 
-Every change needs a reason, is checked before it is sent, is sent once, and is read
-again after it: a 200 does not prove what is there now, nor a 500 that nothing changed.
+Every change needs a reason, is checked before it is sent, and is read again after it:
+a 200 does not prove what is there now, nor a 500 that nothing changed. It is sent again
+only where that does no harm: a toggle, or what a revision guards.
 """
 
 from collections.abc import Iterable, Sequence
@@ -151,7 +152,9 @@ class ManagementClient(SegmentClient):
         checks.flag(whole, self._live_segments(env_id, whole))
         targeting = whole.targeting()
         body = {"revision": flag.revision, "targeting": targeting}
-        return self._change(env_id, whole, "targeting", body, targeting, reason=reason)
+        return self._change(
+            env_id, whole, "targeting", body, targeting, reason=reason, again=True
+        )
 
     def set_off_variation(
         self, env_id: str, flag: ManagedFlag, variation_id: str, *, reason: str
@@ -168,7 +171,9 @@ class ManagementClient(SegmentClient):
         whole = flag.model_copy(update={"disabled_variation_id": variation_id})
         checks.flag(whole, checks.referenced_segments(whole))
         body = {"revision": flag.revision, "offVariationId": variation_id}
-        return self._change(env_id, flag, "off-variation", body, wanted, reason=reason)
+        return self._change(
+            env_id, flag, "off-variation", body, wanted, reason=reason, again=True
+        )
 
     def set_variations(
         self,
@@ -190,7 +195,9 @@ class ManagementClient(SegmentClient):
         checks.flag(whole, checks.referenced_segments(whole))
         wanted = {"variations": [one.document() for one in variations]}
         body = {"revision": flag.revision, **wanted}
-        return self._change(env_id, flag, "variations", body, wanted, reason=reason)
+        return self._change(
+            env_id, flag, "variations", body, wanted, reason=reason, again=True
+        )
 
     def set_description(
         self, env_id: str, key: str, description: str, *, reason: str

@@ -1,7 +1,8 @@
-"""One write: sent once, then looked at, whatever the answer was."""
+"""One write: sent, then looked at, whatever the answer was. Repeated if harmless."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 from tenacity import (
     Retrying,
@@ -55,8 +56,8 @@ class Write:
     """One PUT that should turn *before* into something that holds *wanted*.
 
     *look* reads the flag or segment, *audit* its audit entries in a window of
-    milliseconds. *again* says that sending it twice does no harm, *insists* that it
-    is sent again although somebody else changed something meanwhile.
+    milliseconds. *again* says that sending it twice does no harm, as a toggle or what
+    a revision guards; *insists* that somebody else's change does not stop that.
     """
 
     http: Transport
@@ -84,15 +85,24 @@ class Write:
             stop=stop_after_attempt(TRIES if self.again else 1),
             wait=wait_fixed(LOOK_PAUSE_S),
             reraise=True,
-        )(self._once)
+        )(self._once, count(1))
 
-    def _once(self) -> Written:
+    def _once(self, tries: Iterator[int]) -> Written:
+        number = next(tries)
         try:
             self.http.write("PUT", self.path, self.body)
         except NoAnswerError as lost:
             return self._after_silence(lost)
         except ApiError as refused:
-            raise self._explained(refused) from None
+            told = self._explained(refused)
+            if number == 1 or not isinstance(told, StaleRevisionError):
+                raise told from None
+            # Ours of before, which got no answer, may be what it is stale by.
+            after = self._looked()
+            if self._missing(after):
+                raise told from None
+            note = "an earlier try had no answer, but what is there now is as wanted"
+            return self._written(after, (note,))
         after = self._looked()
         return self._written(after, ())
 
