@@ -177,6 +177,28 @@ def test_a_password_is_in_no_message(url: str) -> None:
             error = error.__cause__
 
 
+def test_many_first_openers_make_one_schema(url: str) -> None:
+    """Processes that start at once on an empty database do not trip over each other."""
+    opened: list[PostgresStore] = []
+    for _ in range(5):
+        run(url, "DROP TABLE IF EXISTS records, checkpoints")
+        run(url, "DROP FUNCTION IF EXISTS gov_append_only")
+        gate = threading.Barrier(6)
+
+        def work(gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            opened.append(PostgresStore(url))
+
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for store in opened:
+            store.close()
+    assert len(opened) == 30
+
+
 # Append-only
 
 

@@ -230,5 +230,8 @@ def _prepare(connection: Connection[tuple[Any, ...]], where: str) -> None:
 
 
 def _present(connection: Connection[tuple[Any, ...]]) -> bool:
-    found = connection.execute("SELECT to_regclass('records') IS NOT NULL").fetchone()
-    return found == (True,)
+    # Not to_regclass: within a transaction it may answer from before a lock was had.
+    found = connection.execute(
+        "SELECT 1 FROM pg_class WHERE relname = 'records' AND pg_table_is_visible(oid)"
+    )
+    return found.fetchone() is not None

@@ -62,8 +62,9 @@ def round_of(
             os.close(reader)
             try:
                 agent(folder, log, writer, f"{number}{side}")
-            finally:
-                os._exit(3)
+            except BaseException as error:
+                print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            os._exit(3)
         os.close(writer)
         children.append(child)
         pipes.append(reader)
