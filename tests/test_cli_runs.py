@@ -88,6 +88,20 @@ def test_a_run_is_shown_step_by_step(project: Path) -> None:
         assert word in text
 
 
+def test_a_run_is_a_history(project: Path) -> None:
+    """What started it, what it knew, what came out, who approves, what is left."""
+    run = told(gov("runs", "show", "t-2"))
+    assert list(run) == [
+        *("task", "trigger", "context", "steps", "output", "approval", "followUp")
+    ]
+    assert run["context"]["workflow"] == ["w"]
+    assert run["output"]["outcomes"] == {"executed": 1, "failed": 1}
+    assert [one["error"] for one in run["followUp"]] == ["KeyError"]
+    text = gov("runs", "show", "t-2", "--no-json").stdout
+    for title in ("Trigger", "Context", "Output", "Approval", "Follow-up"):
+        assert title in text
+
+
 def test_a_record_is_shown_whole(project: Path) -> None:
     """By its id, with what refers to it; every value of it is on the screen."""
     step = told(gov("runs", "show", "t-1"))["steps"][0]
@@ -173,6 +187,19 @@ def test_a_record_that_is_none_is_an_error_of_the_file(
         assert result.exit_code == 3
         assert "cannot be read" in result.stderr
         assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "facts", [{}, {"atUs": 1, "flags": [1]}, {"atUs": 1, "context": "x"}]
+)
+def test_a_run_that_no_release_wrote_is_an_error_of_the_file(
+    project: Path, facts: dict[str, object]
+) -> None:
+    """What a step must have and has not is reported, not a traceback."""
+    write(project, "odd", {"kind": "decision", "id": "odd", **facts}, task="t-odd")
+    result = gov("runs", "show", "t-odd")
+    assert result.exit_code == 3
+    assert "cannot be read" in result.stderr
 
 
 def test_policy_changes_are_in_the_same_log(project: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,11 +15,16 @@ from rich.tree import Tree
 from openfeature_gov.cli import output
 from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence import histories
+from openfeature_gov.evidence.histories import actions_of
 from openfeature_gov.stores import history
 from openfeature_gov.targets import RefusedError
 
 app = typer.Typer(no_args_is_help=True, help="Read the record log.")
 Facts = dict[str, Any]
+MALFORMED = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
+"""What reading a body raises that no release wrote."""
+DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
 
 
 @app.command("list")
@@ -69,21 +75,23 @@ def show_run(
     records: Records = Path(RECORDS),
     as_json: output.Json = None,
 ) -> None:
-    """Show one run step by step, or one record whole.
+    """Show the history of one run, or one record whole.
 
-    Exit 4 when the log holds neither a record nor a task of that name.
+    A history says what started the run, what it knew, every step, what came out, who
+    approved, and what is left to do. Exit 4 when the log holds neither a record nor a
+    task of that name.
     """
     try:
         found = history.find(there(records), what)
-        steps = [] if found else list(_steps(history.records(records, task=what)))
-    except (ValueError, TypeError) as error:
+        acted = [] if found else actions_of(history.records(records, task=what))
+        run = histories.history(what, acted)
+    except MALFORMED as error:
         raise RecordStoreError(f"{records}: a record cannot be read: {error}") from None
     if found:
         data: Facts = {"records": found}
         output.show(data, lambda console: tree(console, found), as_json=as_json)
-    elif steps:
-        data = {"task": what, "steps": steps}
-        output.show(data, lambda console: _run(console, what, steps), as_json=as_json)
+    elif acted:
+        output.show(run, lambda console: _run(console, run), as_json=as_json)
     else:
         raise RefusedError(f"{records}: no task and no record {what!r}")
 
@@ -106,37 +114,6 @@ def _effects(console: Console, effects: Mapping[str, int]) -> Text:
     return text
 
 
-def _steps(found: list[Facts]) -> Iterator[Facts]:
-    """Yield one step a decision, joined with what was last heard of it."""
-    outcomes = {one.get("ref"): one for one in found if one.get("kind") == "outcome"}
-    for one in found:
-        if one.get("kind") != "decision":
-            continue
-        after = outcomes.get(one["id"], {})
-        open_ended = "open" if one.get("executes") else None
-        yield {
-            "record": one["id"],
-            "atUs": one["atUs"],
-            "agent": (one.get("context") or {}).get("agent"),
-            "tool": one.get("tool"),
-            "riskClass": one.get("riskClass"),
-            "effect": one.get("effect"),
-            "mode": one.get("mode"),
-            "need": one.get("need"),
-            "reason": one.get("reason"),
-            "flags": {flag["kind"]: _variant(flag) for flag in one.get("flags", ())},
-            "outcome": after.get("status", open_ended),
-            "ran": after.get("ran") or None,
-            "error": after.get("error") or None,
-            "decisionUs": one.get("latencyUs"),
-            "latencyUs": after.get("latencyUs"),
-        }
-
-
-def _variant(flag: Mapping[str, Any]) -> str:
-    return str(flag.get("fault") or flag.get("variant"))
-
-
 OUTCOMES = {
     "executed": "green",
     "failed": "red",
@@ -146,16 +123,43 @@ OUTCOMES = {
 }
 
 
-def _run(console: Console, task: str, steps: list[Facts]) -> None:
-    agents = ", ".join(sorted({str(one["agent"]) for one in steps}))
+def _run(console: Console, run: Facts) -> None:
+    steps = run["steps"]
     first, last = steps[0]["atUs"], steps[-1]["atUs"]
-    console.print(output.styled(task or "(no task)", "bold"))
+    console.print(output.styled(run["task"] or "(no task)", "bold"))
     span = f"{output.moment(first)} UTC, over {output.took(last - first)}"
-    counts = str(len(steps))
-    output.facts(console, [("agent", agents), ("when", span), ("calls", counts)])
+    output.facts(console, [("when", span), ("calls", str(len(steps)))])
+    _part(console, "Trigger", _joined(run["trigger"]))
+    _part(console, "Context", _joined(run["context"]))
     console.print()
     names = ("TIME", "TOOL", "EFFECT", "MODE", "OUTCOME", "TOOK")
     output.ledger(console, names, [_entry(console, step) for step in steps])
+    _part(console, "Output", _joined(run["output"]))
+    for title, key in (("Approval", "approval"), ("Follow-up", "followUp")):
+        pairs = [(str(one["tool"]), _told(one)) for one in run[key]]
+        _part(console, title, pairs or [("none", "")])
+
+
+def _part(console: Console, title: str, pairs: list[tuple[str, str]]) -> None:
+    console.print()
+    console.print(Text(title, "bold"))
+    rows = [(output.safe(name), output.safe(text)) for name, text in pairs]
+    output.facts(console, rows or [("nothing", "")])
+
+
+def _joined(facts: Facts) -> list[tuple[str, str]]:
+    told = [(name, _plain(value)) for name, value in facts.items() if value]
+    return [(name, DIGEST.sub(r"\1…", text)) for name, text in told]
+
+
+def _told(facts: Facts) -> str:
+    parts = {**facts, "atUs": output.moment(facts.get("atUs"))}
+    shown = [
+        str(one) if name in ("status", "atUs", "record") else f"{name} {one}"
+        for name, one in parts.items()
+        if one and name != "tool"
+    ]
+    return " · ".join(shown)
 
 
 def _entry(console: Console, step: Facts) -> tuple[list[output.Cell], Text]:
@@ -170,7 +174,7 @@ def _entry(console: Console, step: Facts) -> tuple[list[output.Cell], Text]:
         output.styled(shown, OUTCOMES.get(str(outcome), "")),
         output.took(step["latencyUs"]),
     ]
-    parts = [step["riskClass"], step["reason"], step["error"]]
+    parts = [step["summary"], step["riskClass"], step["reason"], step["error"]]
     parts += [f"{kind}={variant}" for kind, variant in step["flags"].items()]
     parts.append(step["record"])
     return cells, Text(output.safe(" · ".join(str(part) for part in parts if part)))
