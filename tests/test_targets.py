@@ -20,7 +20,10 @@ from openfeature.contrib.provider.featbit.authoring import (
     turn_on,
 )
 from openfeature.contrib.provider.featbit.errors import FeatBitEditError
-from openfeature.contrib.provider.featbit.management import ManagementClient
+from openfeature.contrib.provider.featbit.management import (
+    ManagementClient,
+    OutcomeUnknownError,
+)
 from openfeature.contrib.provider.featbit.snapshot import Snapshot
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.errors import RecordStoreError
@@ -41,6 +44,7 @@ from openfeature_gov.targets.featbit import FeatBitTarget
 from openfeature_gov.targets.file import FileTarget
 from openfeature_gov.targets.states import state
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from openfeature_gov.testing.featbit.tokens import EVERYTHING
 
 AT = "2026-11-21T12:00:00.000Z"
 MODES = ["off", "observe", "search_only", "autonomous"]
@@ -537,6 +541,162 @@ def test_what_the_token_may_not_change_is_told_flag_by_flag(
     with pytest.raises(NotWrittenError, match=r"a\.global"):
         place.make(killed("a.global"), widens=False)
     assert place.state("a.global")["enabled"]
+
+
+STEPS = {
+    "turning off": "ToggleFlag",
+    "description": "UpdateFlagDescription",
+    "tags": "UpdateFlagTags",
+    "variations": "UpdateFlagVariations",
+    "off variation": "UpdateFlagOffVariation",
+    "targeting": "UpdateFlagDefaultRule",
+    "turning on": "ToggleFlag",
+}
+"""The steps of a change in their order, and what each needs permission for."""
+
+
+def everything(turned: Callable[..., Json]) -> Edit:
+    """Return the edit that changes each member, and turns the flag by *turned*."""
+
+    def edit(held: Json, _: Snapshot, at: str) -> Json:
+        held = turned(serve(held, "a.mode", "autonomous", at=at), "a.mode", at=at)
+        for flag in held["data"]["featureFlags"]:
+            if flag["key"] == "a.mode":
+                flag["description"], flag["tags"] = "about", ["t"]
+                flag["variations"].append({"id": "n", "name": "n", "value": "draft"})
+                flag["disabledVariationId"] = "n"
+        return held
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("turned", "failing"),
+    [(turn_on, one) for one in STEPS if one not in ("turning off", "description")]
+    + [(turn_off, one) for one in STEPS if one not in ("turning off", "turning on")],
+)
+def test_a_change_that_stops_on_its_way_is_partial(
+    server: SimulatedFeatBit,
+    tmp_path: Path,
+    turned: Callable[..., Json],
+    failing: str,
+) -> None:
+    """What was written is told, read back and recorded; nobody calls it unchanged."""
+    server.toggle("a.mode", turned is turn_off)
+    before = server.flag("a.mode")
+    place = Place(featbit(server, denying(server, failing)), tmp_path, lambda *_: None)
+    done = place.make(everything(turned))
+    other = "turning off" if turned is turn_on else "turning on"
+    steps = [one for one in STEPS if one != other]
+    cut = steps.index(failing)
+    parts = f"written: {', '.join(steps[:cut])}; not written: {', '.join(steps[cut:])}"
+    assert done.failed["a.mode"].endswith(f"; {parts}")
+    assert (done.changes, done.tokens, done.applied) == ((), {}, True)
+    _, revoked = place.log()
+    assert (revoked["result"], revoked["failed"]) == ("partial", ["a.mode"])
+    (found,) = revoked["found"]
+    about = {"description", "tags"} & set(steps[:cut])
+    assert about <= found["to"].keys()
+    after = server.flag("a.mode")
+    targeted = after["fallthrough"] != before["fallthrough"]
+    assert targeted == ("targeting" in steps[:cut])
+    assert not after["isEnabled"]
+
+
+def denying(server: SimulatedFeatBit, step: str) -> str:
+    """Return a token that may do everything but *step*."""
+    refused = statement("flag", STEPS[step], "project/*:env/*:flag/*")
+    return server.token([EVERYTHING, {**refused, "effect": "deny"}], name="narrow")
+
+
+def test_a_kill_that_stops_on_its_way_is_recorded(
+    server: SimulatedFeatBit, tmp_path: Path
+) -> None:
+    """Off it is, and the record says what else is missing."""
+    token = denying(server, "targeting")
+    place = Place(featbit(server, token), tmp_path, lambda *_: None)
+
+    def edit(held: Json, _: Snapshot, at: str) -> Json:
+        return turn_off(serve(held, "a.mode", "off", at=at), "a.mode", at=at)
+
+    done = place.make(edit, widens=False)
+    told = "written: turning off; not written: targeting"
+    assert done.failed["a.mode"].endswith(told)
+    (record,) = place.log()
+    assert (record["flags"], record["failed"]) == ([], ["a.mode"])
+    assert record["found"][0]["to"] == {"enabled": False}
+
+
+def test_a_flag_that_is_created_in_part_is_told(
+    server: SimulatedFeatBit, tmp_path: Path
+) -> None:
+    """It is there, off, and its description is missing."""
+    token = denying(server, "description")
+    place = Place(featbit(server, token), tmp_path, lambda *_: None)
+
+    def edit(held: Json, _: Snapshot, at: str) -> Json:
+        new = boolean_flag("b.new", serve=True, off=False, at=at)
+        return document([*held["data"]["featureFlags"], new])
+
+    done = place.make(edit)
+    assert "written: creation; not written: what follows it" in done.failed["b.new"]
+    assert not place.state("b.new")["enabled"]
+    assert place.log()[-1]["result"] == "partial"
+
+
+class Meddled(ManagementClient):
+    """A client with another hand that is busy after each change of variations."""
+
+    theirs: Callable[[], object]
+
+    def set_variations(self, *arguments: Any, **options: Any) -> Any:
+        """Change them, and let the other hand act."""
+        answer = super().set_variations(*arguments, **options)
+        self.theirs()
+        return answer
+
+
+def test_what_somebody_changed_between_two_steps_is_not_overwritten(
+    server: SimulatedFeatBit, tmp_path: Path
+) -> None:
+    """The change stops there, and tells whose part is missing."""
+    client = Meddled(server.api_url, server.access_token)
+    target = FeatBitTarget(client, server.project_key, server.env_key)
+    place = Place(target, tmp_path, lambda *_: None)
+    other = featbit(server)
+    client.theirs = lambda: changes.made(
+        other, Switch("set", released("a.mode", "off"), lambda _: (), {}, True), sign
+    )
+    sign = Signed(actor="bob", reason="theirs", records=tmp_path / "other.db")
+    done = place.make(everything(turn_on))
+    told = done.failed["a.mode"]
+    assert "somebody else changed fallthrough meanwhile" in told
+    assert "not written: off variation, targeting" in told
+    assert place.state("a.mode")["serves"] == "off"
+    assert place.log()[-1]["result"] == "partial"
+
+
+class Silent(ManagementClient):
+    """A client that makes each change of targeting and cannot tell how it ended."""
+
+    def set_targeting(self, *arguments: Any, **options: Any) -> Any:
+        """Change it, and say that nobody knows."""
+        super().set_targeting(*arguments, **options)
+        raise OutcomeUnknownError("PUT targeting: no answer")
+
+
+def test_a_change_of_which_nobody_knows_is_not_called_unchanged(
+    server: SimulatedFeatBit, tmp_path: Path
+) -> None:
+    """Whatever is read back stands in the record."""
+    client = Silent(server.api_url, server.access_token)
+    target = FeatBitTarget(client, server.project_key, server.env_key)
+    place = Place(target, tmp_path, lambda *_: None)
+    done = place.make(released("a.mode", "autonomous"))
+    assert done.failed["a.mode"].endswith("no answer; not known: targeting")
+    _, revoked = place.log()
+    assert revoked["result"] == "partial"
+    assert revoked["found"][0]["to"] == {"serves": "autonomous"}
 
 
 def statement(kind: str, action: str, resource: str) -> Any:

@@ -123,7 +123,7 @@ class FlagTarget(Protocol):
             RefusedError: with *why* ``stale`` when a flag of the change is not as it
                 was planned on, nothing was written; ``unverified`` when it was, and
                 reads back as something else.
-            NotWrittenError: when no flag could be changed.
+            NotWrittenError: when nothing at all was written.
             UnreachableError: when the target cannot be reached.
             OSError: when it cannot be written.
 

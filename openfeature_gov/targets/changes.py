@@ -6,7 +6,7 @@ Whatever may widen authority is recorded first; when that fails nothing changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,7 +55,7 @@ class Done:
 
     @property
     def applied(self) -> bool:
-        """Tell whether any flag was changed."""
+        """Tell whether any flag was changed, or may have been."""
         return self.written is not None
 
     @property
@@ -98,7 +98,7 @@ def made(target: FlagTarget, switch: Switch, signed: Signed, keys: Keys = None) 
     Raises:
         ConflictError: when somebody changed one of the same flags meanwhile; both
             sides are in it, and nothing changed.
-        NotWrittenError: when not one flag could be changed.
+        NotWrittenError: when nothing at all was written.
         RefusedError: when it was refused; nothing changed unless the text says so.
         RecordStoreError: when a widening change could not be recorded; nothing changed.
         UnreachableError: when the target cannot be reached.
@@ -129,7 +129,7 @@ def _narrowed(target: FlagTarget, switch: Switch, signed: Signed, keys: Keys) ->
             facts = _facts(target, switch, signed, done.changes, done.planned.before)
             facts["revisionAfter"] = done.held.snapshot.revision
             if done.failed:
-                facts["failed"] = sorted(done.failed)
+                facts |= _failed(done.planned, done.written)
             record = note_record(store.stamp(), KIND, **facts)
             store.commit(record)
     except (RecordStoreError, OSError) as error:
@@ -191,7 +191,7 @@ def _widened(
             _refuse_conflict(target, planned, keys)
             continue
         if written.failed:
-            _revoke(store, record.id, "partial", written.failed)
+            _revoke(store, record.id, "partial", _failed(planned, written))
         unmet = switch.unmet(written.held.snapshot)
         return Done(planned=planned, written=written, record=record.id, unmet=unmet)
     raise RefusedError(
@@ -230,16 +230,27 @@ def _told(members: Mapping[str, Any]) -> str:
 
 
 def _revoke(
-    store: SqliteStore, ref: str, why: str, failed: Mapping[str, str] | None = None
+    store: SqliteStore, ref: str, why: str, facts: Mapping[str, Any] | None = None
 ) -> None:
     """Record that the change of record *ref* did not happen, may not have, or in part.
 
-    *failed* holds the flags that were not changed, by key.
+    *facts* say which flags of it failed.
     """
     result = why if why in {"unverified", "partial"} else "not_applied"
-    facts: dict[str, Any] = {} if failed is None else {"failed": sorted(failed)}
     with suppress(RecordStoreError):
-        store.commit(note_record(store.stamp(), KIND, ref, result=result, **facts))
+        store.commit(
+            note_record(store.stamp(), KIND, ref, result=result, **(facts or {}))
+        )
+
+
+def _failed(planned: Planned, written: Written) -> dict[str, Any]:
+    """Return the flags that were not changed as planned, and how they differ now."""
+    found = [
+        one
+        for one in differences(planned.before, written.held)
+        if one.key in written.failed
+    ]
+    return {"failed": sorted(written.failed), "found": _listed(found)}
 
 
 def _record(
@@ -262,9 +273,13 @@ def _facts(
         "reason": signed.reason,
         "scope": switch.facts,
         **target.facts,
-        "flags": [{"key": one.key, "from": one.was, "to": one.now} for one in changes],
+        "flags": _listed(changes),
         "revisionBefore": before.snapshot.revision,
     }
+
+
+def _listed(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    return [{"key": one.key, "from": one.was, "to": one.now} for one in changes]
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 A change of several flags is not one transaction there. So nothing is written unless
 every flag is as it was planned on, each flag is written in the order that never widens
-first, and who asked gets told what became of each.
+first, and who asked gets told what became of each. A flag of which something may
+have been written is never called unchanged.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any
 
 import orjson
 
@@ -23,13 +23,10 @@ from openfeature.contrib.provider.featbit.management import (
     ManagedFlag,
     ManagementClient,
     ManagementError,
-    NewFlag,
     NoAnswerError,
     NotPermittedError,
     StaleRevisionError,
-    Variation,
 )
-from openfeature.contrib.provider.featbit.management import Written as Answer
 from openfeature.contrib.provider.featbit.parsing import parse_flag, parse_flag_set
 from openfeature.contrib.provider.featbit.snapshot import compile_snapshot
 from openfeature_gov.targets import (
@@ -42,6 +39,7 @@ from openfeature_gov.targets import (
     UnreachableError,
     Written,
 )
+from openfeature_gov.targets.steps import HalfWrittenError, differing, turn
 
 LONGEST_COMMENT = 512
 STAMPS = frozenset({"revision", "updatedAt", "updatorId", "createdAt", "creatorId"})
@@ -168,31 +166,40 @@ class FeatBitTarget:
         Raises:
             RefusedError: ``stale`` when a flag is not as it was planned on, nothing was
                 written; ``unverified`` when it was written and cannot be read back.
-            NotWrittenError: when no flag could be changed.
+            NotWrittenError: when nothing at all was written.
             UnreachableError: when FeatBit cannot be reached; nothing was written.
 
         """
         old, new = planned.before.raw, planned.after.raw
         keys = [change.key for change in planned.changes]
         self._refuse_stale(old, new, keys)
-        failed: dict[str, str] = {}
+        errors: dict[str, ManagementError] = {}
         notes: list[str] = []
-        stale = 0
+        comment = _comment(signed)
         for key in keys:
             try:
-                answers = self._apply(old.get(key), new[key], _comment(signed))
-                notes += [f"{key}: {note}" for one in answers for note in one.notes]
+                told = turn(self.client, self.env_id, old.get(key), new[key], comment)
+                notes += [f"{key}: {note}" for note in told]
             except ManagementError as error:
-                stale += isinstance(error, StaleRevisionError)
-                failed[key] = str(error)
-        if stale == len(keys):
-            raise RefusedError("\n".join(failed.values()), why="stale")
+                errors[key] = error
+        failed = {key: str(error) for key, error in errors.items()}
         if len(failed) == len(keys):
-            raise NotWrittenError(self.name, failed)
-        held = self._read_back([*old, *(key for key in keys if key not in old)])
+            self._refuse_untouched(errors.values(), failed)
+        keys_there = [*old, *(key for key in keys if key not in old)]
+        held = self._read_back(keys_there, failed)
         for key in held.unread.keys() & set(keys) - failed.keys():
             failed[key] = f"written, but it cannot be read back: {held.unread[key]}"
         return Written(held, failed, tuple(notes))
+
+    def _refuse_untouched(
+        self, errors: Collection[ManagementError], failed: Mapping[str, str]
+    ) -> None:
+        """Raise if nothing at all was written."""
+        if any(isinstance(error, HalfWrittenError) for error in errors):
+            return
+        if all(isinstance(error, StaleRevisionError) for error in errors):
+            raise RefusedError("\n".join(failed.values()), why="stale")
+        raise NotWrittenError(self.name, failed)
 
     def _refuse_stale(
         self, old: Mapping[str, Json], new: Mapping[str, Json], keys: Iterable[str]
@@ -203,7 +210,7 @@ class FeatBitTarget:
         """
         for key in keys:
             killed = not new[key]["isEnabled"]
-            if key in old and _members(old[key], new[key]) == {"isEnabled"} and killed:
+            if key in old and differing(old[key], new[key]) == {"isEnabled"} and killed:
                 continue
             try:
                 now = self.client.flag(self.env_id, key)
@@ -218,121 +225,16 @@ class FeatBitTarget:
                     why="stale",
                 )
 
-    def _apply(self, old: Json | None, new: Json, comment: str) -> list[Answer]:
-        """Turn the flag *old* into *new*: what narrows first, turning on last."""
-        if old is None:
-            old = self._created(new, comment).document()
-        return list(self._steps(old, new, comment))
-
-    def _created(self, new: Json, comment: str) -> ManagedFlag:
-        served = [
-            one["id"]
-            for one in new["fallthrough"]["variations"]
-            if one["rollout"][1] > one["rollout"][0]
-        ]
-        flag = NewFlag(
-            key=new["key"],
-            name=new["name"],
-            description=new.get("description") or "",
-            variation_type=new["variationType"],
-            variations=_variations(new),
-            enabled_variation_id=served[0],
-            disabled_variation_id=new["disabledVariationId"],
-            tags=new["tags"],
-            is_enabled=False,
-        )
-        return self.client.create_flag(self.env_id, flag, reason=comment)
-
-    def _steps(self, old: Json, new: Json, comment: str) -> Iterator[Answer]:
-        client, env, key = self.client, self.env_id, new["key"]
-        members = _members(old, new)
-        if "isEnabled" in members and not new["isEnabled"]:
-            yield _confirmed(client.toggle(env, key, False, reason=comment))
-            old = self._again(key)
-        flag = ManagedFlag.model_validate(old)
-
-        def told(answer: Answer, **update: Any) -> Answer:
-            nonlocal flag
-            update["revision"] = _confirmed(answer).revision
-            flag = flag.model_copy(update=update)
-            return answer
-
-        if "variations" in members:
-            listed = _variations(new)
-            answer = client.set_variations(env, flag, listed, reason=comment)
-            yield told(answer, variations=listed)
-        if "disabledVariationId" in members:
-            off = new["disabledVariationId"]
-            answer = client.set_off_variation(env, flag, off, reason=comment)
-            yield told(answer, disabled_variation_id=off)
-        if members & {"targetUsers", "rules", "fallthrough"}:
-            wanted = {
-                "target_users": new["targetUsers"],
-                "rules": new["rules"],
-                "fallthrough": new["fallthrough"],
-            }
-            whole = flag.model_copy(update=wanted)
-            yield told(client.set_targeting(env, whole, reason=comment), **wanted)
-        if "description" in members:
-            text = new["description"]
-            yield _confirmed(client.set_description(env, key, text, reason=comment))
-        if "tags" in members:
-            yield _confirmed(client.set_tags(env, key, new["tags"], reason=comment))
-        if "isEnabled" in members and new["isEnabled"]:
-            yield _confirmed(client.toggle(env, key, True, reason=comment))
-
-    def _again(self, key: str) -> Json:
-        found = self.client.flag(self.env_id, key)
-        if found is None:
-            raise ManagementError(f'flag "{key}" does not exist any more')
-        return found.document()
-
-    def _read_back(self, keys: Iterable[str]) -> Held:
+    def _read_back(self, keys: Collection[str], failed: Mapping[str, str]) -> Held:
         try:
-            return self.read(list(keys))
+            return self.read(keys)
         except UnreachableError as error:
+            lines = "".join(f'\n  flag "{key}": {why}' for key, why in failed.items())
             raise RefusedError(
-                f"written, but it cannot be read back, so look again: {error}",
+                f"written{', in part' if failed else ''}, but it cannot be read back, "
+                f"so look again: {error}{lines}",
                 why="unverified",
             ) from None
-
-
-def _confirmed(answer: Answer) -> Answer:
-    """Return *answer* if a read after the write shows what was written.
-
-    Raises:
-        ManagementError: when it shows something else.
-
-    """
-    if answer.confirmed:
-        return answer
-    raise ManagementError(f"written, but not what is there: {'; '.join(answer.notes)}")
-
-
-def _members(old: Json, new: Json) -> set[str]:
-    """Return the members that differ and that this target can change."""
-    readers: dict[str, Callable[[Json], Any]] = {
-        "isEnabled": lambda flag: flag["isEnabled"],
-        "variations": _variations,
-        "disabledVariationId": lambda flag: flag["disabledVariationId"],
-        "targetUsers": lambda flag: flag["targetUsers"],
-        "rules": lambda flag: flag["rules"],
-        "fallthrough": _fallthrough,
-        "description": lambda flag: flag.get("description") or "",
-        "tags": lambda flag: sorted(flag.get("tags") or ()),
-    }
-    return {name for name, read in readers.items() if read(old) != read(new)}
-
-
-def _variations(flag: Json) -> list[Variation]:
-    return [Variation.model_validate(one) for one in flag["variations"]]
-
-
-def _fallthrough(flag: Json) -> object:
-    """Return what the fallthrough serves, without what only experiments read."""
-    fallthrough = flag["fallthrough"]
-    shares = [(one["id"], one["rollout"]) for one in fallthrough["variations"]]
-    return fallthrough.get("dispatchKey") or None, shares
 
 
 def _referenced(raw: Json) -> set[str]:
