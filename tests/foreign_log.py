@@ -213,7 +213,9 @@ def verified(
     """Verify *evidence* with the key of *log* and by default its last checkpoint."""
     keys = options.pop("keys", [log.signer.vkey])
     held = [log.notes[-1][2]] if held is None else held
-    return gov_verify.verify(evidence, keys, held, deep=True, **options)
+    files = gov_verify.files([evidence])
+    (report,) = gov_verify.verify(files, keys, held, deep=True, **options)
+    return report
 
 
 def codes(report: gov_verify.Report) -> list[str]:

@@ -1,4 +1,4 @@
-"""`gov audit verify|export|prove`: what is handed over, and what an auditor checks."""
+"""`gov audit`: hand a log over, and verify what was handed over."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def test_a_record_file_is_verified(log: Log) -> None:
     other = gov("verify", "--key", Signer().vkey, "--checkpoint", "held")
     assert (other.exit_code, told(other)["verified"]) == (4, False)
     text = gov("verify", "--key", Signer().vkey, "--checkpoint", "held", "--no-json")
-    assert text.stdout.startswith("NOT VERIFIED\n  key: your checkpoint over 9 records")
+    assert text.stdout.startswith(
+        "NOT VERIFIED records.db\n  key: your checkpoint over 9 records"
+    )
 
 
 def test_pins_may_stand_in_the_environment(
@@ -95,11 +97,11 @@ def test_a_time_is_exported_and_verified(log: Log) -> None:
         "unsealed": 0,
     }
     pins = ("--key", log.signer.vkey, "--checkpoint", "held")
-    assert told(gov("verify", "b.zip", *pins))["last_seq"] == 9
+    assert told(gov("verify", "b.zip", *pins))["logs"][0]["last_seq"] == 9
     start, end = "2023-11-14T22:13:20.000003Z", "2023-11-14T22:13:20.000006Z"
     part = gov("export", "--bundle", "c.zip", "--from", start, "--to", end)
     assert (told(part)["firstSeq"], told(part)["lastSeq"]) == (3, 5)
-    report = told(gov("verify", "c.zip", *pins))
+    (report,) = told(gov("verify", "c.zip", *pins))["logs"]
     assert (report["verified"], report["first_seq"], report["last_seq"]) == (True, 3, 5)
     line = gov("export", "--bundle", "c.zip", "--from", start, "--no-json")
     assert line.stdout == "c.zip: records 3 to 9\n"
@@ -123,7 +125,7 @@ def test_one_record_is_proved(log: Log) -> None:
     """The proof alone shows the record to whoever holds the checkpoint."""
     assert gov("prove", "d-4", "--proof", "d-4.tlog-proof").exit_code == 0
     pins = ("--key", log.signer.vkey, "--checkpoint", "held")
-    report = told(gov("verify", "d-4.tlog-proof", *pins))
+    (report,) = told(gov("verify", "d-4.tlog-proof", *pins))["logs"]
     assert (report["verified"], report["first_seq"]) == (True, 4)
     assert json.loads(report["record"])["id"] == "d-4"
     printed = gov("prove", "d-4", "--checkpoint", "held").stdout

@@ -12,6 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from openfeature_gov.evidence import records
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.stores import schema
 from tests.foreign_log import (
+    ORIGIN,
     Log,
     Signer,
     canonical,
@@ -116,6 +118,43 @@ def test_an_empty_log_holds_only_where_it_was_anchored(tmp_path: Path) -> None:
     grown.seal()
     held = [grown.notes[0][2]]
     assert codes(verified(grown, grown.database(tmp_path / "b.db"), held)) == []
+
+
+SEVERAL = "gov.example/other"
+
+
+def test_several_logs_are_one_evidence(tmp_path: Path) -> None:
+    """Each is verified against what is held of it, and an erasure counts in all."""
+    one, two = Log(5), Log(3)
+    two.signer = one.signer
+    two.notes.clear()
+    two.add(*event(4, "erasure", records=["d-2"]))
+    two.seal(origin=SEVERAL)
+    one.rows[1] = (one.rows[1][0], None)
+    files = [one.database(tmp_path / "1.db"), two.database(tmp_path / "2.db")]
+    held = [one.notes[-1][2], two.notes[-1][2]]
+    key = [one.signer.vkey]
+    reports = gov_verify.verify(gov_verify.files(files), key, held)
+    assert [codes(report) for report in reports] == [[], []]
+    assert [report.origin for report in reports] == [ORIGIN, SEVERAL]
+    alone = gov_verify.verify(gov_verify.files(files[:1]), key, held[:1])
+    assert [codes(report) for report in alone] == [["personal"]]
+    unheld = gov_verify.verify(gov_verify.files(files), key, held[:1])
+    assert [codes(report) for report in unheld] == [["personal"], ["checkpoint"]]
+
+
+def test_a_log_that_is_gone_is_missed(tmp_path: Path) -> None:
+    """Whoever holds a checkpoint of it must be shown it, among all others."""
+    logs = [Log(3), Log(3), Log(3)]
+    held = []
+    for number, log in enumerate(logs):
+        log.signer = logs[0].signer
+        log.notes.clear()
+        held.append(log.seal(origin=f"gov.example/{number}"))
+    files = [log.database(tmp_path / f"{n}.db") for n, log in enumerate(logs[:2])]
+    reports = gov_verify.verify(gov_verify.files(files), [logs[0].signer.vkey], held)
+    assert [codes(report) for report in reports] == [[], [], ["absent"]]
+    assert reports[2].origin == "gov.example/2"
 
 
 # ---- Keys
@@ -222,6 +261,52 @@ def test_a_key_that_is_none_is_wrong_usage(tmp_path: Path, key: str) -> None:
         verified(log, file, keys=[key])
 
 
+def test_an_ed25519_key_alone_is_a_key(tmp_path: Path) -> None:
+    """A key of another type or length is refused, though its hash is right."""
+    for raw in (b"\2" + bytes(32), b"\1" + bytes(31), b"\1" + bytes(33), b""):
+        hashed = sha256(b"name\n" + raw).digest()[:4].hex()
+        with pytest.raises(gov_verify.Refused, match="not an Ed25519 key"):
+            gov_verify.parse_key(f"name+{hashed}+{b64encode(raw).decode()}")
+
+
+def respelled(note: str) -> str:
+    """Return *note* with a signature that means the same in other letters."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    head, last = note[: note.rindex("=") - 1], note[note.rindex("=") - 1]
+    return head + letters[letters.index(last) ^ 1] + note[note.rindex("=") :]
+
+
+NOTES: dict[str, Callable[[str], str]] = {
+    "another spelling": respelled,
+    "a control character": lambda note: note.replace("\n", "\x07\n", 1),
+    "no dash": lambda note: note.replace("\u2014 ", "- "),
+    "no name": lambda note: note.replace("\u2014 gov.example ", "\u2014  "),
+    "no signature": lambda note: note[: note.index("\u2014")],
+    "a short signature": lambda note: note[: note.index("\u2014")] + "\u2014 x AAAA\n",
+    "no line break": lambda note: note[:-1],
+    "no empty line": lambda note: note.replace("\n\n", "\n"),
+    "no root": lambda note: (
+        "\n".join(note.split("\n")[:2]) + note[note.index("\n\n") :]
+    ),
+    "a zero before": lambda note: note.replace("\n9\n", "\n09\n"),
+    "a sign before": lambda note: note.replace("\n9\n", "\n+9\n"),
+    "other digits": lambda note: note.replace("\n9\n", "\n\u0669\n"),
+    "a short root": lambda note: note.replace("=\n\n", "\n\n"),
+    "many signatures": lambda note: note + note[note.index("\u2014") :] * 100,
+    "a long text": lambda note: note.replace("\n\n", "\n" + "x" * 100_000 + "\n\n"),
+}
+
+
+@pytest.mark.parametrize("kind", NOTES)
+def test_a_note_is_written_in_one_way(tmp_path: Path, kind: str) -> None:
+    """Whatever else looks like a checkpoint is none."""
+    log = Log(9)
+    good = log.notes[-1][2]
+    assert gov_verify.parse_checkpoint(gov_verify.parse_note(good)).size == 9
+    with pytest.raises(gov_verify.Refused):
+        gov_verify.parse_checkpoint(gov_verify.parse_note(NOTES[kind](good)))
+
+
 def test_nothing_is_shown_without_key_and_checkpoint(tmp_path: Path) -> None:
     """Both must be given: the evidence cannot vouch for itself."""
     log = Log(3)
@@ -315,6 +400,37 @@ def test_every_column_is_derived_again(tmp_path: Path) -> None:
         (found,) = verified(log, file).findings
         assert (found.code, found.first_seq) == ("columns", 2)
         assert found.what.startswith(f"{name} is ")
+
+
+ROWS = {
+    "number": "number = number + 1",
+    "origin": "origin = 'x'",
+    "size": "size = size + 1",
+    "last record": "last_seq = last_seq + 1",
+    "frontier of another size": "frontier = CAST("
+    "x'0000000000000004' || substr(frontier, 9) AS BLOB)",
+    "frontier of another tree": "frontier = CAST("
+    "substr(frontier, 1, 8) || zeroblob(64) AS BLOB)",
+    "frontier cut short": "frontier = substr(frontier, 1, 40)",
+    "frontier too long": "frontier = CAST(frontier || zeroblob(32) AS BLOB)",
+    "no frontier": "frontier = x''",
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_row_of_a_checkpoint_says_what_its_note_says(
+    tmp_path: Path, row: str
+) -> None:
+    """The store goes on from these rows: an edited one is a finding."""
+    log = Log(9, every=9)
+    file = log.database(tmp_path / "records.db")
+    assert codes(verified(log, file)) == []
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("DROP TRIGGER checkpoints_no_update")
+        db.execute(f"UPDATE checkpoints SET {ROWS[row]}")
+        db.execute(gov_verify.TRIGGERS["checkpoints_no_update"])
+        db.commit()
+    assert codes(verified(log, file)) == ["loose"]
 
 
 def test_columns_are_derived_as_the_store_derives_them() -> None:
@@ -435,6 +551,7 @@ def test_hostile_parts_never_crash_it(tmp_path: Path) -> None:
         b'{"left":[[0,"AA=="]]}',
     ]
     hostile += [b'{"left":[["record",1]]}', b'{"left":{"a":1}}', b'{"right":[1]}']
+    hostile += [canonical({"left": [[2, b64encode(bytes(32)).decode()]], "right": []})]
     hostile += [b'{"id":1}\n', b'{"id":"d-2","personal":"\\ud800"}\n', b"x" * 2_000_000]
     for name in good:
         for data in hostile:
@@ -541,7 +658,7 @@ def test_exit_codes(desk: tuple[Log, Path, Path], tmp_path: Path) -> None:
     pins = ("--key", log.signer.vkey, "--checkpoint", held)
     done = run(file, *pins, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("VERIFIED\n")
+    assert done.stdout.startswith("VERIFIED ")
     assert "records       1 to 9, 2023-11-14" in done.stdout
     for missing in (("--key", log.signer.vkey), ("--checkpoint", held), ()):
         assert run(file, *missing, cwd=tmp_path).returncode == 2
@@ -552,9 +669,9 @@ def test_exit_codes(desk: tuple[Log, Path, Path], tmp_path: Path) -> None:
     assert run(file, *pins[:3], tmp_path / "none", cwd=tmp_path).returncode == 3
     other = run(file, "--key", Signer().vkey, *pins[2:], "--json", cwd=tmp_path)
     assert (other.returncode, other.stderr) == (4, "")
-    report = json.loads(other.stdout)
-    assert not report["verified"]
-    assert report["findings"][0]["code"] == "key"
+    told = json.loads(other.stdout)
+    assert not told["verified"]
+    assert told["logs"][0]["findings"][0]["code"] == "key"
 
 
 def test_published_checkpoints_may_be_held(desk: tuple[Log, Path, Path]) -> None:
@@ -569,7 +686,7 @@ def test_published_checkpoints_may_be_held(desk: tuple[Log, Path, Path]) -> None
     for text in ("", "x", notes[0] + "x\n", '{"note":1}\n', "[]", "{" * 99_999 + "\n"):
         held.write_text(text, "utf-8")
         with pytest.raises(gov_verify.UsageError):
-            gov_verify.Audit([], gov_verify.held_in([held]))
+            gov_verify.verify(gov_verify.files([file]), [], gov_verify.held_in([held]))
 
 
 def test_it_needs_nothing_but_cryptography() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,8 +43,11 @@ Checkpoints = Annotated[
 @app.command("verify")
 def verify(
     evidence: Annotated[
-        Path, typer.Argument(help="Record database, bundle or proof.")
-    ] = Path(RECORDS),
+        list[Path] | None,
+        typer.Argument(
+            help="Record databases, bundles or proofs.", show_default=RECORDS
+        ),
+    ] = None,
     *,
     key: Annotated[
         list[str] | None,
@@ -76,21 +78,29 @@ def verify(
         raise typer.BadParameter("--key and --checkpoint are needed")
     try:
         held = gov_verify.held_in(checkpoint)
-        report = gov_verify.verify(
-            evidence, key, held, deep=deep, quick=quick, sealed=sealed
+        reports = gov_verify.verify(
+            gov_verify.files(evidence or [Path(RECORDS)]),
+            key,
+            held,
+            deep=deep,
+            quick=quick,
+            sealed=sealed,
         )
     except gov_verify.UsageError as error:
         raise typer.BadParameter(str(error)) from None
-    output.show(asdict(report), lambda console: _draw(console, report), as_json=as_json)
-    if not report.verified:
+    summary = gov_verify.summary(reports)
+    output.show(summary, lambda console: _draw(console, reports), as_json=as_json)
+    if not summary["verified"]:
         raise typer.Exit(Exit.REFUSED)
 
 
-def _draw(console: Console, report: Report) -> None:
-    first, *lines = gov_verify.told(report).splitlines()
-    console.print(Text(first, "bold green" if report.verified else "bold red"))
-    for line in lines:
-        console.print(Text(output.safe(line)), soft_wrap=True)
+def _draw(console: Console, reports: list[Report]) -> None:
+    for report in reports:
+        first, *lines = gov_verify.told(report).splitlines()
+        style = "bold green" if report.verified else "bold red"
+        console.print(Text(first, style), soft_wrap=True)
+        for line in lines:
+            console.print(Text(output.safe(line)), soft_wrap=True)
 
 
 @app.command("export")
@@ -157,8 +167,14 @@ def prove(
         proof.write_text(text, "utf-8")
 
 
-def _tell(data: dict[str, Any], line: str, as_json: bool | None) -> None:
-    output.show(data, lambda console: console.print(output.safe(line)), as_json=as_json)
+def _tell(data: dict[str, Any], text: str, as_json: bool | None) -> None:
+    """Print *data*, or *text* to people, who may copy its lines."""
+
+    def render(console: Console) -> None:
+        for line in text.split("\n"):
+            console.print(output.safe(line), soft_wrap=True)
+
+    output.show(data, render, as_json=as_json)
 
 
 def _held(checkpoint: list[Path] | None) -> list[str]:

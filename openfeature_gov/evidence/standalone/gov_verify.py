@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Verify the records of an agent's decisions, offline, with nothing but a pinned key.
 
-    python gov_verify.py EVIDENCE --key VKEY --checkpoint FILE
+    python gov_verify.py EVIDENCE... --key VKEY --checkpoint FILE
 
 EVIDENCE is a bundle (``gov audit export``), the proof of one record (``gov audit
 prove``) or a record file (SQLite). VKEY is the key that you pinned when you began to
 watch this log (``gov audit key show``); never take it from the evidence. FILE holds the
-last checkpoint that you received, or all of them. Needs Python 3.11 and `cryptography`.
+last checkpoint that you received, or all of them. Where each process keeps a log of its
+own, give the evidence of all logs at once. Needs Python 3.11 and `cryptography`.
 
 How it is shown that nothing was changed:
 
@@ -38,10 +39,11 @@ import struct
 import sys
 import zipfile
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from io import BufferedReader
 from pathlib import Path
@@ -134,14 +136,14 @@ def parse_note(note: str) -> Note:
         raise Refused("note", f"not a signed note: {shown(note)}")
     if len(note) > MAX_NOTE or any(one < " " and one != "\n" for one in text):
         raise Refused("note", "a note that is too long, or with a control character")
-    signatures = {}
+    signatures: dict[tuple[str, bytes], bytes] = {}
     for line in lines:
         dash, _, signed = line.partition(" ")
         name, _, encoded = signed.partition(" ")
         raw = unbase64(encoded, "signature")
         if dash != "\u2014" or not name or len(raw) < 5:
             raise Refused("note", f"not a signature: {shown(line)}")
-        signatures[name, raw[:4]] = raw[4:]
+        signatures.setdefault((name, raw[:4]), raw[4:])
     return Note(text + "\n", signatures)
 
 
@@ -782,7 +784,8 @@ class Contents:
 
     def __init__(self, *, deep: bool) -> None:
         self._deep = deep
-        self._missing: dict[str, int | None] = {}
+        self.missing: dict[str, int] = {}
+        self.erased: set[str] = set()
         self._clocks: dict[str, int] = {}
         self.notes: list[str] = []
         self.ended: set[str] = set()
@@ -809,8 +812,7 @@ class Contents:
                 keys.rotate(facts)
             case "erasure":
                 listed = facts.get("records")
-                for one in listed if isinstance(listed, list) else ():
-                    self._missing.pop(str(one), None)
+                self.erased.update(map(str, listed if type(listed) is list else ()))
             case "tamper":
                 self.ended.add(str(facts.get("origin")))
                 self.notes.append(
@@ -828,7 +830,7 @@ class Contents:
     ) -> None:
         digest = facts.get("personalDigest")
         if digest is not None and personal is None:
-            self._missing[str(facts.get("id"))] = seq
+            self.missing[str(facts.get("id"))] = seq
         elif (personal is None) != (digest is None):
             raise Refused(
                 "personal", "a personal part of which the record knows nothing"
@@ -845,14 +847,6 @@ class Contents:
         self._clocks[writer] = at_us
         self.first_us = at_us if self.first_us is None else self.first_us
         self.last_us = at_us
-
-    def missing(self) -> Iterator[tuple[int | None, str]]:
-        """Yield the records whose personal part went without a record of erasure."""
-        for seq in self._missing.values():
-            yield (
-                seq,
-                "the personal part is missing, and no record tells of its erasure",
-            )
 
 
 # ---- The verification
@@ -878,8 +872,9 @@ class Finding:
 
 @dataclass
 class Report:
-    """Tell what was verified. *verified* is True only where there is no finding."""
+    """Tell what of one log was verified; *verified* says that there is no finding."""
 
+    evidence: str = ""
     verified: bool = False
     origin: str | None = None
     size: int = 0
@@ -904,83 +899,139 @@ class _Due(NamedTuple):
     note: Note
     held: bool
 
+    @property
+    def origin(self) -> str:
+        """The log that it is of."""
+        return self.checkpoint.origin
+
+    @property
+    def size(self) -> int:
+        """How many records it covers."""
+        return self.checkpoint.size
+
     def __str__(self) -> str:
         whose = "your checkpoint" if self.held else "the stored checkpoint"
-        return f"{whose} over {self.checkpoint.size} records"
+        return f"{whose} over {self.size} records"
 
 
 class Audit:
-    """Verify one evidence against *pinned* keys and the checkpoints that you *held*.
+    """Verify the *evidence* of one log against *pinned* keys; reports what it finds.
 
-    Raises:
-        UsageError: when one of *held* is no checkpoint, or there is none.
-
+    *missing* are the personal parts that are not there, by the id of their record;
+    *erased* are those of which a record tells the erasure, in whichever log.
     """
 
-    def __init__(
-        self, pinned: list[Key], held: list[str], *, deep: bool = False
-    ) -> None:
-        try:
-            self._held = [_due(one, held=True) for one in held]
-        except Refused as error:
-            raise UsageError(f"--checkpoint: {error}") from None
-        if not self._held or not pinned:
-            raise UsageError("nothing to verify against: no key or no checkpoint")
-        self._origins = {due.checkpoint.origin for due in self._held}
+    def __init__(self, evidence: str, pinned: list[Key], *, deep: bool) -> None:
+        self._pinned = pinned
+        self._held: list[_Due] = []
         self._keys = Keys(pinned)
         self._contents = Contents(deep=deep)
         self._tree = Tree()
         self._waiting: list[_Due] = []
         self._strange_origins: set[str] = set()
         self._agreed, self._broken = 0, False
-        self.report = Report(origin=self._held[-1].checkpoint.origin)
+        self.report = Report(evidence)
+        self.missing, self.erased = self._contents.missing, self._contents.erased
 
-    def run(
-        self, evidence: Evidence, *, sealed: bool = False, quick: bool = False
-    ) -> Report:
-        """Return what became of it, whatever *evidence* holds.
+    def read(
+        self,
+        opener: Callable[[], Evidence | Proof],
+        held: list[_Due],
+        *,
+        alone: bool,
+        sealed: bool,
+        quick: bool,
+    ) -> None:
+        """Read what *opener* returns; what *held* says of other logs is passed over.
 
-        *sealed* demands that nothing follows the last checkpoint; *quick* looks only
-        at hashes and signatures, not at what records say.
+        Nothing but *opener* raises, whatever the evidence holds; *alone* says that
+        there is no other log.
+
+        Raises:
+            OSError: when the evidence cannot be opened.
+
         """
         try:
-            self._plan(evidence)
-            self._meet()
-            check = self._glance if quick else self._check
-            for entry in evidence.entries(quick=quick):
-                if isinstance(entry, Block):
-                    self._tree.add(entry.root, entry.level)
-                else:
-                    self._count(entry)
-                    self._tree.add(sha256(b"\0" + entry.body).digest())
-                    check(entry, evidence)
-                if (
-                    self._waiting
-                    and self._waiting[-1].checkpoint.size <= self._tree.size
-                ):
-                    self._meet()
-            self._end(evidence, sealed=sealed or not evidence.whole, quick=quick)
+            evidence = opener()
+            if isinstance(evidence, Proof):
+                self._prove(evidence, held)
+                return
+        except OSError:
+            raise
         except Exception as error:  # noqa: BLE001 - what hostile bytes raise in a reader
-            self._found(finding(error, self._tree.size + 1))
-        report = self.report
-        report.notes += self._contents.notes[:MAX_FINDINGS]
-        report.first_us, report.last_us = (
-            self._contents.first_us,
-            self._contents.last_us,
-        )
-        report.verified = not report.findings
-        return report
+            self._found(finding(error))
+            return
+        with closing(evidence):
+            try:
+                known = {_due(one).origin for one in evidence.stored}
+                self._held = [due for due in held if alone or due.origin in known]
+                self._read(evidence, sealed=sealed, quick=quick)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._found(finding(error, self._tree.size + 1))
+        report, contents = self.report, self._contents
+        report.notes += contents.notes[:MAX_FINDINGS]
+        report.first_us, report.last_us = contents.first_us, contents.last_us
+
+    def origins(self) -> set[str]:
+        """Return the origins of the checkpoints that were held of this log."""
+        return {due.origin for due in self._held}
+
+    def settle(self, erased: set[str]) -> Report:
+        """Return the report, once it is known what was *erased*."""
+        for record_id, seq in self.missing.items():
+            if record_id not in erased:
+                what = "the personal part is missing, and no record tells of an erasure"
+                self._find("personal", what, seq)
+        self.report.verified = not self.report.findings
+        return self.report
+
+    def _prove(self, proof: Proof, held: list[_Due]) -> None:
+        """Check *proof*: its record, below a checkpoint that is *held*."""
+        due = _due(proof.note)
+        origin, size, root = due.checkpoint
+        self._held = [one for one in held if one.checkpoint == due.checkpoint]
+        if not self._held:
+            raise Refused(
+                "checkpoint", "the proof is made for one that you do not hold"
+            )
+        if signed_by(due.note, self._pinned) is None:
+            raise Refused("key", f"not signed by {names(self._pinned)}")
+        leaf = sha256(b"\0" + proof.body).digest()
+        if root_of_path(proof.at, size, leaf, proof.path) != root:
+            raise Refused("root", "the record does not lead to the root")
+        check_canonical(proof.body)
+        report, seq = self.report, proof.at + 1
+        report.origin, report.size, report.checkpoints = origin, size, 1
+        report.first_seq, report.last_seq = seq, seq
+        report.record = proof.body.decode("utf-8")
+
+    def _read(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
+        self._plan(evidence)
+        self._meet()
+        check = self._glance if quick else self._check
+        for entry in evidence.entries(quick=quick):
+            if isinstance(entry, Block):
+                self._tree.add(entry.root, entry.level)
+            else:
+                self._count(entry)
+                self._tree.add(sha256(b"\0" + entry.body).digest())
+                check(entry, evidence)
+            if self._waiting and self._waiting[-1].size <= self._tree.size:
+                self._meet()
+        self._end(evidence, sealed=sealed or not evidence.whole, quick=quick)
 
     def _plan(self, evidence: Evidence) -> None:
         """Line up all checkpoints by size; a stored one must follow the one before."""
+        if not self._held:
+            raise Refused("checkpoint", "you hold none of this log")
+        self.report.origin = self._held[-1].origin
         stored: list[_Due] = []
         sizes: dict[str, int] = {}
         for text in evidence.stored:
-            due = _due(text, held=False)
-            origin, size, _ = due.checkpoint
-            if size <= sizes.get(origin, -1):
+            due = _due(text)
+            if due.size <= sizes.get(due.origin, -1):
                 self._find("checkpoints", f"{due} follows a larger one")
-            sizes[origin] = size
+            sizes[due.origin] = due.size
             stored.append(due)
         known = {due.checkpoint for due in stored}
         for due in self._held:
@@ -991,7 +1042,7 @@ class Audit:
                     f"{due} is not among those stored; the last of them covers {last}",
                 )
         self._waiting = sorted(
-            [*stored, *self._held], key=lambda due: due.checkpoint.size, reverse=True
+            [*stored, *self._held], key=lambda due: due.size, reverse=True
         )
 
     def _count(self, leaf: Leaf) -> None:
@@ -1016,7 +1067,7 @@ class Audit:
 
     def _meet(self) -> None:
         """Check every checkpoint that the tree has reached."""
-        while self._waiting and self._waiting[-1].checkpoint.size <= self._tree.size:
+        while self._waiting and self._waiting[-1].size <= self._tree.size:
             due = self._waiting.pop()
             try:
                 self._compare(due)
@@ -1031,7 +1082,7 @@ class Audit:
                 raise Refused("key", f"not signed by {names(self._keys.valid)}")
         else:
             signer = self._keys.signer(due.note, str(due))
-        if origin not in self._origins:
+        if origin not in self.origins():
             self._strange_origins.add(origin)
             return
         if size < self._tree.size:
@@ -1052,15 +1103,13 @@ class Audit:
         if self._waiting:
             last = self._waiting[0]
             what = f"{last} covers more: the log ends after {size} records"
-            self._find("truncated", what, size + 1, last.checkpoint.size)
-        if size == 0 and all(due.checkpoint.size for due in self._held):
+            self._find("truncated", what, size + 1, last.size)
+        if size == 0 and all(due.size for due in self._held):
             self._find("empty", "there is no record")
         for what in self._keys.unknown():
             self._find("key", what)
         for origin in sorted(self._strange_origins - self._contents.ended):
             self._find("origin", f"a checkpoint of the log {shown(origin)}")
-        for seq, what in self._contents.missing():
-            self._find("personal", what, seq)
         for what in () if quick else evidence.loose():
             self._find("loose", what)
         report.unsealed = size - report.size
@@ -1089,32 +1138,10 @@ def finding(error: Exception, seq: int | None = None) -> Finding:
     return Finding("unreadable", f"{type(error).__name__}: {shown(error)}", seq, seq)
 
 
-def _due(text: str, *, held: bool) -> _Due:
+def _due(text: str, *, held: bool = False) -> _Due:
     # The size is used before the signature was verified, for the order alone.
     note = parse_note(text)
     return _Due(parse_checkpoint(note), note, held)
-
-
-def check_proof(proof: Proof, pinned: list[Key], held: list[str]) -> Report:
-    """Return what *proof* shows: its record, below a checkpoint that you *held*.
-
-    Raises:
-        Refused: when it shows nothing.
-
-    """
-    note = parse_note(proof.note)
-    made = parse_checkpoint(note)
-    if made not in [parse_checkpoint(parse_note(one)) for one in held]:
-        raise Refused("checkpoint", "the proof is made for one that you do not hold")
-    if signed_by(note, pinned) is None:
-        raise Refused("key", f"not signed by {names(pinned)}")
-    leaf = sha256(b"\0" + proof.body).digest()
-    if root_of_path(proof.at, made.size, leaf, proof.path) != made.root:
-        raise Refused("root", "the record does not lead to the root of the checkpoint")
-    check_canonical(proof.body)
-    seq = proof.at + 1
-    shape = Report(verified=True, origin=made.origin, size=made.size, checkpoints=1)
-    return replace(shape, first_seq=seq, last_seq=seq, record=proof.body.decode())
 
 
 def open_evidence(path: Path) -> Evidence | Proof:
@@ -1136,40 +1163,50 @@ def open_evidence(path: Path) -> Evidence | Proof:
     raise Refused("evidence", "neither a bundle nor a record file nor a proof")
 
 
+def files(paths: Iterable[Path]) -> dict[str, Callable[[], Evidence | Proof]]:
+    """Return what `verify` reads: the evidence in *paths*, by their names."""
+    return {str(path): partial(open_evidence, path) for path in paths}
+
+
 def verify(
-    path: Path,
-    keys: list[str],
-    held: list[str],
+    evidence: Mapping[str, Callable[[], Evidence | Proof]],
+    keys: Iterable[str],
+    held: Iterable[str],
     *,
     deep: bool = False,
     sealed: bool = False,
     quick: bool = False,
-) -> Report:
-    """Return what the evidence in *path* is worth.
+) -> list[Report]:
+    """Return what each *evidence* is worth: a name, and the function that opens it.
 
     *keys* are the pinned keys, ``name+hash+base64``; *held* the checkpoints that you
-    hold, as signed notes. *deep* also writes each record anew and compares.
+    hold, as signed notes. *deep* also writes each record anew and compares; *sealed*
+    demands that nothing follows the last checkpoint; *quick* looks only at hashes and
+    signatures, not at what records say. Of several logs none may be missing of which
+    you hold a checkpoint.
 
     Raises:
-        UsageError: when there is no key or no checkpoint to verify against.
-        OSError: when *path* cannot be read.
+        UsageError: when there is nothing to verify, or to verify against.
+        OSError: when the evidence cannot be opened.
 
     """
     try:
         pinned = [parse_key(one) for one in keys]
+        dues = [_due(one, held=True) for one in held]
     except Refused as error:
-        raise UsageError(f"--key: {error}") from None
-    audit = Audit(pinned, held, deep=deep)
-    try:
-        evidence = open_evidence(path)
-        if isinstance(evidence, Proof):
-            return check_proof(evidence, pinned, held)
-    except OSError:
-        raise
-    except Exception as error:  # noqa: BLE001 - what hostile bytes raise in a reader
-        return Report(findings=[finding(error)])
-    with closing(evidence):
-        return audit.run(evidence, sealed=sealed, quick=quick)
+        raise UsageError(f"--key or --checkpoint: {error}") from None
+    if not (pinned and dues and evidence):
+        raise UsageError("evidence, key and checkpoint are needed: one is missing")
+    alone = len(evidence) == 1
+    audits = [Audit(name, pinned, deep=deep) for name in evidence]
+    for audit, opener in zip(audits, evidence.values(), strict=True):
+        audit.read(opener, dues, alone=alone, sealed=sealed, quick=quick)
+    erased = {one for audit in audits for one in audit.erased}
+    reports = [audit.settle(erased) for audit in audits]
+    seen = {origin for audit in audits for origin in audit.origins()}
+    absent = () if alone else sorted({due.origin for due in dues} - seen)
+    gone = Finding("absent", "you hold a checkpoint of this log, but it is not there")
+    return reports + [Report(origin=one, findings=[gone]) for one in absent]
 
 
 # ---- The command line
@@ -1189,7 +1226,8 @@ def names(keys: Iterable[Key]) -> str:
 
 def told(report: Report) -> str:
     """Return *report* for people."""
-    lines = ["VERIFIED" if report.verified else "NOT VERIFIED"]
+    word = "VERIFIED" if report.verified else "NOT VERIFIED"
+    lines = [f"{word} {shown(report.evidence)}".rstrip()]
     lines += [f"  {finding}" for finding in report.findings]
     lines.append(f"  log           {shown(report.origin)}")
     if report.first_seq is not None:
@@ -1205,6 +1243,12 @@ def told(report: Report) -> str:
             f"  record        {report.record.encode('unicode_escape').decode()}"
         )
     return "\n".join(lines) + "\n"
+
+
+def summary(reports: list[Report]) -> dict[str, Any]:
+    """Return *reports* as JSON knows them; *verified* says it of all of them."""
+    logs = [asdict(report) for report in reports]
+    return {"verified": all(report.verified for report in reports), "logs": logs}
 
 
 def when(report: Report) -> str:
@@ -1226,7 +1270,9 @@ def arguments() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("evidence", type=Path, help="bundle, record file or proof")
+    parser.add_argument(
+        "evidence", type=Path, nargs="+", help="bundles, record files or proofs"
+    )
     parser.add_argument(
         "--key", action="append", metavar="VKEY", help="a pinned key; may be repeated"
     )
@@ -1279,8 +1325,8 @@ def main(argv: list[str] | None = None) -> int:
     if not given.key or not given.checkpoint:
         parser.error("--key and --checkpoint are needed: without them nothing is shown")
     try:
-        report = verify(
-            given.evidence,
+        reports = verify(
+            files(given.evidence),
             given.key,
             held_in(given.checkpoint),
             deep=given.deep,
@@ -1292,9 +1338,11 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"gov_verify.py: {error}\n")
         return UNREADABLE
-    text = json.dumps(asdict(report), indent=2) + "\n" if given.json else told(report)
-    sys.stdout.write(text)
-    return VERIFIED if report.verified else REFUSED
+    if given.json:
+        sys.stdout.write(json.dumps(summary(reports), indent=2) + "\n")
+    else:
+        sys.stdout.write("\n".join(map(told, reports)))
+    return VERIFIED if all(report.verified for report in reports) else REFUSED
 
 
 if __name__ == "__main__":
