@@ -13,6 +13,7 @@ from openfeature_gov.cli import (
     decide,
     featbit,
     flags,
+    forwarding,
     governance,
     init,
     kills,
@@ -113,6 +114,7 @@ audit.app.command("tail")(querying.tail)
 audit.app.command("lookup")(querying.lookup)
 audit.app.command("report")(reporting.report)
 audit.app.command("findings")(reporting.findings)
+audit.app.command("forward")(forwarding.forward)
 app.command("init")(init.init)
 app.command("decide")(decide.decide)
 app.add_typer(flags.app, name="flags")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.otlp import Stored
 from openfeature_gov.evidence.records import merged
 from openfeature_gov.stores.history import personal_part, reading
 
@@ -136,6 +137,22 @@ def related(path: Path | str, record_id: str) -> list[dict[str, Any]]:
     """
     with opened(path) as connection:
         return recorded(connection, RELATED, {"id": record_id})
+
+
+def stored(path: Path | str, *, after: int, limit: int) -> list[Stored]:
+    """Return at most *limit* records after place *after*, byte for byte.
+
+    Raises:
+        RecordStoreError: when there is no such log.
+
+    """
+    with opened(path) as connection:
+        rows = connection.execute(
+            "SELECT seq, id, kind, at_us, body FROM records WHERE seq > ?"
+            " ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        return [*map(Stored._make, rows)]
 
 
 def page(
