@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from openfeature_gov import Actor, CallContext, RecordStoreError, ToolCall
 from openfeature_gov.cli.erasing import erase as command
+from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence import erasure
 from openfeature_gov.evidence.erasure import Erased, Subject, erase
 from openfeature_gov.stores import erasing, history
@@ -137,6 +139,40 @@ def test_reader_that_keeps_old_pages_is_told_of(store: SqliteStore) -> None:
         assert (len(first.records), first.traceless) == (3, False)
     again = erase(store, Subject("user", KEY), actor="ops", reason="request 12")
     assert again == Erased((), (), traceless=True)
+
+
+def test_erases_beside_writers_that_go_on(desk: Callable[..., Desk]) -> None:
+    """While calls are decided nothing waits for ever, nothing is lost or mixed up."""
+    one = desk(contract_yaml("pay"))
+    one.governor.tool("pay")(one.spy)
+    store = one.governor.records
+    assert isinstance(store, SqliteStore)
+    ended = threading.Event()
+    asked: list[str] = []
+
+    def work() -> None:
+        while not ended.is_set():
+            asked.append(f"{KEY}-{len(asked) % 3}")
+            one.governor.run(call(asked[-1], "a", "o"))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    found = []
+    for number in range(6):
+        subject = Subject("user", f"{KEY}-{number % 3}")
+        found.append(erase(store, subject, actor="ops", reason="request 12"))
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert store.health() == HEALTHY
+    one.governor.close()
+    gone = {identity for some in found for identity in some.records}
+    told = decisions(one.records)
+    assert gone
+    assert gone == {one["id"] for one in told if "erased" in one}
+    assert len(told) == len(asked) == len(one.calls)
+    assert {one["effect"] for one in told} == {"allow"}
 
 
 def test_many_records_are_named_in_portions(

@@ -55,6 +55,16 @@ BODY = Draft202012Validator(EXACT)
 PERSONAL = Draft202012Validator({**EXACT, "allOf": [], "$ref": "#/$defs/personal"})
 
 
+def told_by_columns(path: Path) -> list[tuple[Any, ...]]:
+    """Return the columns of every record, each checked against its body."""
+    names = ", ".join(("body", *records.COLUMNS))
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute(f"SELECT {names} FROM records").fetchall()
+    for body, *columns in found:
+        assert tuple(columns) == records.derived(orjson.loads(body))
+    return found
+
+
 def rows(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
     """Yield body and personal part of every record, parsed."""
     with closing(sqlite3.connect(path)) as connection:
@@ -100,6 +110,7 @@ def test_every_record_of_the_retail_run_is_described(tmp_path: Path) -> None:
     kinds = described(path)
     assert kinds["decision"] == len(calls) * (len(retail.SETTINGS) + 1)
     assert kinds["outcome"] > 0
+    assert len(told_by_columns(path)) == sum(kinds.values())
 
 
 def test_every_field_of_a_full_life_is_described(desk: Callable[..., Desk]) -> None:

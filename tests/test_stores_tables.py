@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -126,6 +128,17 @@ def test_unknown_places_are_named(tmp_path: Path) -> None:
     with pytest.raises(RecordStoreError, match=r"127\.0\.0\.1:1/") as told:
         upgrade("postgresql://ann:s3cret@127.0.0.1:1/gov")
     assert "s3cret" not in str(told.value)
+
+
+def test_the_embedded_store_needs_no_library_of_databases(tmp_path: Path) -> None:
+    """Neither SQLAlchemy nor alembic nor a driver is imported for a file."""
+    code = (
+        "import sys; from openfeature_gov import Governor;"
+        "from openfeature_gov.stores.opening import open_store;"
+        f"open_store({str(tmp_path / 'records.db')!r}).close();"
+        "sys.exit(bool({'sqlalchemy', 'alembic', 'psycopg'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.fixture
