@@ -109,7 +109,7 @@ def test_old_log_is_migrated_in_place(old: Path, tmp_path: Path) -> None:
 
 def test_columns_of_every_version_derive_from_the_body(old: Path) -> None:
     """What a migrated log says in columns is what its bodies say."""
-    SqliteStore(old).close()
+    SqliteStore(old, sealing=None).close()
     with closing(sqlite3.connect(old)) as connection:
         rows = connection.execute(
             f"SELECT body, {', '.join(COLUMNS)} FROM records"
@@ -189,11 +189,11 @@ def test_no_row_can_be_replaced_by_one_without_its_personal_part(
 
 def test_checkpoints_are_append_only(log: sqlite3.Connection) -> None:
     """No checkpoint is changed, replaced or removed."""
-    log.execute("INSERT INTO checkpoints VALUES (1, 'o', 1, 1, x'00', 'n', 1)")
+    log.execute("INSERT INTO checkpoints VALUES (91, 'o', 1, 1, x'00', 'n', 1)")
     for statement in (
         "UPDATE checkpoints SET size = 2",
         "DELETE FROM checkpoints",
-        "INSERT OR REPLACE INTO checkpoints VALUES (2, 'o', 1, 1, x'01', 'm', 1)",
+        "INSERT OR REPLACE INTO checkpoints VALUES (92, 'o', 1, 1, x'01', 'm', 1)",
     ):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             log.execute(statement)

@@ -16,7 +16,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Record, note_record
-from openfeature_gov.stores import erasing
+from openfeature_gov.evidence.sealing import Sealer, Sealing
+from openfeature_gov.stores import erasing, sealed
 from openfeature_gov.stores.leases import Lease, Turn
 from openfeature_gov.stores.schema import (
     CHUNKS,
@@ -29,6 +30,7 @@ from openfeature_gov.stores.schema import (
 from openfeature_gov.stores.writing import Errors, QueuedStore
 
 CHECKPOINT_ROWS = 2_000
+SEALING = Sealing()
 _INSERTS = {size: insert(size) for size in CHUNKS}
 
 
@@ -44,12 +46,17 @@ class SqliteStore(QueuedStore):
     Opening verifies the settings, writes a ``start`` record with them, and marks as
     ``unknown`` what dead writers of the same file left without an outcome. Several
     processes may share the file. After a fork the child is a writer of its own.
+    *sealing* says when and where the log is sealed; by default the key and the
+    checkpoints stand beside the file. With None the log is not sealed by this process.
 
     Raises:
-        RecordStoreError: when the file cannot be opened as a durable record log.
+        RecordStoreError: when the file cannot be opened as a durable record log, or
+            the key that seals it is not fit.
 
     """
 
+    sealer: Sealer | None
+    """What seals the log in this process; None while nothing does."""
     FAULTS: ClassVar[Errors] = (OSError, sqlite3.Error)
     REFUSED: ClassVar[Errors] = (
         sqlite3.IntegrityError,
@@ -61,10 +68,12 @@ class SqliteStore(QueuedStore):
         self,
         path: Path | str,
         *,
+        sealing: Sealing | None = SEALING,
         now: Callable[[], int] = time.time_ns,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.path = Path(path).absolute()
+        self._sealing = sealing
         super().__init__(str(self.path), now=now, clock=clock)
 
     def personal(self) -> Iterator[tuple[str, bytes]]:
@@ -84,6 +93,40 @@ class SqliteStore(QueuedStore):
 
         """
         return erasing.erase(self.path, ids)
+
+    def close(self) -> None:
+        """Write what waits, a ``stop`` record, seal it all, and let go; idempotent.
+
+        Raises:
+            RecordStoreError: when records were left that could not be written.
+
+        """
+        if self.sealer is not None:
+            self.sealer.stop()
+        try:
+            super().close()
+        finally:
+            owner, self.sealer = self.sealer, None
+            if owner is not None:
+                owner.close()
+
+    def _start(self) -> None:
+        self.sealer = None
+        super()._start()
+        if self._sealing is None:
+            return
+        now, clock = self._now, self._clock
+        try:
+            self.sealer = sealed.sealer(
+                self.path, self, self._sealing, now=now, clock=clock
+            )
+        except self.FAULTS as error:
+            self.close()
+            raise RecordStoreError(f"{self.path}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        self.sealer.start()
 
     def _enter(self) -> None:
         self._rows = 0
@@ -137,6 +180,8 @@ class SqliteStore(QueuedStore):
             raise
 
     def _wrote(self, rows: int) -> None:
+        if self.sealer is not None:
+            self.sealer.wrote(rows)
         self._rows += rows
         if self._rows >= CHECKPOINT_ROWS:
             self._rows = 0
@@ -174,4 +219,6 @@ class SqliteStore(QueuedStore):
     def _abandon(self) -> object:
         self._lease.abandon()
         self._turns.close()
-        return self._connection
+        if self.sealer is not None:
+            self.sealer.abandon()
+        return (self._connection, self.sealer)

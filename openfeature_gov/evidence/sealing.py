@@ -1,0 +1,381 @@
+"""`Sealer`: signed checkpoints over the record log, made beside it, never in its way.
+
+A leaf of the tree is the stored body of one record, byte for byte, and the leaves stand
+in the order of the log: whatever evidence a record holds is inside its leaf. The tree
+of a log has an origin, ``<key name>/<id of the writer that began it>``. Where the
+stored log does not extend what was published, the Sealer records the finding, says so
+loudly, and begins a new tree: it never signs two histories under one origin.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from openfeature_gov.evidence.keys import rotation
+from openfeature_gov.evidence.notes import Checkpoint, Signer, parse_vkey, sign
+from openfeature_gov.evidence.published import Published
+from openfeature_gov.evidence.publishers import Publisher
+from openfeature_gov.evidence.records import Record, Stamp, note_record, readable
+from openfeature_gov.evidence.sealed import (
+    AlteredError,
+    Log,
+    Sealed,
+    Tree,
+    checking,
+    followed,
+    grown,
+    require_length,
+    resumed,
+    trusted,
+)
+
+EVERY, SECONDS = 1_000, 10.0
+EAGER = 10_000
+"""How many sealed records are read again before the first checkpoint of a process; what
+is younger is read again after it, slowly, so that decisions do not wait."""
+PAUSE_S = 0.04
+TRIES = 10
+TAMPER, UNSEALED, ROTATED = "tamper", "unsealed", "key_rotation"
+"""The kinds of records: a finding; records no checkpoint covered yet; a new key."""
+logger = logging.getLogger(__name__)
+
+
+class Sealing(NamedTuple):
+    """Say when a log is sealed, with which key, and where its checkpoints go.
+
+    A checkpoint is due after *every* records or, with any new one, *seconds*. *key* is
+    the file of the signing key, made on first use, or returns a signer of your own, a
+    KMS for example; *checkpoints* is the file that they are published to. Where they
+    are None both files stand beside the log. Each of *publish* gets every new one.
+    """
+
+    every: int = EVERY
+    seconds: float = SECONDS
+    key: Path | Callable[[], Signer] | None = None
+    checkpoints: Path | None = None
+    publish: tuple[Publisher, ...] = ()
+
+
+class Books(Protocol):
+    """Take what a Sealer has to record; every record store does."""
+
+    writer: str
+
+    def stamp(self) -> Stamp:
+        """Return the identity of a record of the log itself."""
+
+    def append(self, record: Record) -> None:
+        """Take *record*, which becomes durable soon."""
+
+    def commit(self, record: Record) -> None:
+        """Take *record* and return once it is durable."""
+
+
+class Sealer:
+    """Seal one log from a thread of its own. Lives as long as the store it belongs to.
+
+    *signer* returns the key as it is now, so that a rotation reaches every process.
+
+    Raises:
+        RecordStoreError: when the key file cannot be used.
+        OSError: when it can be neither read nor made.
+
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        books: Books,
+        signer: Callable[[], Signer],
+        published: Published,
+        sealing: Sealing,
+        *,
+        now: Callable[[], int] = time.time_ns,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._log, self._books, self._signer = log, books, signer
+        self._published, self._sealing = published, sealing
+        self._now, self._clock = now, clock
+        self._lock, self._handing = threading.Lock(), threading.Lock()
+        self._due = threading.Event()
+        self._closing = False
+        self._unsealed = self._trees = self._checked = 0
+        self._behind_since: int | None = None
+        self._vkey = signer().vkey
+        self._tree: Tree | None = None
+        self._found: AlteredError | None = None
+        self._check: Iterator[int] | None = None
+        self._made: str | None = None
+        self._taken: list[str | None] = [None] * len(sealing.publish)
+        self._thread = threading.Thread(
+            target=self._run, name="gov-sealing", daemon=True
+        )
+
+    def start(self) -> None:
+        """Compare the log with its last checkpoint, and seal from now on.
+
+        A finding is on record before this returns, or is tried again.
+        """
+        self._attempt(self._open)
+        self._thread.start()
+
+    def wrote(self, rows: int) -> None:
+        """Take note that *rows* more records are durable."""
+        self._unsealed += rows
+        if self._unsealed >= self._sealing.every:
+            self._due.set()
+
+    def behind_ns(self) -> int:
+        """Return since when a checkpoint that was due could not be made or published.
+
+        0 says that all went well at the last time.
+        """
+        since = self._behind_since
+        return 0 if since is None else max(1, self._clock() - since)
+
+    def seal(self) -> None:
+        """Sign and publish a checkpoint over all durable records, if any are new.
+
+        Raises:
+            sqlite3.Error: when the store cannot be read or written.
+            OSError: when the checkpoint could not be published; it will be.
+            RecordStoreError: when the key file cannot be used, or a finding could not
+                be recorded.
+
+        """
+        with self._lock:
+            try:
+                self._opened()
+                while self._check is not None and self._checked < EAGER:
+                    self._check_on()
+                self._advance(self._opened())
+            except AlteredError as found:
+                self._advance(self._begin_anew(found))
+            self._published.extend(self._unpublished, self._now() // 1000)
+        self._hand_out()
+
+    def rotate(self, new: Signer, install: Callable[[], None]) -> None:
+        """Let *new* sign from now on; *install* makes it what every process reads.
+
+        Raises:
+            NoteError: when *new* does not have the name of the old key.
+            RecordStoreError: when the rotation could not be recorded; nothing changed.
+            OSError: as *install* and `seal` do.
+
+        """
+        self.seal()
+        old = self._signer()
+        note = rotation(old, new)
+        self._books.commit(self._note(ROTATED, note=note, old=old.vkey, new=new.vkey))
+        install()
+        self.seal()
+
+    def stop(self) -> None:
+        """End the thread, while what it finds can still be recorded; idempotent."""
+        self._closing = True
+        self._due.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._attempt(self._check_first)
+
+    def close(self) -> None:
+        """Seal what is left and let go; what cannot be sealed now is at next start.
+
+        Never raises: the records themselves are safe already.
+        """
+        self.stop()
+        self._tick()
+        self._log.close()
+
+    def abandon(self) -> None:
+        """Leave everything to the parent, in a forked child."""
+        self._published.abandon()
+        self._log.abandon()
+
+    def _run(self) -> None:
+        self._attempt(self._check_first)
+        deadline = time.monotonic() + self._sealing.seconds
+        while not self._closing:
+            left = max(0.0, deadline - time.monotonic())
+            urgent = self._due.wait(min(left, PAUSE_S) if self._check else left)
+            if self._closing:
+                return
+            if urgent or time.monotonic() >= deadline:
+                self._due.clear()
+                self._unsealed = 0
+                self._tick()
+                deadline = time.monotonic() + self._sealing.seconds
+            elif self._check is not None:
+                self._attempt(self._check_a_little)
+
+    def _tick(self) -> None:
+        if self._attempt(self.seal):
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self._clock()
+
+    def _attempt(self, action: Callable[[], object]) -> bool:
+        try:
+            action()
+        except Exception:  # records go on; the unsealed window grows until it works
+            logger.exception("the record log could not be sealed; it is tried again")
+            return False
+        return True
+
+    def _open(self) -> None:
+        with self._lock:
+            self._opened()
+
+    def _opened(self) -> Tree:
+        """Return the tree to go on with; at first find it, and record what is wrong."""
+        if self._found is not None:
+            return self._begin_anew(self._found)
+        if self._tree is None:
+            try:
+                self._tree = self._resumed(self._log.head())
+            except AlteredError as found:
+                return self._begin_anew(found)
+        return self._tree
+
+    def _resumed(self, head: Sealed | None) -> Tree:
+        tree = resumed(self._log, head, self._published, self._signer)
+        if tree is None or head is None:
+            self._published.begin()
+            tree = self._new_tree(0)
+        else:
+            keys = trusted(self._log, self._signer)
+            self._check = checking(self._log, head, keys)
+        waiting = self._log.unsealed(tree.last_seq)
+        if waiting:
+            self._books.append(
+                self._note(UNSEALED, records=waiting, sealed=tree.frontier.size)
+            )
+        return tree
+
+    def _new_tree(self, number: int) -> Tree:
+        signer = self._signer()
+        self._vkey = signer.vkey
+        self._trees += 1
+        again = f"-{self._trees}" if self._trees > 1 else ""
+        name = parse_vkey(signer.vkey).name
+        return Tree(f"{name}/{self._books.writer}{again}", number)
+
+    def _begin_anew(self, found: AlteredError) -> Tree:
+        """Record *found*, and begin a tree over what is there, finding included."""
+        self._found, self._check = found, None
+        logger.critical("the record log was altered: %s", found)
+        head, before = self._log.head(), self._tree
+        tree = self._new_tree(head.number if head else 0)
+        sealed = before.frontier.size if before else head.size if head else 0
+        origin = before.origin if before else head.origin if head else ""
+        note = self._note(
+            TAMPER,
+            finding=found.finding,
+            detail=found.detail,
+            origin=readable(origin),
+            sealed=sealed,
+            begins=tree.origin,
+        )
+        self._books.commit(note)
+        # INVARIANT: on record first; a crash before this line finds it all again.
+        self._tree, self._found = tree, None
+        return tree
+
+    def _note(self, kind: str, **facts: Any) -> Record:
+        return note_record(self._books.stamp(), kind, **facts)
+
+    def _check_first(self) -> None:
+        while self._check is not None and self._checked < EAGER:
+            self._check_a_little()
+
+    def _check_a_little(self) -> None:
+        with self._lock:
+            try:
+                self._check_on()
+            except AlteredError as found:
+                self._begin_anew(found)
+
+    def _check_on(self) -> None:
+        if self._tree is not None:
+            self._followed(self._tree, self._log.head())
+        done = None if self._check is None else next(self._check, None)
+        if done is None:
+            self._check = None
+        else:
+            self._checked = done
+
+    def _advance(self, tree: Tree) -> None:
+        """Follow the others from *tree*, and seal what is new; the first one wins."""
+        for _ in range(TRIES):
+            tree = self._followed(tree, self._log.head())
+            require_length(self._log, tree.last_seq)
+            longer = grown(self._log, tree)
+            if longer.frontier.size == tree.frontier.size or self._keep(longer):
+                return
+        raise TimeoutError(f"others were first {TRIES} times; nothing was sealed")
+
+    def _followed(self, tree: Tree, head: Sealed | None) -> Tree:
+        """Return the tree with what other processes sealed."""
+        number = 0 if head is None else head.number
+        if number < tree.number:
+            raise AlteredError("rolled_back", f"checkpoint {tree.number} is gone")
+        if head is None or number == tree.number:
+            return tree
+        self._tree = followed(self._log, tree, head, trusted(self._log, self._signer))
+        if head.origin != tree.origin:
+            self._check = None  # another process began anew, and said why
+        return self._tree
+
+    def _keep(self, tree: Tree) -> bool:
+        frontier = tree.frontier
+        stated = Checkpoint(tree.origin, frontier.size, frontier.root())
+        sealed = Sealed(
+            tree.number + 1,
+            tree.origin,
+            frontier.size,
+            tree.last_seq,
+            frontier.to_bytes(),
+            sign(stated.text(), self._same_signer()),
+        )
+        # INVARIANT: stored before published; a note that is out can be found again.
+        if not self._log.keep(sealed, self._now() // 1000):
+            return False
+        self._tree = tree._replace(number=sealed.number)
+        self._made = sealed.note
+        return True
+
+    def _same_signer(self) -> Signer:
+        """Return the signer, once it is the last one's or that one's successor."""
+        signer = self._signer()
+        if signer.vkey != self._vkey:
+            if parse_vkey(self._vkey) not in trusted(self._log, self._signer):
+                raise AlteredError("key", "another key is in place of the log's")
+            self._vkey = signer.vkey
+        return signer
+
+    def _unpublished(self, last: str | None) -> list[str]:
+        known = None if last is None else self._log.number_of(last)
+        if known is None:
+            known = self._log.before("" if self._tree is None else self._tree.origin)
+        return [one.note for one in self._log.since(known)]
+
+    def _hand_out(self) -> None:
+        """Give each publisher the newest note; it covers those that one missed."""
+        failed: list[Exception] = []
+        with self._handing:
+            for number, publish in enumerate(self._sealing.publish):
+                note = self._made
+                if note is None or self._taken[number] == note:
+                    continue
+                try:
+                    publish(note)
+                    self._taken[number] = note
+                except Exception as error:  # noqa: BLE001 - it is anyone's function
+                    failed.append(error)
+        if failed:
+            raise OSError(f"a publisher failed: {failed[0]!r}") from failed[0]

@@ -1,0 +1,186 @@
+"""The seals of a SQLite record log: its rows as a Sealer reads them, key and files."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from openfeature_gov.evidence import keys
+from openfeature_gov.evidence.notes import Signer
+from openfeature_gov.evidence.published import Published
+from openfeature_gov.evidence.sealed import Sealed
+from openfeature_gov.evidence.sealing import ROTATED, Books, Sealer, Sealing
+from openfeature_gov.stores.leases import Turn
+from openfeature_gov.stores.schema import connect
+
+_COLUMNS = "number, origin, size, last_seq, frontier, note"
+_abandoned: list[object] = []
+UNSEALED = """
+SELECT count(*) FROM records r WHERE r.seq > ? AND EXISTS
+  (SELECT 1 FROM records e WHERE e.ref = r.writer AND e.kind IN ('stop', 'reconciled'))
+"""
+
+
+def key_file(path: Path) -> Path:
+    """Return where the signing key of the record file *path* is by default."""
+    return path.with_name(f"{path.name}.key")
+
+
+def checkpoint_file(path: Path) -> Path:
+    """Return where the checkpoints of the record file *path* go by default."""
+    return path.with_name(f"{path.name}.checkpoints")
+
+
+def sealer(
+    path: Path,
+    books: Books,
+    sealing: Sealing,
+    *,
+    now: Callable[[], int],
+    clock: Callable[[], int],
+) -> Sealer:
+    """Return what seals the record file *path*, which *books* writes.
+
+    Raises:
+        RecordStoreError: when the file is no record log, or the key cannot be used.
+        sqlite3.Error: when the file cannot be opened.
+        OSError: when its lock file or the key cannot be.
+
+    """
+    published = Published(sealing.checkpoints or checkpoint_file(path))
+    log = SqliteLog(path)
+    try:
+        signer = _signer(sealing, path)
+        return Sealer(log, books, signer, published, sealing, now=now, clock=clock)
+    except BaseException:
+        log.close()
+        raise
+
+
+def _signer(sealing: Sealing, path: Path) -> Callable[[], Signer]:
+    if callable(sealing.key):
+        return sealing.key
+    return partial(keys.open_key, sealing.key or key_file(path))
+
+
+def rotate(owner: Sealer, key: Path) -> str:
+    """Put a new key into the file *key* of the log that *owner* seals; return its vkey.
+
+    Raises:
+        RecordStoreError: when the rotation could not be recorded; nothing changed.
+        OSError: when a file cannot be read or written.
+
+    """
+    new = keys.generate(keys.read_key(key).verifier.name)
+    owner.rotate(new, partial(keys.store, key, new, replace=True))
+    return new.vkey
+
+
+class SqliteLog:
+    """Read one record file, and write its checkpoints; one Sealer owns it.
+
+    Raises:
+        RecordStoreError: when the file is no record log of this release.
+        sqlite3.Error: when it cannot be opened.
+        OSError: when its lock file cannot be.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._turn = Turn(path)
+        try:
+            with self._turn.taken():
+                self._connection = connect(path)
+        except BaseException:
+            self._turn.close()
+            raise
+
+    def rows(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return sequence numbers and bodies behind *after*, in order."""
+        # Whoever can alter the schema can store what is no blob.
+        return self._connection.execute(
+            "SELECT seq, coalesce(CAST(body AS BLOB), x'') FROM records WHERE seq > ?"
+            " ORDER BY seq LIMIT ?",
+            (after, limit),
+        ).fetchall()
+
+    def last_seq(self) -> int:
+        """Return the last sequence number, 0 for an empty log."""
+        found = self._connection.execute("SELECT max(seq) FROM records").fetchone()
+        return int(found[0] or 0)
+
+    def unsealed(self, after: int) -> int:
+        """Return how many records behind *after* are of writers that have ended."""
+        found = self._connection.execute(UNSEALED, (after,)).fetchone()
+        return int(found[0])
+
+    def rotations(self) -> list[bytes]:
+        """Return the bodies of the records of key rotations, in order."""
+        found = self._connection.execute(
+            "SELECT body FROM records WHERE kind = ?"
+            " AND kind NOT IN ('decision', 'outcome') ORDER BY seq",
+            (ROTATED,),
+        )
+        return [body for (body,) in found]
+
+    def head(self) -> Sealed | None:
+        """Return the last checkpoint."""
+        found = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM checkpoints ORDER BY number DESC LIMIT 1"  # noqa: S608 - fixed names
+        ).fetchone()
+        return None if found is None else Sealed(*found)
+
+    def since(self, number: int) -> list[Sealed]:
+        """Return the checkpoints behind *number*, in order."""
+        found = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM checkpoints WHERE number > ? ORDER BY number",  # noqa: S608 - fixed names
+            (number,),
+        )
+        return [Sealed(*one) for one in found]
+
+    def number_of(self, note: str) -> int | None:
+        """Return the number of the checkpoint *note*, None for an unknown one."""
+        found = self._connection.execute(
+            "SELECT number FROM checkpoints WHERE note = ?", (note,)
+        ).fetchone()
+        return None if found is None else int(found[0])
+
+    def before(self, origin: str) -> int:
+        """Return the number before the first checkpoint of *origin*, 0 for none."""
+        found = self._connection.execute(
+            "SELECT min(number) FROM checkpoints WHERE origin = ?", (origin,)
+        ).fetchone()
+        return int(found[0] or 1) - 1
+
+    def keep(self, sealed: Sealed, at_us: int) -> bool:
+        """Store *sealed* durably, unless another process took its number.
+
+        Raises:
+            sqlite3.Error: when it could not be written.
+            TimeoutError: an OSError, when another process holds the log.
+
+        """
+        with self._turn.taken():
+            try:
+                self._connection.execute(
+                    f"INSERT INTO checkpoints ({_COLUMNS}, at_us)"  # noqa: S608 - fixed names
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (*sealed, at_us),
+                )
+            except sqlite3.IntegrityError:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        self._turn.close()
+
+    def abandon(self) -> None:
+        """Let go in a forked child; the connection stays the parent's."""
+        _abandoned.append(self._connection)
+        self._turn.close()
