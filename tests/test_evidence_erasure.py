@@ -180,10 +180,12 @@ def test_many_records_are_named_in_portions(
 ) -> None:
     """No record of an erasure grows beyond what a record may be."""
     monkeypatch.setattr(erasure, "LISTED", 2)
+    monkeypatch.setattr(erasing, "PORTION", 2)
     found = erase(store, Subject("user", KEY), actor="ops", reason="request 12")
     named = [r["records"] for r in history.records(store.path, kind="erasure")]
     assert [len(some) for some in named] == [2, 1]
     assert tuple(one for some in named for one in some) == found.records
+    assert len([one for one in decisions(store.path) if "erased" in one]) == 3
 
 
 @pytest.mark.parametrize(
@@ -219,7 +221,7 @@ def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Reading or erasing personal parts of a missing file is an error by name."""
     with pytest.raises(RecordStoreError, match="missing"):
         list(erasing.parts(tmp_path / "missing.db"))
-    with pytest.raises(RecordStoreError, match="nothing was erased"):
+    with pytest.raises(RecordStoreError, match="not all was erased"):
         erasing.erase(tmp_path / "no" / "missing.db", ["x"])
 
 

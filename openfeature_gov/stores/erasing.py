@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from openfeature_gov.errors import RecordStoreError
@@ -12,6 +12,8 @@ from openfeature_gov.stores.history import personal_part, reading
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.schema import connect
 
+PORTION = 1_000
+"""How many records one transaction erases: writers take their turn in between."""
 PATIENCE_MS = 500
 """How long to wait for readers that hold what was erased; writers wait with us."""
 
@@ -35,35 +37,44 @@ def erase(path: Path, ids: Sequence[str]) -> bool:
     """Make the personal parts of *ids* null; say whether the files forgot them too.
 
     Raises:
-        RecordStoreError: when it could not be done; nothing was erased then.
+        RecordStoreError: when it could not be done, or in part: do it again.
 
     """
     try:
-        turn = Turn(path)
-        try:
-            with turn.taken(), closing(connect(path)) as connection:
-                return _erased(connection, ids)
-        finally:
-            turn.close()
+        with closing(Turn(path)) as turn:
+            return _erased(path, turn, ids)
     except (sqlite3.Error, OSError) as error:
-        raise RecordStoreError(f"{path}: nothing was erased: {error}") from error
+        raise RecordStoreError(f"{path}: not all was erased: {error}") from error
 
 
-def _erased(connection: sqlite3.Connection, ids: Sequence[str]) -> bool:
-    # What is freed inside a page is overwritten; older copies of the page are in the
-    # write-ahead log until it is emptied.
-    connection.execute("PRAGMA secure_delete=ON")
+def _erased(path: Path, turn: Turn, ids: Sequence[str]) -> bool:
+    with ExitStack() as stack:
+        with turn.taken():
+            connection = stack.enter_context(closing(connect(path)))
+            # What is freed inside a page is overwritten; older copies of the page are
+            # in the write-ahead log until it is emptied.
+            connection.execute("PRAGMA secure_delete=ON")
+        for start in range(0, len(ids), PORTION):
+            with turn.taken():
+                _nulled(connection, ids[start : start + PORTION])
+        with turn.taken():
+            forgotten = _forgotten(connection)
+            connection.close()
+        return forgotten
+
+
+def _nulled(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.executemany(
             "UPDATE records SET personal = NULL WHERE id = ? AND personal IS NOT NULL",
             ((one,) for one in ids),
         )
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
-    return _forgotten(connection)
 
 
 def _forgotten(connection: sqlite3.Connection) -> bool:
