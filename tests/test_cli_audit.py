@@ -1,4 +1,4 @@
-"""`gov audit`: hand a log over, and verify what was handed over."""
+"""`gov audit`: seal a log, hand it over, and verify what was handed over."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from openfeature_gov.cli import app
 from tests.foreign_log import Log, Signer, decision
+from tests.worked import worked
 
 
 def gov(*arguments: object) -> Result:
@@ -144,3 +145,72 @@ def test_a_broken_log_is_not_exported(tmp_path: Path, log: Log) -> None:
     assert result.exit_code == 3
     assert "record 5 is missing" in result.stderr
     assert not Path("b.zip").exists()
+
+
+@pytest.fixture
+def used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder in which agents worked."""
+    monkeypatch.chdir(tmp_path)
+    worked(tmp_path)
+    return tmp_path
+
+
+def test_a_log_is_sealed_on_demand(used: Path) -> None:
+    """The checkpoint that it prints is what an auditor holds from now on."""
+    key = told(gov("key", "show"))["key"]
+    sealed = told(gov("seal"))
+    Path("held").write_text(sealed["checkpoint"], "utf-8")
+    pins = ("--key", key, "--checkpoint", "held")
+    (report,) = told(gov("verify", *pins, "--sealed"))["logs"]
+    assert (report["verified"], report["size"]) == (True, sealed["size"])
+    again = gov("seal", "--no-json")
+    assert again.stdout.splitlines()[0] == sealed["origin"]
+    assert int(again.stdout.splitlines()[1]) > sealed["size"]
+    (more,) = told(gov("verify", *pins))["logs"]
+    assert more["size"] > sealed["size"]
+
+
+def test_a_key_is_rotated(used: Path) -> None:
+    """Whoever pinned the old key goes on; the new one can be pinned too."""
+    Path("held").write_text(told(gov("seal"))["checkpoint"], "utf-8")
+    old = told(gov("key", "show"))["key"]
+    new = told(gov("key", "rotate"))["key"]
+    assert old != new == told(gov("key", "show"))["key"]
+    assert gov("key", "show", "--no-json").stdout == f"{new}\n"
+    Path("later").write_text(told(gov("seal"))["checkpoint"], "utf-8")
+    for key, held, code in (
+        (old, "held", 0),
+        (old, "later", 0),
+        (new, "later", 0),
+        (new, "held", 4),
+    ):
+        result = gov("verify", "--key", key, "--checkpoint", held, "--deep", "--sealed")
+        assert result.exit_code == code, result.output
+    assert gov("export", "--bundle", "b.zip", "--from", "1h").exit_code == 0
+    pins = ("--key", old, "--checkpoint", "held")
+    assert gov("verify", "b.zip", *pins, "--deep").exit_code == 0
+
+
+def test_key_and_checkpoints_may_lie_elsewhere(used: Path) -> None:
+    """On another volume, where whoever runs the store cannot write."""
+    Path("vault").mkdir()
+    files = ("--key-file", "vault/key", "--checkpoint-file", "vault/published")
+    Path("records.db.key").rename("vault/key")
+    Path("records.db.checkpoints").rename("vault/published")
+    assert gov("seal", *files).exit_code == 0
+    key = told(gov("key", "show", "--key-file", "vault/key"))["key"]
+    pins = ("--key", key, "--checkpoint", "vault/published")
+    assert told(gov("verify", *pins))["verified"]
+    assert not Path("records.db.key").exists()
+
+
+def test_a_key_that_others_may_read_seals_nothing(used: Path) -> None:
+    """It is named, and what to do; so is one that is missing."""
+    Path("records.db.key").chmod(0o644)
+    for command in (("seal",), ("key", "show"), ("key", "rotate")):
+        result = gov(*command)
+        assert result.exit_code == 3, command
+        assert "chmod 600" in result.stderr
+    missing = gov("key", "show", "--key-file", "none")
+    assert (missing.exit_code, "none" in missing.stderr) == (3, True)
+    assert gov("seal", "--records", "none").exit_code == 3

@@ -22,13 +22,18 @@ from openfeature_gov.cli.moments import microseconds
 from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.cli.runs import there
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.evidence import bundles
+from openfeature_gov.evidence import bundles, keys
+from openfeature_gov.evidence.sealing import Sealer, Sealing
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.evidence.standalone.gov_verify import Evidence, Report
+from openfeature_gov.stores import sealed
+from openfeature_gov.stores.sqlite import SqliteStore
 
 app = typer.Typer(
     no_args_is_help=True, help="Ask the record log, and prove that it is whole."
 )
+keys_app = typer.Typer(no_args_is_help=True, help="The key that seals a record log.")
+app.add_typer(keys_app, name="key")
 Checkpoints = Annotated[
     list[Path] | None,
     typer.Option(
@@ -165,6 +170,96 @@ def prove(
         typer.echo(text, nl=False)
     else:
         proof.write_text(text, "utf-8")
+
+
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        envvar="GOV_AUDIT_KEY_FILE",
+        help="File of the signing key (default: RECORDS.key beside the records).",
+        show_default=False,
+    ),
+]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint-file",
+        envvar="GOV_AUDIT_CHECKPOINT_FILE",
+        help="File to publish to (default: RECORDS.checkpoints beside the records).",
+        show_default=False,
+    ),
+]
+
+
+@app.command("seal")
+def seal(
+    *,
+    records: Records = Path(RECORDS),
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
+    as_json: output.Json = None,
+) -> None:
+    """Sign a checkpoint over all records now, publish it, and print it.
+
+    The checkpoint is a line of text that you can send to whoever will verify.
+    """
+    with _sealer(records, key_file, checkpoint_file) as sealer:
+        sealer.seal()
+    with _evidence(records) as evidence:
+        note = evidence.stored[-1]
+    made = gov_verify.parse_checkpoint(gov_verify.parse_note(note))
+    data = {"origin": made.origin, "size": made.size, "checkpoint": note}
+    _tell(data, note.rstrip("\n"), as_json)
+
+
+@keys_app.command("show")
+def show_key(
+    *,
+    records: Records = Path(RECORDS),
+    key_file: KeyFile = None,
+    as_json: output.Json = None,
+) -> None:
+    """Print the public key to pin: hand it over before there is anything to hide."""
+    vkey = keys.read_key(key_file or sealed.key_file(records)).vkey
+    _tell({"key": vkey}, vkey, as_json)
+
+
+@keys_app.command("rotate")
+def rotate_key(
+    *,
+    records: Records = Path(RECORDS),
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
+    as_json: output.Json = None,
+) -> None:
+    """Seal with a new key from now on; the old one names it in the log itself.
+
+    Whoever pinned the old key goes on with it: verification follows the rotation.
+    """
+    with _sealer(records, key_file, checkpoint_file) as sealer:
+        vkey = sealed.rotate(sealer, key_file or sealed.key_file(records))
+    _tell({"key": vkey}, vkey, as_json)
+
+
+@contextmanager
+def _sealer(
+    records: Path, key_file: Path | None, checkpoint_file: Path | None
+) -> Iterator[Sealer]:
+    """Open *records* as one more writer, and lend what seals them.
+
+    Raises:
+        RecordStoreError: when it is no record log, or could not be sealed.
+
+    """
+    sealing = Sealing(key=key_file, checkpoints=checkpoint_file)
+    try:
+        with closing(SqliteStore(there(records), sealing=sealing)) as store:
+            if store.sealer is None:
+                raise RecordStoreError(f"{records}: is not sealed")
+            yield store.sealer
+    except sqlite3.Error as error:
+        raise RecordStoreError(f"{records}: {error}") from None
 
 
 def _tell(data: dict[str, Any], text: str, as_json: bool | None) -> None:

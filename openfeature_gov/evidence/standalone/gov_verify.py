@@ -7,7 +7,8 @@ EVIDENCE is a bundle (``gov audit export``), the proof of one record (``gov audi
 prove``) or a record file (SQLite). VKEY is the key that you pinned when you began to
 watch this log (``gov audit key show``); never take it from the evidence. FILE holds the
 last checkpoint that you received, or all of them. Where each process keeps a log of its
-own, give the evidence of all logs at once. Needs Python 3.11 and `cryptography`.
+own (PostgreSQL), give the evidence of all logs at once: one of them, the ledger, holds
+the checkpoints of the others. Needs Python 3.11 and `cryptography`.
 
 How it is shown that nothing was changed:
 
@@ -40,7 +41,7 @@ import sys
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -255,16 +256,25 @@ class Keys:
 
     *pinned* are valid from the beginning. A ``key_rotation`` record, signed by a valid
     key and by its successor, makes the successor valid from there on; with the first
-    checkpoint that the successor signs, the old key is revoked.
+    checkpoint that the successor signs, the old key is revoked. A rotation that stands
+    in another log counts from the beginning too: it is as well signed.
     """
 
-    def __init__(self, pinned: Iterable[Key]) -> None:
+    def __init__(self, pinned: Iterable[Key], elsewhere: Iterable[Any] = ()) -> None:
         self.valid = list(pinned)
         self._followed: dict[Key, Key] = {}
         self._strangers: dict[tuple[str, bytes], str] = {}
+        self._former: set[tuple[str, bytes]] = set()
+        told = list(elsewhere)
+        for body in told * len(told):  # in whatever order they were found
+            with suppress(Refused):
+                self._former |= self.rotate(body)
 
-    def rotate(self, body: Any) -> None:
-        """Take a ``key_rotation`` record.
+    def rotate(self, body: Any) -> set[tuple[str, bytes]]:
+        """Take a ``key_rotation`` record; return the keys that it shows to be former.
+
+        Whoever pinned the new key has no use for the old one: what that signed before
+        is compared with the tree like all else, and counts for nothing.
 
         Raises:
             Refused: when no valid key signed it, or it says something else.
@@ -278,16 +288,15 @@ class Keys:
         if new.name != lines[0] or signed_by(note, [new]) is None:
             raise Refused("rotation", f"not signed by the new key {new}")
         if new in self.valid:
-            # Whoever pinned the new key has no use for the old one: what that signed
-            # before is compared with the tree like all else, and counts for nothing.
             for stranger in note.signatures:
                 self._strangers.pop(stranger, None)
-            return
+            return set(note.signatures)
         old = signed_by(note, self.valid)
         if old is None:
             raise Refused("rotation", f"{new} was named by a key that is not valid")
         self.valid.append(new)
         self._followed[new] = old
+        return set()
 
     def signer(self, note: Note, what: str) -> Key | None:
         """Return who signed *note*, None for a key that may prove to be a former one.
@@ -309,6 +318,8 @@ class Keys:
     def unknown(self) -> Iterator[str]:
         """Yield what was signed by keys that no pinned key has to do with."""
         for (name, key_id), what in self._strangers.items():
+            if (name, key_id) in self._former:
+                continue
             yield f"{what} is signed by {shown(name)}+{key_id.hex()}, not a valid key"
 
 
@@ -402,6 +413,9 @@ class Evidence(Protocol):
     def personal(self, record_id: str) -> bytes | None:
         """Return the personal part of the record that was yielded last."""
 
+    def rotations(self) -> list[bytes]:
+        """Return the records of new keys that another log may need."""
+
     def loose(self) -> Iterator[str]:
         """Yield what else does not hold; ask once all was yielded."""
 
@@ -489,6 +503,14 @@ class Database:
             columns = dict(zip(names, values, strict=True)) if names else None
             yield Leaf(seq, body, columns)
 
+    def rotations(self) -> list[bytes]:
+        """Return the records of new keys."""
+        found = self._db.execute(
+            "SELECT body FROM records WHERE kind = 'key_rotation' ORDER BY seq LIMIT ?",
+            (MAX_SIGNATURES,),
+        )
+        return [body for (body,) in found if isinstance(body, bytes)]
+
     def personal(self, record_id: str) -> bytes | None:  # noqa: ARG002 - of the row
         """Return the personal part of the row that was yielded last."""
         return self._personal
@@ -526,7 +548,8 @@ class Bundle:
         self._zip = _opened(path)
         self._files: list[BufferedReader[Any]] = []
         try:
-            _check_format(_json(self._whole("manifest.json"), dict))
+            self._manifest = _json(self._whole("manifest.json"), dict)
+            _check_format(self._manifest)
             cover = _json(self._whole("cover.json"), dict)
             self._left, self._right = _cover(cover, "left"), _cover(cover, "right")
             self.stored = read_notes(self._whole("checkpoints.txt"))
@@ -560,6 +583,12 @@ class Bundle:
         for count, body in enumerate(self._lines("records.jsonl"), 1):
             yield Leaf(first + count, body)
         yield from self._right
+
+    def rotations(self) -> list[bytes]:
+        """Return the records of new keys, of this log and of others."""
+        told = self._manifest.get("rotations")
+        bodies = told[:MAX_SIGNATURES] if isinstance(told, list) else []
+        return [str(body).encode("utf-8", "surrogatepass") for body in bodies]
 
     def personal(self, record_id: str) -> bytes | None:
         """Return the next personal part if it is that of *record_id*."""
@@ -779,6 +808,10 @@ def check_columns(facts: dict[str, Any], columns: dict[str, Any]) -> None:
             )
 
 
+TELLING = [b'"kind":"%b"' % one for one in (b"key_rotation", b"checkpoint", b"tamper")]
+"""What also those records hold whose contents the verification goes by."""
+
+
 class Contents:
     """Check what each record says, one after the other; lives for one verification."""
 
@@ -786,6 +819,7 @@ class Contents:
         self._deep = deep
         self.missing: dict[str, int] = {}
         self.erased: set[str] = set()
+        self.ledger: dict[str, str] = {}
         self._clocks: dict[str, int] = {}
         self.notes: list[str] = []
         self.ended: set[str] = set()
@@ -813,6 +847,8 @@ class Contents:
             case "erasure":
                 listed = facts.get("records")
                 self.erased.update(map(str, listed if type(listed) is list else ()))
+            case "checkpoint":
+                self._enter(str(facts.get("note")))
             case "tamper":
                 self.ended.add(str(facts.get("origin")))
                 self.notes.append(
@@ -824,6 +860,10 @@ class Contents:
                     f"record {leaf.seq}: {shown(facts.get('lost'))} denied calls were"
                     " not kept"
                 )
+
+    def _enter(self, note: str) -> None:
+        """Take the last checkpoint of another log from the ledger."""
+        self.ledger[_due(note).origin] = note
 
     def _personal(
         self, facts: dict[str, Any], seq: int, personal: bytes | None
@@ -915,16 +955,16 @@ class _Due(NamedTuple):
 
 
 class Audit:
-    """Verify the *evidence* of one log against *pinned* keys; reports what it finds.
+    """Verify the *evidence* of one log against *keys* of its own; report the findings.
 
     *missing* are the personal parts that are not there, by the id of their record;
-    *erased* are those of which a record tells the erasure, in whichever log.
+    *erased* are those of which a record tells the erasure, in whichever log; *ledger*
+    holds the last checkpoints of other logs.
     """
 
-    def __init__(self, evidence: str, pinned: list[Key], *, deep: bool) -> None:
-        self._pinned = pinned
+    def __init__(self, evidence: str, keys: Keys, *, deep: bool) -> None:
         self._held: list[_Due] = []
-        self._keys = Keys(pinned)
+        self._keys = keys
         self._contents = Contents(deep=deep)
         self._tree = Tree()
         self._waiting: list[_Due] = []
@@ -932,6 +972,7 @@ class Audit:
         self._agreed, self._broken = 0, False
         self.report = Report(evidence)
         self.missing, self.erased = self._contents.missing, self._contents.erased
+        self.ledger = self._contents.ledger
 
     def read(
         self,
@@ -941,11 +982,11 @@ class Audit:
         alone: bool,
         sealed: bool,
         quick: bool,
-    ) -> None:
-        """Read what *opener* returns; what *held* says of other logs is passed over.
+    ) -> bool:
+        """Read what *opener* returns, whatever it holds; say whether that was done.
 
-        Nothing but *opener* raises, whatever the evidence holds; *alone* says that
-        there is no other log.
+        What *held* says of other logs is passed over; where it says nothing of this
+        one, and it is not *alone*, that is left for later.
 
         Raises:
             OSError: when the evidence cannot be opened.
@@ -955,29 +996,34 @@ class Audit:
             evidence = opener()
             if isinstance(evidence, Proof):
                 self._prove(evidence, held)
-                return
+                return True
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - what hostile bytes raise in a reader
             self._found(finding(error))
-            return
+            return True
         with closing(evidence):
             try:
                 known = {_due(one).origin for one in evidence.stored}
                 self._held = [due for due in held if alone or due.origin in known]
+                if not self._held:
+                    return False
                 self._read(evidence, sealed=sealed, quick=quick)
             except Exception as error:  # noqa: BLE001 - as above
                 self._found(finding(error, self._tree.size + 1))
         report, contents = self.report, self._contents
         report.notes += contents.notes[:MAX_FINDINGS]
         report.first_us, report.last_us = contents.first_us, contents.last_us
+        return True
 
     def origins(self) -> set[str]:
         """Return the origins of the checkpoints that were held of this log."""
         return {due.origin for due in self._held}
 
     def settle(self, erased: set[str]) -> Report:
-        """Return the report, once it is known what was *erased*."""
+        """Return the report, once it is known what was *erased* in all logs."""
+        if not self._held and not self.report.findings:
+            self._find("checkpoint", "you hold none of this log, nor does a ledger")
         for record_id, seq in self.missing.items():
             if record_id not in erased:
                 what = "the personal part is missing, and no record tells of an erasure"
@@ -994,8 +1040,8 @@ class Audit:
             raise Refused(
                 "checkpoint", "the proof is made for one that you do not hold"
             )
-        if signed_by(due.note, self._pinned) is None:
-            raise Refused("key", f"not signed by {names(self._pinned)}")
+        if signed_by(due.note, self._keys.valid) is None:
+            raise Refused("key", f"not signed by {names(self._keys.valid)}")
         leaf = sha256(b"\0" + proof.body).digest()
         if root_of_path(proof.at, size, leaf, proof.path) != root:
             raise Refused("root", "the record does not lead to the root")
@@ -1022,8 +1068,6 @@ class Audit:
 
     def _plan(self, evidence: Evidence) -> None:
         """Line up all checkpoints by size; a stored one must follow the one before."""
-        if not self._held:
-            raise Refused("checkpoint", "you hold none of this log")
         self.report.origin = self._held[-1].origin
         stored: list[_Due] = []
         sizes: dict[str, int] = {}
@@ -1062,7 +1106,7 @@ class Audit:
             self._find(refused.code, refused.detail, self._tree.size)
 
     def _glance(self, leaf: Leaf, evidence: Evidence) -> None:
-        if b'"kind":"key_rotation"' in leaf.body or b'"kind":"tamper"' in leaf.body:
+        if any(kind in leaf.body for kind in TELLING):
             self._check(leaf._replace(seq=None, columns=None), evidence)
 
     def _meet(self) -> None:
@@ -1198,15 +1242,52 @@ def verify(
     if not (pinned and dues and evidence):
         raise UsageError("evidence, key and checkpoint are needed: one is missing")
     alone = len(evidence) == 1
-    audits = [Audit(name, pinned, deep=deep) for name in evidence]
-    for audit, opener in zip(audits, evidence.values(), strict=True):
-        audit.read(opener, dues, alone=alone, sealed=sealed, quick=quick)
+    told = () if alone else rotations(evidence.values())
+    audits = {
+        Audit(name, Keys(pinned, told), deep=deep): opener
+        for name, opener in evidence.items()
+    }
+    waiting = list(audits)
+    while waiting:
+        later = [
+            audit
+            for audit in waiting
+            if not audit.read(
+                audits[audit], dues, alone=alone, sealed=sealed, quick=quick
+            )
+        ]
+        if len(later) == len(waiting):
+            break
+        for audit in waiting:
+            dues += [_due(note, held=True) for note in audit.ledger.values()]
+        waiting = later
     erased = {one for audit in audits for one in audit.erased}
     reports = [audit.settle(erased) for audit in audits]
     seen = {origin for audit in audits for origin in audit.origins()}
     absent = () if alone else sorted({due.origin for due in dues} - seen)
-    gone = Finding("absent", "you hold a checkpoint of this log, but it is not there")
+    gone = Finding("absent", "there is a checkpoint of this log, but not the log")
     return reports + [Report(origin=one, findings=[gone]) for one in absent]
+
+
+def rotations(openers: Iterable[Callable[[], Evidence | Proof]]) -> list[Any]:
+    """Return what the records of new keys say, in all logs; none is believed yet.
+
+    Raises:
+        OSError: when the evidence cannot be opened.
+
+    """
+    told: list[Any] = []
+    for opener in openers:
+        try:
+            evidence = opener()
+            if not isinstance(evidence, Proof):
+                with closing(evidence):
+                    told += [_json(body, dict) for body in evidence.rotations()]
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001, S112 - it is a finding once it is read
+            continue
+    return told[:MAX_SIGNATURES]
 
 
 # ---- The command line
