@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +14,14 @@ import typer
 from rich.text import Text
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.connecting import environment_of
+from openfeature_gov.cli.connecting import _private, environment_of
 from openfeature_gov.cli.options import RECORDS, ApiUrl, Env, Project, TokenFile
 from openfeature_gov.stores import history
 from openfeature_gov.stores.sqlite import SqliteStore
 from openfeature_gov.targets import UnreachableError
 
 if TYPE_CHECKING:
+    from openfeature_gov.cli.listening import Bell
     from openfeature_gov.evidence.policy_changes import PolicyChanges
 
 EVERY_S = 30.0
@@ -28,6 +31,24 @@ Log = Annotated[
 ]
 Every = Annotated[
     float, typer.Option("--every", min=1.0, help="Seconds between two looks.")
+]
+WEBHOOK_SECRET = "GOV_FEATBIT_WEBHOOK_SECRET"  # noqa: S105 - the name of the variable
+Listen = Annotated[
+    str,
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT",
+        help="Take FeatBit's webhooks here (a port alone: on this machine), and look "
+        "at once when a true one comes.",
+        show_default=False,
+    ),
+]
+WebhookSecretFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--webhook-secret-file",
+        help=f"File with the webhook's secret (default: environment {WEBHOOK_SECRET}).",
+    ),
 ]
 Once = Annotated[bool, typer.Option("--once", help="Look once and end.")]
 
@@ -41,13 +62,16 @@ def follow(
     records: Log = Path(RECORDS),
     every: Every = EVERY_S,
     once: Once = False,
+    listen: Listen = "",
+    webhook_secret_file: WebhookSecretFile = None,
     as_json: output.Json = None,
 ) -> None:
     """Record each change of a flag or segment in FeatBit: who, why and what.
 
     Reads FeatBit's audit log, each entry once, from where the records end. Prints one
     line a change; what changed stands in the records. A change without a comment,
-    without instructions or by PATCH is a finding. Ends at Ctrl-C.
+    without instructions or by PATCH is a finding. A webhook is never believed: it only
+    makes the next look begin at once. Ends at Ctrl-C.
     """
     from openfeature.contrib.provider.featbit.management import (  # noqa: PLC0415
         ManagementError,
@@ -57,23 +81,51 @@ def follow(
     )
 
     target = environment_of(api_url, token_file, project, env)
+    rung = threading.Event()
+    listening = _listening(listen, webhook_secret_file, rung, once=once)
     past = partial(history.records, records)
     store = SqliteStore(records)
     try:
         changes = PolicyChanges(target.client, target.env_id, store, past)
         told = len(_kept(records))
-        while True:
-            _look(changes, target.name, patient=not once)
-            told = _tell(records, told, as_json=as_json)
-            if once:
-                return
-            time.sleep(every)
+        with listening as bell:
+            while True:
+                rung.clear()
+                _look(changes, target.name, patient=not once)
+                told = _tell(records, told, as_json=as_json)
+                if once:
+                    return
+                rung.wait(every)
+                _warn_of_refused(bell)
     except KeyboardInterrupt:
         return
     except ManagementError as error:
         raise UnreachableError(f"{target.name}: {error}") from None
     finally:
         store.close()
+
+
+def _listening(
+    where: str, secret_file: Path | None, rung: threading.Event, *, once: bool
+) -> AbstractContextManager[Bell | None]:
+    """Return what listens for webhooks as the options say, or does nothing."""
+    if not where:
+        if secret_file is not None:
+            raise typer.BadParameter("--webhook-secret-file needs --listen")
+        return nullcontext()
+    if once:
+        raise typer.BadParameter("say --once or --listen, not both")
+    from openfeature_gov.cli.listening import listening  # noqa: PLC0415
+
+    option = "--webhook-secret-file"
+    secret = _private(secret_file, WEBHOOK_SECRET, "webhook secret", option)
+    return listening(where, secret, rung)
+
+
+def _warn_of_refused(bell: Bell | None) -> None:
+    count, why = (0, "") if bell is None else bell.refused()
+    if count:
+        output.warn(f"{count} webhook(s) refused, the last for this: {why}")
 
 
 def _look(changes: PolicyChanges, name: str, *, patient: bool) -> None:
