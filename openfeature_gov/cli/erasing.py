@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.carrying import By, DryRun, Reason, signed
+from openfeature_gov.cli.carrying import By, DryRun, signed
 from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.evidence import erasure
 from openfeature_gov.evidence.erasure import Erased, Subject
@@ -28,7 +28,10 @@ def erase(
     target_record: Annotated[
         str, typer.Option("--record", help="About this record that tools acted on.")
     ] = "",
-    reason: Reason,
+    reason: Annotated[
+        str,
+        typer.Option(help="Why; stays, so without the key. At most 256 characters."),
+    ],
     actor: By = None,
     dry_run: DryRun = False,
     records: Annotated[
@@ -41,8 +44,8 @@ def erase(
 ) -> None:
     """Erase what is personal in records about one user, account or target record.
 
-    What was decided, why, and every proof of it stay; a record of the erasure is kept,
-    which does not say about whom. Bundles and backups are not reached: erase there too.
+    What was decided stays, and every proof of it; a record says that parts were
+    erased, not about whom. Bundles and backups are not reached: erase there too.
     """
     subject = _subject(user, account, target_record)
     by = signed(actor, reason, Path(records))

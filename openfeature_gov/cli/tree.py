@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from openfeature_gov.cli import (
     audit,
     decide,
+    erasing,
     featbit,
     flags,
     forwarding,
@@ -112,6 +113,7 @@ flags.app.command("unkill")(kills.unkill)
 audit.app.command("query")(querying.query)
 audit.app.command("tail")(querying.tail)
 audit.app.command("lookup")(querying.lookup)
+audit.app.command("erase")(erasing.erase)
 audit.app.command("report")(reporting.report)
 audit.app.command("findings")(reporting.findings)
 audit.app.command("forward")(forwarding.forward)
