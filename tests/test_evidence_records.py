@@ -17,6 +17,8 @@ import pytest
 from openfeature_gov import Actor, CallContext, ToolCall
 from openfeature_gov.cli.switches import off
 from openfeature_gov.contracts import Evidence, Lineage
+from openfeature_gov.controls.readings import Reading
+from openfeature_gov.evidence.decision_facts import flag
 from openfeature_gov.evidence.decision_records import refusal_record
 from openfeature_gov.evidence.records import (
     COLUMNS,
@@ -491,6 +493,28 @@ def test_merged_reads_as_one_and_tells_what_is_gone() -> None:
     assert ("erased" in whole, gone["erased"]) == (False, True)
     outcome = outcome_record(stamp, "0", status="executed").encoded()
     assert "erased" not in merged(*outcome)
+
+
+def test_flags_of_a_careless_provider_are_told_by_type() -> None:
+    """What is no text where text belongs is named, and equals nothing else."""
+    odd = Reading("k", True, ["x"], {}, None, 1.5, {"rule": {"a": 1}})  # type: ignore[arg-type] # as a provider may
+    told = orjson.loads(orjson.dumps(flag("approval", odd)))
+    assert told == {
+        "kind": "approval",
+        "key": "k",
+        "value": True,
+        "variant": "<list>",
+        "reason": "<dict>",
+        "version": "1.5",
+        "rule": "<dict>",
+        "fault": None,
+    }
+    listed = [flag("denylist", Reading("k", value)) for value in (["a"], [], None)]
+    values = [orjson.loads(orjson.dumps(one))["value"] for one in listed]
+    assert values == [["a"], [], None]
+    words = [flag("mode", Reading("k", "off", value)) for value in ("1", "True", True)]  # type: ignore[arg-type] # as a provider may
+    variants = [orjson.loads(orjson.dumps(one))["variant"] for one in words]
+    assert variants == ["1", "True", True]
 
 
 def test_texts_of_others_are_bounded_and_plain() -> None:

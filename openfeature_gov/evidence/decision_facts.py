@@ -154,12 +154,17 @@ def flag(kind: str, reading: Reading) -> Fragment:
         kind,
         reading.key,
         tuple(value) if type(value) is list else value,
-        reading.variant,
-        reading.reason,
-        reading.version,
-        reading.metadata.get("rule"),
+        _word(reading.variant),
+        _word(reading.reason),
+        _word(reading.version),
+        _word(reading.metadata.get("rule")),
         reading.fault,
     )
+
+
+def _word(value: object) -> object:
+    """Return what a provider said as something that can be remembered."""
+    return value if type(value) is str else scalar(value)
 
 
 @lru_cache(maxsize=1024, typed=True)

@@ -89,7 +89,7 @@ class SqliteStore(QueuedStore):
         """Make the personal parts of *ids* null; say whether no trace is left.
 
         Raises:
-            RecordStoreError: when it could not be done; nothing was erased then.
+            RecordStoreError: when it could not be done, or in part: do it again.
 
         """
         return erasing.erase(self.path, ids)
