@@ -1,0 +1,51 @@
+"""Who may answer a request: never who is behind it, only who was asked. Pure.
+
+A reviewer comes from an authenticated caller, never from what a request says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from openfeature_gov.approvals.requests import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewer:
+    """Name an authenticated person: a stable *subject*, and the *groups* it is in.
+
+    *way* says how it was authenticated: ``cli``, ``token``, ``login``.
+    """
+
+    subject: str
+    groups: frozenset[str] = frozenset()
+    way: str = ""
+
+
+class Directory(Protocol):
+    """Know who is in which group now, and which subjects are one person."""
+
+    def groups(self, subject: str) -> frozenset[str]:
+        """Return the groups of *subject*; none for one that is not known any more."""
+
+    def aliases(self, subject: str) -> frozenset[str]:
+        """Return every subject that is the same person, *subject* among them."""
+
+
+def objection(request: Request, reviewer: Reviewer, directory: Directory) -> str | None:
+    """Return the reason code why *reviewer* may not answer *request*, None if allowed.
+
+    Groups are asked of *directory* at this moment: one who was removed from a group
+    has no say, whatever an older token claims.
+    """
+    if not reviewer.subject or not reviewer.way:
+        return "reviewer_unauthenticated"
+    same = directory.aliases(reviewer.subject) | {reviewer.subject}
+    if same & {request.agent, *request.requesters}:
+        return "self_approval"
+    groups = directory.groups(reviewer.subject)
+    asked = {request.holder, request.group, *request.escalation[: request.level]}
+    if not (groups & asked or reviewer.subject in asked):
+        return "reviewer_not_asked"
+    return None

@@ -1,0 +1,172 @@
+"""`Request`: what a reviewer is asked, bound to exactly what will run. Pure.
+
+The reviewer's view is made from the very bytes that are bound: what is approved is
+what executes. The binding covers the action, the contract's revision, the flags as
+they were read, and the constraints; if any of them differs at use, the approval is
+superseded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+from openfeature_gov.approvals.states import State
+from openfeature_gov.canonical import encode
+from openfeature_gov.contracts import ActionContract, nothing
+from openfeature_gov.controls.readings import Readings
+from openfeature_gov.decisions import Constraint, Decision
+from openfeature_gov.governance import GovernanceContract
+
+CARD_LIMIT = 4_000
+"""Characters of the text that a tool's consequence function may return."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Ask people to release one action. Frozen: each step makes another.
+
+    *digest* names the action, *binding* everything that the release depends on, both
+    SHA-256. *deadline_us* counts microseconds since 1970. *requesters* are all
+    subjects that may not answer: user, agent, instance, service and the delegation.
+    *facts* are the card in JSON scalars; *arguments* the canonical bytes that will
+    run. *votes* maps each reviewer who approved to what was said.
+    """
+
+    id: str
+    state: State
+    digest: str
+    binding: str
+    tool: str
+    workflow: str
+    task: str
+    agent: str
+    group: str
+    quorum: int
+    created_us: int
+    deadline_us: int
+    call_id: str
+    record_id: str
+    requesters: tuple[str, ...]
+    escalation: tuple[str, ...]
+    level: int = 0
+    arguments: bytes = field(repr=False)
+    facts: Mapping[str, Any] = field(default_factory=nothing, repr=False)
+    votes: Mapping[str, str] = field(default_factory=nothing)
+    constraints: tuple[Constraint, ...] = ()
+    reviewer: str = ""
+    reason: str = ""
+    answered_us: int = 0
+    consumed_by: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what a notification may show: enough to tell two requests apart."""
+        return self.binding[:12]
+
+    @property
+    def holder(self) -> str:
+        """Return the group or person whose turn it is."""
+        return (self.group, *self.escalation)[self.level]
+
+    def at(self, state: State, **changes: Any) -> Request:
+        """Return the request in *state*, with *changes*."""
+        return replace(self, state=state, **changes)
+
+
+def binding(
+    contract: ActionContract,
+    rules: GovernanceContract,
+    flags: Readings,
+    constraints: Iterable[Constraint],
+) -> str:
+    """Return the SHA-256 of all that an approval of *contract* depends on."""
+    return sha256(
+        encode(
+            {
+                "action": contract.digest,
+                "targetRecord": contract.record,
+                "risk": contract.risk_class.value,
+                "reversibility": contract.reversibility.value,
+                "contract": rules.revision,
+                "flags": flag_states(flags),
+                "constraints": [_limits(one) for one in constraints],
+                "agent": contract.context.actor.agent,
+                "stage": contract.context.stage,
+            }
+        )
+    ).hexdigest()
+
+
+def flag_states(flags: Readings) -> list[dict[str, str | None]]:
+    """Return each flag as the reviewer sees it: kind, key, variant and version."""
+    return [
+        {
+            "kind": kind,
+            "key": one.key,
+            "variant": one.variant,
+            "version": one.version,
+            "fault": one.fault,
+        }
+        for kind, one in sorted(flags.flags.items())
+    ]
+
+
+def requesters(contract: ActionContract) -> tuple[str, ...]:
+    """Return every subject that stands behind the action, each once."""
+    actor = contract.context.actor
+    named = (actor.user, actor.agent, actor.instance, actor.service, *actor.delegation)
+    return tuple(dict.fromkeys(one for one in named if one))
+
+
+def card(
+    contract: ActionContract,
+    rules: GovernanceContract,
+    flags: Readings,
+    decision: Decision,
+    consequence: str,
+) -> dict[str, Any]:
+    """Return what a reviewer reads besides the arguments, as JSON scalars."""
+    context = contract.context
+    confidence = context.evidence.confidence
+    return {
+        "consequence": consequence[:CARD_LIMIT],
+        "intent": contract.intent.value,
+        "targetSystem": contract.target_system,
+        "targetRecord": contract.record,
+        "riskClass": contract.risk_class.value,
+        "reversibility": contract.reversibility.value,
+        "amount": None if contract.amount is None else str(contract.amount),
+        "currency": contract.currency,
+        "records": contract.records,
+        "account": context.account,
+        "user": context.actor.user,
+        "environment": context.environment,
+        "stage": context.stage,
+        "cost": None if context.cost_estimate is None else str(context.cost_estimate),
+        "confidence": None if confidence is None else str(confidence),
+        "sources": list(context.evidence.sources),
+        "alternatives": list(context.evidence.alternatives),
+        "reason": decision.reason,
+        "mode": decision.mode.label,
+        "verdicts": [
+            {"control": one.control, "cap": one.cap.label, "reason": one.reason}
+            for one in decision.verdicts
+        ],
+        "flags": flag_states(flags),
+        "contract": rules.revision,
+        "timeout": rules.approval.timeout_fallback.label,
+        "rollbackOwner": rules.rollback.owner,
+    }
+
+
+def _limits(constraint: Constraint) -> dict[str, Any]:
+    among = constraint.among
+    limit = constraint.limit
+    return {
+        "kind": constraint.kind,
+        "limit": None if limit is None else str(limit),
+        "among": None if among is None else sorted(among),
+    }

@@ -1,0 +1,243 @@
+"""The rules of approvals: enumerated, and for any people and any order of steps."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openfeature_gov.approvals import steps
+from openfeature_gov.approvals.people import Reviewer, objection
+from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.states import (
+    FINAL,
+    OPEN,
+    TABLE,
+    Event,
+    State,
+    follow,
+    refusal,
+)
+from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.decisions import Constraint
+
+NOW, DEADLINE, LATER = 1_000_000_000, 2_000_000_000, 2_500_000_000
+SUBJECTS = ("ann", "ann-2", "bob", "cy", "agent-1", "user-1", "svc-1", "hop-1")
+
+
+class People:
+    """Know two names of one person, and who is a reviewer now."""
+
+    def __init__(self, reviewers: frozenset[str] = frozenset(SUBJECTS)) -> None:
+        self.reviewers = reviewers
+
+    def groups(self, subject: str) -> frozenset[str]:
+        return frozenset({"support"}) if subject in self.reviewers else frozenset()
+
+    def aliases(self, subject: str) -> frozenset[str]:
+        same = frozenset({"ann", "ann-2"})
+        return same if subject in same else frozenset({subject})
+
+
+def request(state: State = State.PENDING, **changes: object) -> Request:
+    made = Request(
+        id="r",
+        state=state,
+        digest="d",
+        binding="b",
+        tool="refund",
+        workflow="w",
+        task="t",
+        agent="agent-1",
+        group="support",
+        quorum=1,
+        created_us=0,
+        deadline_us=DEADLINE,
+        call_id="c",
+        record_id="x",
+        requesters=("user-1", "agent-1", "svc-1", "hop-1"),
+        escalation=("lead",),
+        arguments=b"{}",
+    )
+    return made.at(state, **changes)
+
+
+def reviewer(subject: str) -> Reviewer:
+    return Reviewer(subject, frozenset({"support"}), "cli")
+
+
+def approved(one: Request, subject: str = "bob", **changes: object) -> steps.Step:
+    given = {"now_us": NOW, "seen": "b", **changes}
+    return steps.approve(one, reviewer(subject), People(), **given)  # type: ignore[arg-type] # a table of them
+
+
+def test_terminal_states_are_final() -> None:
+    """No event leaves them; every other state has a way on."""
+    assert FINAL | OPEN | {State.CONSUMED} == frozenset(State)
+    for state, event in product(State, Event):
+        assert (follow(state, event) is not None) == ((state, event) in TABLE)
+        if state in FINAL:
+            assert follow(state, event) is None
+    assert {state for state, _ in TABLE} == OPEN | {State.CONSUMED}
+
+
+def test_only_a_release_can_be_used_and_only_once() -> None:
+    """Nothing else leads to consumed, and nothing leads back."""
+    into = [state for (state, _), to in TABLE.items() if to is State.CONSUMED]
+    assert into == [State.APPROVED]
+    assert not [
+        1 for (state, _), to in TABLE.items() if to in OPEN and state not in OPEN
+    ]
+    assert [s for (s, _), to in TABLE.items() if to is State.APPROVED] == [
+        State.PENDING
+    ]
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - OPEN))
+def test_an_answer_that_comes_late_changes_nothing(state: State) -> None:
+    """And says what became of the request."""
+    one = request(state)
+    for answer in (
+        approved(one),
+        steps.refuse(one, reviewer("bob"), People(), now_us=NOW, reason="no"),
+        steps.withdraw(one, "user-1"),
+        steps.supersede(one, "flags_changed"),
+        steps.expire(one, LATER, 1),
+        steps.consume(one, binding="b", by="e", now_us=NOW),
+        steps.extend(one, reviewer("bob"), People(), now_us=NOW, until_us=DEADLINE + 1),
+    ):
+        assert answer == Denied(refusal(state), state)
+
+
+def test_nobody_answers_after_the_deadline() -> None:
+    """Whether the clock's own step came first or not."""
+    for at in (DEADLINE, LATER):
+        assert approved(request(), now_us=at) == Denied(
+            "deadline_passed", State.PENDING
+        )
+        used = steps.consume(request(State.APPROVED), binding="b", by="e", now_us=at)
+        assert used == Denied("approval_expired", State.APPROVED)
+    assert isinstance(approved(request(), now_us=DEADLINE - 1), Request)
+
+
+@given(st.sampled_from(SUBJECTS), st.frozensets(st.sampled_from(SUBJECTS)))
+def test_nobody_behind_the_action_releases_it(
+    subject: str, behind: frozenset[str]
+) -> None:
+    """Not under another name of the same person either, and only who was asked."""
+    one = request(requesters=tuple(sorted(behind)))
+    people = People()
+    same = people.aliases(subject)
+    step = approved(one, subject)
+    if same & (behind | {"agent-1"}):
+        assert step == Denied("self_approval", State.PENDING)
+    else:
+        assert isinstance(step, Request)
+        assert step.state is State.APPROVED
+    stranger = People(frozenset(SUBJECTS) - same)
+    code = objection(one, reviewer(subject), stranger)
+    assert code in ("self_approval", "reviewer_not_asked")
+
+
+def test_who_is_not_authenticated_says_nothing() -> None:
+    """A name alone is no reviewer."""
+    for unknown in (Reviewer("bob"), Reviewer("", way="cli")):
+        assert objection(request(), unknown, People()) == "reviewer_unauthenticated"
+
+
+def test_who_saw_something_else_approves_nothing() -> None:
+    """The flags, the contract or the arguments changed since the page was made."""
+    assert approved(request(), seen="other") == Denied(
+        "shown_something_else", State.PENDING
+    )
+
+
+@given(st.lists(st.sampled_from(("ann", "ann-2", "bob", "cy")), max_size=6))
+def test_a_quorum_counts_people(order: list[str]) -> None:
+    """Two names of one person are one voice, and nobody votes twice."""
+    one = request(quorum=3)
+    for subject in order:
+        step = approved(one, subject)
+        if one.state is State.APPROVED or subject in one.votes:
+            assert isinstance(step, Request | Denied)
+            if subject in one.votes:
+                assert isinstance(step, Denied)
+        if isinstance(step, Request):
+            one = step
+    people = {"ann" if subject == "ann-2" else subject for subject in order}
+    assert (one.state is State.APPROVED) == (len(people) == 3)
+
+
+def test_a_reviewer_only_tightens() -> None:
+    """A looser constraint than the one that holds changes nothing."""
+    held = Constraint("amount", limit=50)
+    one = request(constraints=(held,))
+    for limit, kept in ((10, 10), (500, 50)):
+        step = approved(one, constraints=(Constraint("amount", limit=limit),))
+        assert isinstance(step, Request)
+        assert step.constraints == (Constraint("amount", limit=kept),)
+
+
+def test_a_refusal_needs_a_reason_and_takes_back_an_unused_release() -> None:
+    """The agent gets it as its answer."""
+    for state in OPEN:
+        one = request(state)
+        empty = steps.refuse(one, reviewer("bob"), People(), now_us=NOW, reason=" ")
+        assert empty == Denied("reason_missing", state)
+        step = steps.refuse(one, reviewer("bob"), People(), now_us=NOW, reason="no")
+        assert isinstance(step, Request)
+        assert (step.state, step.reason) == (State.REFUSED, "no")
+
+
+def test_silence_escalates_and_then_expires() -> None:
+    """Labelled expired, by nobody; a late release expires at once."""
+    one = request()
+    assert steps.expire(one, DEADLINE - 1, 10) == Denied("not_due", State.PENDING)
+    first = steps.expire(one, DEADLINE, 10)
+    assert isinstance(first, Request)
+    assert (first.state, first.holder, first.deadline_us) == (
+        State.PENDING,
+        "lead",
+        DEADLINE + 10,
+    )
+    last = steps.expire(first, DEADLINE + 10, 10)
+    assert isinstance(last, Request)
+    assert (last.state, last.reviewer) == (State.EXPIRED, "")
+    unused = steps.expire(request(State.APPROVED), DEADLINE, 10)
+    assert isinstance(unused, Request)
+    assert unused.state is State.EXPIRED
+
+
+def test_a_deadline_moves_forward_by_a_day_at_most() -> None:
+    """And only while it has not passed."""
+    bob, people = reviewer("bob"), People()
+    limit = NOW + steps.LONGEST_EXTENSION_US
+    for until, fine in ((DEADLINE, False), (limit, True), (limit + 1, False)):
+        step = steps.extend(request(), bob, people, now_us=NOW, until_us=until)
+        assert isinstance(step, Request) is fine
+
+
+def test_a_release_is_used_for_exactly_what_was_bound() -> None:
+    """By one execution, whose name stays."""
+    one = request(State.APPROVED)
+    assert steps.consume(one, binding="x", by="e", now_us=NOW) == Denied(
+        "approval_superseded", State.APPROVED
+    )
+    used = steps.consume(one, binding="b", by="e", now_us=NOW)
+    assert isinstance(used, Request)
+    assert (used.state, used.consumed_by) == (State.CONSUMED, "e")
+    again = steps.consume(used, binding="b", by="f", now_us=NOW)
+    assert again == Denied("already_consumed", State.CONSUMED)
+    done = steps.finish(used, Event.SUCCEED)
+    assert isinstance(done, Request)
+    assert done.state is State.EXECUTED
+
+
+def test_only_the_requester_withdraws() -> None:
+    """Nobody else can make a request disappear."""
+    assert steps.withdraw(request(), "bob") == Denied(
+        "not_the_requester", State.PENDING
+    )
+    assert isinstance(steps.withdraw(request(), "user-1"), Request)
