@@ -147,6 +147,11 @@ def test_a_database_that_takes_no_writes_or_no_utf8_is_refused(
         "ALTER TABLE records ENABLE TRIGGER records_no_truncate",
         "DROP TRIGGER records_no_change ON records",
         "ALTER TABLE records SET UNLOGGED",
+        "ALTER TABLE checkpoints DISABLE TRIGGER checkpoints_no_change",
+        (
+            "CREATE OR REPLACE FUNCTION gov_append_only() RETURNS trigger"
+            " LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$"
+        ),
     ],
 )
 def test_a_log_without_its_guards_is_refused(
@@ -217,8 +222,8 @@ TAMPERING = [
     "TRUNCATE checkpoints",
 ]
 CHECKPOINT = (
-    "INSERT INTO checkpoints (number, origin, size, last_seq, frontier, note, at_us)"
-    " VALUES (1, 'origin', 1, 1, '', 'note', 1)"
+    "INSERT INTO checkpoints (writer, number, origin, size, last_seq, frontier, note,"
+    " at_us) VALUES ('writer', 1, 'origin', 1, 1, '', 'note', 1)"
 )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, ClassVar, LiteralString
@@ -20,8 +21,10 @@ from psycopg.pq import TransactionStatus
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import postgres_erasing
 from openfeature_gov.stores import postgres_schema as schema
+from openfeature_gov.stores.postgres_sealed import Seals, seals
 from openfeature_gov.stores.schema import row
 from openfeature_gov.stores.writing import Errors, QueuedStore
 
@@ -34,10 +37,13 @@ class PostgresStore(QueuedStore):
 
     *url* is ``postgresql://USER@HOST:PORT/DATABASE``; it must reach the server itself
     or a pooler that keeps a session on one connection. Lives as long as the Governor
-    that owns it. After a fork the child is a writer of its own.
+    that owns it. After a fork the child is a writer of its own. *sealing* names the key
+    that all writers share and where this host publishes checkpoints; with None the log
+    is not sealed by this process.
 
     Raises:
-        RecordStoreError: when the database cannot be used as a durable record log.
+        RecordStoreError: when the database cannot be used as a durable record log, or
+            the key that seals it is not fit.
 
     """
 
@@ -54,10 +60,11 @@ class PostgresStore(QueuedStore):
         self,
         url: str,
         *,
+        sealing: Sealing | None = None,
         now: Callable[[], int] = time.time_ns,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._url = url
+        self._url, self._sealing = url, sealing
         super().__init__(schema.place(url), now=now, clock=clock)
 
     def personal(self) -> Iterator[tuple[str, bytes]]:
@@ -73,10 +80,45 @@ class PostgresStore(QueuedStore):
         """Make the personal parts of *ids* null; say whether no trace is left.
 
         Raises:
-            RecordStoreError: when it could not be done; nothing was erased then.
+            RecordStoreError: when it could not be done, or in part: do it again.
 
         """
         return postgres_erasing.erase(self._url, ids)
+
+    def _start(self) -> None:
+        self._seals: Seals | None = None
+        self._dead_logs: deque[str] = deque()
+        super()._start()
+        if self._sealing is None:
+            return
+        now, clock = self._now, self._clock
+        try:
+            self._seals = seals(
+                self._url, self, self._sealing, self._dead_logs, now=now, clock=clock
+            )
+        except self.FAULTS as error:
+            self.close()
+            raise RecordStoreError(f"{self.place}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+        self._seals.own.start()
+
+    def close(self) -> None:
+        """Write what waits, a ``stop`` record, seal it all, and let go; idempotent.
+
+        Raises:
+            RecordStoreError: when records were left that could not be written.
+
+        """
+        if self._seals is not None:
+            self._seals.stop()
+        try:
+            super().close()
+        finally:
+            owner, self._seals = self._seals, None
+            if owner is not None:
+                owner.close()
 
     def _enter(self) -> None:
         self._seq = 0
@@ -214,11 +256,12 @@ class PostgresStore(QueuedStore):
                 if self._unsettled(writer):
                     dead.append(writer)
                 else:
-                    self._buried(writer)
+                    _unlock(self._opened(), writer)
         return dead
 
     def _buried(self, writer: str) -> None:
-        self._all("SELECT pg_advisory_unlock(%s)", _key(writer))
+        _unlock(self._opened(), writer)
+        self._dead_logs.append(writer)
 
     def _orphans(self, writer: str) -> list[str]:
         return [ref for (ref,) in self._all(schema.ORPHANS, writer)]
@@ -227,14 +270,11 @@ class PostgresStore(QueuedStore):
         self._close()
 
     def _abandon(self) -> object:
-        """Leave the session to the parent: closing it here would end it there too."""
         if self._connection is not None:
-            # The socket goes, so that a dead parent's lease ends with it.
-            nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            with suppress(psycopg.Error):
-                os.dup2(nothing, self._connection.fileno(), inheritable=False)
-            os.close(nothing)
-        return self._connection
+            schema.leave(self._connection)
+        if self._seals is not None:
+            self._seals.abandon()
+        return (self._connection, self._seals)
 
 
 def _session(writer: str) -> str:
@@ -248,3 +288,7 @@ def _key(writer: str) -> int:
 def _locked(connection: psycopg.Connection[tuple[Any, ...]], writer: str) -> bool:
     found = connection.execute("SELECT pg_try_advisory_lock(%s)", (_key(writer),))
     return found.fetchone() == (True,)
+
+
+def _unlock(connection: psycopg.Connection[tuple[Any, ...]], writer: str) -> None:
+    connection.execute("SELECT pg_advisory_unlock(%s)", (_key(writer),))

@@ -7,9 +7,11 @@ also where a session replays as a replica. Roles keep each user to what it needs
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import Any, LiteralString
 
-from psycopg import Connection, sql
+from psycopg import Connection, Error, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege, ProgrammingError
 
@@ -71,6 +73,7 @@ TABLES: tuple[LiteralString, ...] = (
   PRIMARY KEY (writer, seq)
 )""",
     """CREATE TABLE checkpoints (
+  writer TEXT NOT NULL,
   number BIGINT NOT NULL,
   origin TEXT NOT NULL,
   size BIGINT NOT NULL,
@@ -78,7 +81,7 @@ TABLES: tuple[LiteralString, ...] = (
   frontier BYTEA NOT NULL,
   note TEXT NOT NULL UNIQUE,
   at_us BIGINT NOT NULL,
-  PRIMARY KEY (origin, number),
+  PRIMARY KEY (writer, number),
   UNIQUE (origin, size)
 )""",
     "CREATE INDEX records_ref ON records (ref) WHERE ref IS NOT NULL",
@@ -89,9 +92,7 @@ TABLES: tuple[LiteralString, ...] = (
     "CREATE INDEX records_agent ON records (agent, at_us) WHERE agent IS NOT NULL",
     "CREATE INDEX records_task ON records (task) WHERE task IS NOT NULL",
 )
-GUARDS: tuple[LiteralString, ...] = (
-    """CREATE FUNCTION gov_append_only() RETURNS trigger LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp AS $$
+GUARD: LiteralString = """
 BEGIN
   IF TG_OP = 'UPDATE' AND TG_RELNAME = 'records' THEN
     OLD.personal := NULL;
@@ -100,7 +101,10 @@ BEGIN
     END IF;
   END IF;
   RAISE EXCEPTION '% are append-only', TG_RELNAME USING ERRCODE = '23001';
-END $$""",
+END """
+GUARDS: tuple[LiteralString, ...] = (
+    f"""CREATE FUNCTION gov_append_only() RETURNS trigger LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $${GUARD}$$""",
     *(
         statement
         for table in ("records", "checkpoints")
@@ -117,9 +121,9 @@ END $$""",
 """ALWAYS: a superuser's ``session_replication_role`` does not pass them by either."""
 GUARDED = """
 SELECT c.relpersistence = 'p' AND (SELECT count(*) = 2 FROM pg_trigger t
-  JOIN pg_proc p ON p.oid = t.tgfoid
-  WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' AND p.proname = 'gov_append_only')
-FROM pg_class c WHERE c.oid = 'records'::regclass
+  JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
+  AND p.proname = 'gov_append_only' AND p.prosrc = %(guard)s)
+FROM pg_class c WHERE c.oid = %(table)s::regclass
 """
 
 NAMED = sql.SQL(", ").join(map(sql.Identifier, STORED))
@@ -187,6 +191,24 @@ def connect(url: str, name: str) -> Connection[tuple[Any, ...]]:
     return connection
 
 
+def guarded(connection: Connection[tuple[Any, ...]], table: str) -> bool:
+    """Say whether *table* is durable and guarded by triggers that do what ours do."""
+    found = connection.execute(GUARDED, {"table": table, "guard": GUARD})
+    return found.fetchone() == (True,)
+
+
+def leave(connection: Connection[tuple[Any, ...]]) -> None:
+    """Close the socket of *connection* in a forked child; its session is the parent's.
+
+    Closing the connection would end the session; a socket that stays open would keep
+    the session, and its lease, when the parent dies.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    with suppress(Error):
+        os.dup2(nothing, connection.fileno(), inheritable=False)
+    os.close(nothing)
+
+
 def _check(connection: Connection[tuple[Any, ...]], where: str) -> None:
     if (version := connection.info.server_version) < OLDEST:
         raise RecordStoreError(
@@ -222,11 +244,12 @@ def _prepare(connection: Connection[tuple[Any, ...]], where: str) -> None:
                 f"{where}: there is no table of records, and this user may not create"
                 f" it ({error}); let the database's owner open the log once"
             ) from error
-    if connection.execute(GUARDED).fetchone() != (True,):
-        raise RecordStoreError(
-            f"{where}: records is an unlogged table, or its append-only triggers are"
-            " gone or disabled; find out who did that before anything is written"
-        )
+    for table in ("records", "checkpoints"):
+        if not guarded(connection, table):
+            raise RecordStoreError(
+                f"{where}: {table} is an unlogged table, or its append-only triggers"
+                " are not in force; find out who did that before anything is written"
+            )
 
 
 def _present(connection: Connection[tuple[Any, ...]]) -> bool:

@@ -26,7 +26,8 @@ POSTGRES = (
         _store("a_log_without_its_guards_is_refused"),
         ("c.relpersistence = 'p' AND ", ""),
         (" AND t.tgenabled = 'A'", ""),
-        ("if connection.execute(GUARDED).fetchone() != (True,):", "if False:"),
+        ("if not guarded(connection, table):", "if False:"),
+        (" AND p.prosrc = %(guard)s", ""),
     ),
     *mutants(
         "stores/postgres_schema.py",
@@ -73,7 +74,10 @@ POSTGRES = (
         "stores/postgres.py",
         _store("what_another_opener_settled_meanwhile_is_left_alone"),
         ("if self._unsettled(writer):", "if True:"),
-        ("                    self._buried(writer)\n", "                    pass\n"),
+        (
+            "                    _unlock(self._opened(), writer)\n",
+            "                    pass\n",
+        ),
     ),
     *mutants(
         "stores/postgres.py",
@@ -87,8 +91,8 @@ POSTGRES = (
         ("            self._reconcile()\n", "            pass\n"),
     ),
     *mutants(
-        "stores/postgres.py",
+        "stores/postgres_schema.py",
         _store("a_childs_copy_of_the_session_keeps_no_lease"),
-        ("                os.dup2(", "                print("),
+        ("        os.dup2(", "        print("),
     ),
 )

@@ -1,0 +1,318 @@
+"""The seals of record logs in PostgreSQL: a tree a writer, and a ledger over them all.
+
+Every checkpoint of a writer's log becomes a record of the ledger, a log that all
+writers share. The ledger has a tree and checkpoints of its own: its root is the root
+over all logs, and its checkpoints alone are published. Whoever holds one of them can
+tell whether any log was cut, changed or dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
+from hashlib import sha256
+from typing import Any, LiteralString, NamedTuple
+
+import psycopg
+
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence import keys
+from openfeature_gov.evidence.notes import Signer
+from openfeature_gov.evidence.published import Published
+from openfeature_gov.evidence.publishers import Publisher
+from openfeature_gov.evidence.records import Record, Stamp, note_record
+from openfeature_gov.evidence.sealed import Sealed
+from openfeature_gov.evidence.sealing import ROTATED, Books, Sealer, Sealing
+from openfeature_gov.stores import postgres_schema as schema
+from openfeature_gov.stores.schema import row
+
+LEDGER = "ledger"
+"""The writer of the records that hold checkpoints."""
+CHECKPOINT = "checkpoint"
+LEDGER_LOCK = schema.SETUP_LOCK + 1
+_abandoned: list[object] = []
+logger = logging.getLogger(__name__)
+UNSEALED: LiteralString = """
+SELECT count(*) FROM records r WHERE r.writer = %s AND r.seq > %s AND EXISTS
+  (SELECT 1 FROM records e WHERE e.ref = r.writer AND e.kind IN ('stop', 'reconciled'))
+"""
+KEPT: LiteralString = """
+INSERT INTO checkpoints (writer, number, origin, size, last_seq, frontier, note, at_us)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+"""
+SEALED: LiteralString = """
+SELECT number, origin, size, last_seq, frontier, note FROM checkpoints WHERE writer = %s
+"""
+
+
+class Seals(NamedTuple):
+    """Hold what seals in one process: its own log, and the ledger of all."""
+
+    own: Sealer
+    ledger: Sealer
+    bury: Callable[[], None]
+    """Seals what the dead left."""
+
+    def stop(self) -> None:
+        """End the threads, while what they find can still be recorded."""
+        self.own.stop()
+        try:
+            self.bury()
+        except Exception:  # their checkpoints are missing, not their records
+            logger.exception("the logs of dead writers could not be sealed")
+
+    def close(self) -> None:
+        """Seal what is left and let go."""
+        self.own.close()
+        self.ledger.close()
+
+    def abandon(self) -> None:
+        """Leave everything to the parent, in a forked child."""
+        self.own.abandon()
+        self.ledger.abandon()
+
+
+def seals(
+    url: str,
+    books: Books,
+    sealing: Sealing,
+    dead: deque[str],
+    *,
+    now: Callable[[], int],
+    clock: Callable[[], int],
+) -> Seals:
+    """Return what seals the log at *url* that *books* writes, and the ledger.
+
+    Whoever is in *dead* gets a last checkpoint, with the next one of this writer.
+
+    Raises:
+        RecordStoreError: when no key or no file of checkpoints is named, or the key
+            cannot be used.
+        psycopg.Error: when the database does not answer.
+        OSError: when a file cannot be used.
+
+    """
+    signer, path = _signer(sealing, url), sealing.checkpoints
+    if path is None:
+        raise RecordStoreError(
+            f"{schema.place(url)}: name the file that checkpoints are published to"
+        )
+    log = PostgresLog(url, LEDGER)
+    _begin(Published(path), log, now)
+    made = partial(Sealer, now=now, clock=clock)
+    ledger = made(log, Voice(books, LEDGER), signer, Published(path), sealing)
+    enter = partial(_enter, url, books, ledger)
+
+    def sealer(writer: str, *publish: Publisher) -> Sealer:
+        mine, voice = PostgresLog(url, writer), Voice(books, writer)
+        apart = sealing._replace(publish=publish)
+        return made(mine, voice, signer, Unpublished(mine), apart)
+
+    def bury(*_: str) -> None:
+        while dead:
+            with closing(sealer(dead[0], partial(enter, dead[0]))) as last:
+                last.seal()
+            dead.popleft()
+
+    own = sealer(books.writer, partial(enter, books.writer), bury)
+    return Seals(own, ledger, bury)
+
+
+def _signer(sealing: Sealing, url: str) -> Callable[[], Signer]:
+    if sealing.key is None:
+        raise RecordStoreError(
+            f"{schema.place(url)}: name the key that seals; all writers share it"
+        )
+    return sealing.key if callable(sealing.key) else partial(keys.open_key, sealing.key)
+
+
+def _begin(published: Published, log: PostgresLog, now: Callable[[], int]) -> None:
+    """Let a host that is new to this database go on from the ledger's last checkpoint.
+
+    It can only trust that one, as any first sight: the others hold older ones.
+    """
+    if not published.path.exists():
+        head = log.head()
+        first = [] if head is None else [head.note]
+        published.extend(lambda last: first if last is None else [], now() // 1000)
+
+
+def _enter(url: str, books: Books, ledger: Sealer, writer: str, note: str) -> None:
+    """Make *note*, of *writer*, a record of the ledger, once, and seal the ledger."""
+    stamp = books.stamp()
+    identity = f"checkpoint-{sha256(note.encode()).hexdigest()[:32]}"
+    mine = Stamp(identity, stamp.at_us, LEDGER)
+    record = note_record(mine, CHECKPOINT, writer, note=note)
+    with psycopg.connect(url) as connection:
+        connection.execute("SET LOCAL synchronous_commit = on")
+        # INVARIANT: kept until commit, so that no number shows before a lower one.
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LEDGER_LOCK,))
+        found = connection.execute("SELECT 1 FROM records WHERE id = %s", (identity,))
+        if found.fetchone() is None:
+            [(last,)] = connection.execute(
+                "SELECT coalesce(max(seq), 0) FROM records WHERE writer = %s", (LEDGER,)
+            )
+            connection.execute(schema.INSERT, (last + 1, *row(record, LEDGER)))
+    ledger.seal()
+
+
+class Voice:
+    """Let a Sealer speak of the log of *writer* in the records of *books*."""
+
+    def __init__(self, books: Books, writer: str) -> None:
+        self._books, self.writer = books, writer
+
+    def stamp(self) -> Stamp:
+        """Return the identity of a record of the log itself."""
+        return self._books.stamp()
+
+    def append(self, record: Record) -> None:
+        """Take *record*, which becomes durable soon."""
+        self._books.append(record)
+
+    def commit(self, record: Record) -> None:
+        """Take *record* and return once it is durable."""
+        self._books.commit(record)
+
+
+class Unpublished(Published):
+    """Publish nothing by itself: the ledger holds every checkpoint of the log."""
+
+    def __init__(self, log: PostgresLog) -> None:
+        self._log = log
+
+    def last(self) -> str | None:
+        """Return the last checkpoint of the log.
+
+        Raises:
+            FileNotFoundError: when there is none.
+
+        """
+        head = self._log.head()
+        if head is None:
+            raise FileNotFoundError("no checkpoint yet")
+        return head.note
+
+    def begin(self) -> None:
+        """Do nothing."""
+
+    def extend(
+        self,
+        missing: Callable[[str | None], list[str]],  # noqa: ARG002
+        at_us: int,  # noqa: ARG002
+    ) -> int:
+        """Do nothing; the notes are handed out one by one."""
+        return 0
+
+    def abandon(self) -> None:
+        """Do nothing."""
+
+
+class PostgresLog:
+    """Read the log of *writer* at *url*, and write its checkpoints; for one Sealer.
+
+    A connection that was lost is opened again at the next question.
+
+    Raises:
+        RecordStoreError: when the database is no record log of this release.
+        psycopg.Error: when it does not answer.
+
+    """
+
+    def __init__(self, url: str, writer: str) -> None:
+        self._url, self._writer = url, writer
+        self._connection = self._connect()
+
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        return schema.connect(self._url, f"gov-seals {self._writer}")
+
+    def _all(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        if self._connection.closed:
+            self._connection = self._connect()
+        return self._connection.execute(query, values).fetchall()
+
+    def rows(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return sequence numbers and bodies behind *after*, in order."""
+        found = self._all(
+            "SELECT seq, body FROM records WHERE writer = %s AND seq > %s"
+            " ORDER BY seq LIMIT %s",
+            self._writer,
+            after,
+            limit,
+        )
+        return [(seq, bytes(body)) for seq, body in found]
+
+    def last_seq(self) -> int:
+        """Return the last sequence number, 0 for an empty log."""
+        query: LiteralString = "SELECT max(seq) FROM records WHERE writer = %s"
+        [(last,)] = self._all(query, self._writer)
+        return int(last or 0)
+
+    def unsealed(self, after: int) -> int:
+        """Return how many records behind *after* there are, if the writer has ended."""
+        [(count,)] = self._all(UNSEALED, self._writer, after)
+        return int(count)
+
+    def rotations(self) -> list[bytes]:
+        """Return the bodies of the records of key rotations, of any writer, by time."""
+        found = self._all(
+            "SELECT body FROM records WHERE kind = %s"
+            " AND kind NOT IN ('decision', 'outcome') ORDER BY at_us, id",
+            ROTATED,
+        )
+        return [bytes(body) for (body,) in found]
+
+    def head(self) -> Sealed | None:
+        """Return the last checkpoint."""
+        found = self._sealed("ORDER BY number DESC LIMIT 1")
+        return found[0] if found else None
+
+    def since(self, number: int) -> list[Sealed]:
+        """Return the checkpoints behind *number*, in order."""
+        return self._sealed("AND number > %s ORDER BY number", number)
+
+    def _sealed(self, which: LiteralString, *values: object) -> list[Sealed]:
+        found = self._all(SEALED + which, self._writer, *values)
+        return [Sealed(*one) for one in found]
+
+    def number_of(self, note: str) -> int | None:
+        """Return the number of the checkpoint *note*, None for an unknown one."""
+        query: LiteralString = (
+            "SELECT number FROM checkpoints WHERE writer = %s AND note = %s"
+        )
+        found = self._all(query, self._writer, note)
+        return int(found[0][0]) if found else None
+
+    def before(self, origin: str) -> int:
+        """Return the number before the first checkpoint of *origin*, 0 for none."""
+        query: LiteralString = (
+            "SELECT min(number) FROM checkpoints WHERE writer = %s AND origin = %s"
+        )
+        [(first,)] = self._all(query, self._writer, origin)
+        return int(first or 1) - 1
+
+    def keep(self, sealed: Sealed, at_us: int) -> bool:
+        """Store *sealed* durably, unless another process took its number.
+
+        Raises:
+            psycopg.Error: when it could not be written.
+
+        """
+        try:
+            self._connection.execute(KEPT, (self._writer, *sealed, at_us))
+        except psycopg.errors.UniqueViolation:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with suppress(psycopg.Error):
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """Let go in a forked child; the connection stays the parent's."""
+        schema.leave(self._connection)
+        _abandoned.append(self._connection)
