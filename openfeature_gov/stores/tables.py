@@ -98,6 +98,7 @@ def _checkpoints(found: sa.MetaData, *, lite: bool) -> sa.Table:
     return sa.Table(
         "checkpoints",
         found,
+        *([] if lite else [sa.Column("writer", sa.TEXT(), nullable=False)]),
         sa.Column("number", big, nullable=lite, autoincrement=False),
         sa.Column("origin", sa.TEXT(), nullable=False),
         sa.Column("size", big, nullable=False),
@@ -105,7 +106,7 @@ def _checkpoints(found: sa.MetaData, *, lite: bool) -> sa.Table:
         sa.Column("frontier", sa.LargeBinary(), nullable=False),
         sa.Column("note", sa.TEXT(), nullable=False, unique=True),
         sa.Column("at_us", big, nullable=False),
-        sa.PrimaryKeyConstraint(*(["number"] if lite else ["origin", "number"])),
+        sa.PrimaryKeyConstraint(*(["number"] if lite else ["writer", "number"])),
         sa.UniqueConstraint("origin", "size"),
         sqlite_strict=True,
     )

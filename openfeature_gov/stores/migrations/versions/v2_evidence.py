@@ -105,6 +105,7 @@ def _checkpoints(*, lite: bool) -> None:
     big = sa.INTEGER() if lite else sa.BIGINT()
     op.create_table(
         "checkpoints",
+        *([] if lite else [sa.Column("writer", sa.TEXT(), nullable=False)]),
         sa.Column("number", big, nullable=lite, autoincrement=False),
         sa.Column("origin", sa.TEXT(), nullable=False),
         sa.Column("size", big, nullable=False),
@@ -112,7 +113,7 @@ def _checkpoints(*, lite: bool) -> None:
         sa.Column("frontier", sa.LargeBinary(), nullable=False),
         sa.Column("note", sa.TEXT(), nullable=False, unique=True),
         sa.Column("at_us", big, nullable=False),
-        sa.PrimaryKeyConstraint(*(["number"] if lite else ["origin", "number"])),
+        sa.PrimaryKeyConstraint(*(["number"] if lite else ["writer", "number"])),
         sa.UniqueConstraint("origin", "size"),
         sqlite_strict=True,
     )
