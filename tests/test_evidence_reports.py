@@ -16,7 +16,8 @@ from openfeature_gov.evidence.actions import Action, access_of, resolution
 from openfeature_gov.evidence.records import Stamp, note_record
 from openfeature_gov.evidence.reports import QUESTIONS, ROWS, Group, Report
 from openfeature_gov.evidence.spending import Cost, Envelope
-from openfeature_gov.stores.queries import EVERYTHING, Filter, opened
+from openfeature_gov.stores.logs import opened
+from openfeature_gov.stores.queries import EVERYTHING, Filter, related
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.worked import worked
 
@@ -72,7 +73,7 @@ def test_actions_say_what_was_done_and_how_it_ended(log: Path) -> None:
 
 def test_what_has_no_outcome_yet_is_open() -> None:
     """Only where something was about to run."""
-    group = Group("a", "t", "", "allow", "r", "v", True, 5, 1, 2, 3, (2, 1, 0, 0, 0))
+    group = Group("a", "t", "", "allow", "r", "v", True, 5, 1, 2, "d", (2, 1, 0, 0, 0))
     rest = group._replace(effect="deny", executes=False, ends=reports.NO_ENDS)
     report = reports.actions([group, rest], [])
     assert [one["open"] for one in report.rows] == [2, 0]
@@ -98,12 +99,8 @@ def test_authority_names_who_put_the_policy_in_force(tmp_path: Path) -> None:
     path = worked(tmp_path)
     sample = ask(path, "authority").items[-1]
     version = sample["flags"][1].rpartition("@")[2]
-    with opened(path) as connection:
-        (body,) = connection.execute(
-            "SELECT json_extract(CAST(body AS TEXT), '$.flagSource.revision')"
-            " FROM records WHERE id = ?",
-            (sample["record"],),
-        ).fetchone()
+    (whole, *_) = related(path, sample["record"])
+    body = whole["flagSource"]["revision"]
     with closing(SqliteStore(path)) as store:
         for place, facts in enumerate(
             (

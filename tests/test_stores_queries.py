@@ -64,7 +64,8 @@ READ: dict[str, Callable[[Facts], Any]] = {
 }
 
 
-def _picked(one: Facts, wanted: Filter) -> bool:
+def picked_by(one: Facts, wanted: Filter) -> bool:
+    """Say whether *wanted* describes the record *one*."""
     served = {(flag["key"], flag["variant"]) for flag in one.get("flags", ())}
     amount = one.get("amount")
     low, high = wanted.amount_from, wanted.amount_to
@@ -81,7 +82,8 @@ def _picked(one: Facts, wanted: Filter) -> bool:
     )
 
 
-def _every(path: Path, wanted: Filter, **options: Any) -> list[Facts]:
+def every(path: Path | str, wanted: Filter, **options: Any) -> list[Facts]:
+    """Return all that *wanted* describes, page by page."""
     found: list[Facts] = []
     cursor = None
     while True:
@@ -92,7 +94,8 @@ def _every(path: Path, wanted: Filter, **options: Any) -> list[Facts]:
             return found
 
 
-def _filters(log: Path) -> st.SearchStrategy[Filter]:
+def filters(log: Path) -> st.SearchStrategy[Filter]:
+    """Return filters of any kind for what *log* holds."""
     known = history.records(log)
     times = st.none() | st.sampled_from(sorted({one["atUs"] for one in known}))
     amounts = st.none() | st.sampled_from([*AMOUNTS, "0", "1000"]).map(Decimal)
@@ -125,12 +128,12 @@ def test_any_filter_finds_what_a_reader_would_pick(log: Path, old: Path) -> None
     """In both versions of the schema, alone and combined, in pages of any size."""
 
     @settings(max_examples=150, deadline=None)
-    @given(_filters(log), st.integers(1, 30), st.booleans())
+    @given(filters(log), st.integers(1, 30), st.booleans())
     def agree(wanted: Filter, limit: int, newest: bool) -> None:
-        picked = [one for one in history.records(log) if _picked(one, wanted)]
+        picked = [one for one in history.records(log) if picked_by(one, wanted)]
         ids = [one["id"] for one in (picked[::-1] if newest else picked)]
         for path in (log, old):
-            found = _every(path, wanted, newest_first=newest, limit=limit)
+            found = every(path, wanted, newest_first=newest, limit=limit)
             assert [one["id"] for one in found] == ids
 
     agree()
@@ -150,7 +153,7 @@ def test_each_filter_alone_finds_something_and_not_everything(
         assert picked
         assert len(picked) < len(known) or name == "writer"
         for path in (log, old):
-            assert [one["id"] for one in _every(path, wanted)] == picked
+            assert [one["id"] for one in every(path, wanted)] == picked
 
 
 def test_a_flag_and_its_variant_are_found(log: Path, old: Path) -> None:

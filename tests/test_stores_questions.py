@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter, defaultdict
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from openfeature_gov.evidence import reports, spending
 from openfeature_gov.evidence.actions import Action
 from openfeature_gov.evidence.records import Stamp, note_record, outcome_record
 from openfeature_gov.evidence.spending import Envelope
-from openfeature_gov.stores import history, questions
-from openfeature_gov.stores.queries import EVERYTHING, Filter, opened
+from openfeature_gov.stores import history, logs, questions
+from openfeature_gov.stores.logs import Rows, Values, opened
+from openfeature_gov.stores.queries import EVERYTHING, Filter
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.worked import as_version_1, worked
 
@@ -125,11 +126,12 @@ def test_the_latest_come_with_what_became_of_them(log: Path) -> None:
 
 def test_many_samples_are_found(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many one statement can name."""
+    monkeypatch.setattr(logs, "MARKS", 2)
     monkeypatch.setattr(questions, "MARKS", 2)
     every = acted(log)
     with opened(log) as connection:
-        found = questions.samples(connection, [one.decision["seq"] for one in every])
-    assert [found[one.decision["seq"]] for one in every] == every
+        found = questions.samples(connection, [one.decision["id"] for one in every])
+    assert [found[one.decision["id"]] for one in every] == every
 
 
 def test_costs_add_up_exactly(log: Path, old: Path) -> None:
@@ -185,17 +187,17 @@ def test_notes_and_answers_of_a_time(tmp_path: Path) -> None:
 def test_counting_reads_no_record(log: Path, ends: bool) -> None:
     """The indexes alone hold what is counted: that keeps a million records fast."""
     plans: list[str] = []
+    with opened(log) as given:
 
-    class Spy(sqlite3.Connection):
-        def execute(self, *given: Any) -> sqlite3.Cursor:
-            if "GROUP BY" in given[0]:
-                plan = super().execute(f"EXPLAIN QUERY PLAN {given[0]}", *given[1:])
+        def spied(query: str, values: Values) -> Rows:
+            if "GROUP BY" in query:
+                plan = given.rows(f"EXPLAIN QUERY PLAN {query}", values)
                 plans.extend(row[3] for row in plan)
-            return super().execute(*given)
+            return given.rows(query, values)
 
-    with closing(sqlite3.connect(log, factory=Spy)) as connection:
+        seen = replace(given, rows=spied)
         for wanted in (EVERYTHING, Filter(agent=("bot-a",), from_us=1)):
-            questions.groups(connection, wanted, ends=ends)
+            questions.groups(seen, wanted, ends=ends)
     looked_up = [one for one in plans if one.startswith(("SCAN", "SEARCH"))]
     assert len(looked_up) == 2 * (1 + ends)
     assert all("USING COVERING INDEX" in one for one in looked_up)

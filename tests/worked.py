@@ -28,8 +28,11 @@ TOOLS = {
 AMOUNTS = ("0.10", "0.1", "99.99", "100", "100.00", "250.5")
 
 
-def worked(folder: Path) -> Path:
-    """Let two agents work in *folder*; return the log that they leave."""
+def worked(folder: Path, url: str | None = None) -> Path:
+    """Let two agents work in *folder*; return the log that they leave.
+
+    With *url* they leave it in that database instead.
+    """
     contracts, flags, path = (
         folder / name for name in ("governance.yaml", "flags.json", "records.db")
     )
@@ -37,7 +40,7 @@ def worked(folder: Path) -> Path:
         "---\n".join(contract_yaml(name, **rules) for name, rules in TOOLS.items())
     )
     write_document(flags, flag_document())
-    with Governor.open(contracts, flags, path) as governor:
+    with Governor.open(contracts, flags, url or path) as governor:
         for name in TOOLS:
             extract = Extractors(amount=_amount) if name == "refund" else None
             governor.tool(name, extract=extract)(_act)

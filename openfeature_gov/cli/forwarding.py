@@ -20,9 +20,11 @@ from tenacity import (
 
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.exits import text_of
-from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.runs import Place
 from openfeature_gov.evidence import otlp
 from openfeature_gov.stores import queries
+from openfeature_gov.stores.opening import SCHEMES
 
 POLL_S = 1.0
 LONGEST_S = 60.0
@@ -42,7 +44,7 @@ def forward(
         Path | None,
         typer.Option(
             help="File that says where to go on (default: RECORDS.forwarded beside the"
-            " records).",
+            " file); for a database, which has many logs, the start of their names.",
             show_default=False,
         ),
     ] = None,
@@ -52,7 +54,7 @@ def forward(
             "--follow", "-f", help="Go on with what comes, until interrupted."
         ),
     ] = False,
-    records: Records = Path(RECORDS),
+    records: Place = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Send records to an OpenTelemetry collector, in order, each at least once.
@@ -60,8 +62,10 @@ def forward(
     The event's body is the record's bytes, without personal parts. Exit 3 when the
     collector does not take them; with --follow it is asked again until it does.
     """
-    kept = cursor or records.with_name(f"{records.name}.forwarded")
-    read = partial(queries.stored, runs.there(records))
+    runs.reachable(records)
+    if cursor is None and records.startswith(SCHEMES):
+        raise typer.BadParameter("say where to keep it", param_hint="'--cursor'")
+    kept = cursor or Path(f"{records}.forwarded")
     send = otlp.sender(endpoint)
     asking = Retrying(
         retry=retry_if_exception_type(ConnectionError),
@@ -71,16 +75,28 @@ def forward(
         reraise=True,
     )
     while True:
-        sent = asking(otlp.forward, read, kept, send)
+        sent = asking(_forward, records, kept, send)
         if sent or not follow:
-            at = otlp.read_cursor(kept)
-            data = {"sent": sent, "last": at.seq}
-            line = f"{sent} records sent, up to number {at.seq}"
-            output.show(data, lambda console: console.print(line), as_json=as_json)  # noqa: B023 - printed now
-            sys.stdout.flush()
+            _tell(sent, as_json)
         if not follow:
             return
         time.sleep(POLL_S)
+
+
+def _tell(sent: int, as_json: bool | None) -> None:
+    line = f"{sent} records sent"
+    output.show({"sent": sent}, lambda console: console.print(line), as_json=as_json)
+    sys.stdout.flush()
+
+
+def _forward(records: str, kept: Path, send: otlp.Send) -> int:
+    """Send what is new in each log of *records*; return how many records."""
+    sent = 0
+    for writer in queries.writers(records):
+        read = partial(queries.stored, records, writer=writer)
+        cursor = kept if writer is None else kept.with_name(f"{kept.name}.{writer}")
+        sent += otlp.forward(read, cursor, send)
+    return sent
 
 
 def _warn(state: RetryCallState) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +16,8 @@ from rich.text import Text
 
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.moments import microseconds
-from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.runs import Place
 from openfeature_gov.evidence.queries import Cell, flat, line, write_csv, write_lines
 from openfeature_gov.stores import queries
 from openfeature_gov.stores.queries import Filter, Page
@@ -24,6 +25,7 @@ from openfeature_gov.targets import RefusedError
 
 Facts = dict[str, Any]
 POLL_S = 0.5
+CURSOR = re.compile(r"[0-9]{1,19}(:[0-9a-f]+:[0-9]{1,19})?")
 CHUNK = 1_000
 """How many records one page holds when all are wanted."""
 
@@ -79,9 +81,9 @@ def query(
     newest: Annotated[bool, typer.Option("--newest", help="Latest first.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="How many; 0 for all.")] = 100,
     after: Annotated[
-        int | None, typer.Option(min=0, help="The cursor of the page before.")
+        str | None, typer.Option(help="The cursor of the page before.")
     ] = None,
-    records: Records = Path(RECORDS),
+    records: Place = RECORDS,
     form: Formats = None,
     as_json: output.Json = None,
 ) -> None:
@@ -103,7 +105,9 @@ def query(
         amount_from=amount_of(amount_from, "--amount-from"),
         amount_to=amount_of(amount_to, "--amount-to"),
     )
-    runs.there(records)
+    if after is not None and not CURSOR.fullmatch(after):
+        raise typer.BadParameter(f"{after!r} is none", param_hint="'--after'")
+    runs.reachable(records)
     chosen = form_of(form, as_json)
     if chosen in (Format.CSV, Format.JSONL):
         write(chosen, map(flat, _stream(records, wanted, after, newest, limit)))
@@ -114,7 +118,7 @@ def query(
         )
     else:
         every = list(_stream(records, wanted, after, newest, 0))
-        found = Page(every, None, 0)
+        found = Page(every, None, None)
     data = {"records": found.records, "cursor": found.cursor}
 
     def render(console: Console) -> None:
@@ -135,7 +139,7 @@ def tail(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait for more, until interrupted.")
     ] = False,
-    records: Records = Path(RECORDS),
+    records: Place = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Show the latest records, one a line; JSON is one whole record a line."""
@@ -145,30 +149,32 @@ def tail(
         tool=tuple(tool or ()),
         effect=tuple(effect or ()),
     )
-    runs.there(records)
+    runs.reachable(records)
+    as_lines = form_of(None, as_json) is Format.JSON
+    # Of what comes meanwhile, the first look shows nothing and the second all.
     last = queries.query(records, newest_first=True, limit=1).last
     found = queries.query(records, wanted, newest_first=True, limit=lines)
-    shown = [one for one in found.records[::-1] if one["seq"] <= last]
-    as_lines = form_of(None, as_json) is Format.JSON
+    shown = found.records[::-1]
     _print(shown, as_lines)
+    seen = {one["id"] for one in shown}
     while follow:
         time.sleep(POLL_S)
         page = queries.query(records, wanted, after=last, limit=CHUNK)
-        _print(page.records, as_lines)
+        _print([one for one in page.records if one["id"] not in seen], as_lines)
         last = page.last
 
 
 def lookup(
     what: Annotated[str, typer.Argument(metavar="RECORD_ID")],
     *,
-    records: Records = Path(RECORDS),
+    records: Place = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Show one record whole, with those that it refers to and that refer to it.
 
     Exit 4 when the log does not hold it.
     """
-    found = queries.related(runs.there(records), what)
+    found = queries.related(runs.reachable(records), what)
     if not found:
         raise RefusedError(f"{records}: no record {what!r}")
     data = {"records": found}
@@ -210,7 +216,7 @@ def amount_of(text: str | None, option: str) -> Decimal | None:
 
 
 def _stream(
-    records: Path, wanted: Filter, after: int | None, newest: bool, limit: int
+    records: str, wanted: Filter, after: str | None, newest: bool, limit: int
 ) -> Iterator[Facts]:
     """Yield *limit* records, 0 for all, without holding more than a page of them."""
     left, cursor = limit or sys.maxsize, after

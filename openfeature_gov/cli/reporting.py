@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +17,7 @@ from rich.text import Text
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.moments import microseconds
-from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.cli.querying import (
     Agent,
     Format,
@@ -30,6 +28,7 @@ from openfeature_gov.cli.querying import (
     amount_of,
     form_of,
 )
+from openfeature_gov.cli.runs import Place
 from openfeature_gov.decisions import Effect
 from openfeature_gov.evidence import reports, spending
 from openfeature_gov.evidence.findings import Finding
@@ -37,7 +36,8 @@ from openfeature_gov.evidence.queries import write_lines, write_table
 from openfeature_gov.evidence.reports import ROWS, Report
 from openfeature_gov.evidence.spending import Envelope
 from openfeature_gov.stores import inspection, questions
-from openfeature_gov.stores.queries import Filter, opened
+from openfeature_gov.stores.logs import Log, opened
+from openfeature_gov.stores.queries import Filter
 
 Facts = dict[str, Any]
 COLUMNS = {
@@ -87,7 +87,7 @@ def report(
     per_day: Annotated[
         str | None, typer.Option(help="cost: what one agent may cost in a day.")
     ] = None,
-    records: Records = Path(RECORDS),
+    records: Place = RECORDS,
     form: Formats = None,
     as_json: output.Json = None,
 ) -> None:
@@ -107,8 +107,8 @@ def report(
         amount_of(per_hour, "--per-hour"),
         amount_of(per_day, "--per-day"),
     )
-    with opened(runs.there(records)) as connection:
-        found = answer(connection, name.value, wanted, limit=limit, envelope=envelope)
+    with opened(runs.reachable(records)) as log:
+        found = answer(log, name.value, wanted, limit=limit, envelope=envelope)
     chosen = form_of(form, as_json)
     if chosen is Format.CSV:
         write_table(ROWS[found.name], found.rows, sys.stdout)
@@ -123,7 +123,7 @@ def report(
 
 def findings(
     *,
-    records: Records = Path(RECORDS),
+    records: Place = RECORDS,
     form: Formats = None,
     as_json: output.Json = None,
 ) -> None:
@@ -132,7 +132,7 @@ def findings(
     Exit 4 when one of them is serious, 0 when none is. It reads the whole log; whether
     the log itself is genuine is for `gov audit verify` to say.
     """
-    found = inspection.findings(runs.there(records))
+    found = inspection.findings(runs.reachable(records))
     listed = [one.facts() for one in found]
     serious = sum(one.meaning.serious for one in found)
     chosen = form_of(form, as_json)
@@ -163,7 +163,7 @@ def _tell(found: list[Finding], console: Console) -> None:
 
 
 def answer(
-    connection: sqlite3.Connection,
+    log: Log,
     name: str,
     wanted: Filter,
     *,
@@ -173,24 +173,24 @@ def answer(
     """Return the report *name* on the decisions of *wanted*; *limit* of them singly."""
     if name == "boundaries":
         wanted = replace(wanted, effect=wanted.effect or LIMITED)
-    items = questions.latest(connection, wanted, limit=limit)
+    items = questions.latest(log, wanted, limit=limit)
     if name == "cost":
-        return spending.cost(questions.costs(connection, wanted), envelope, items)
+        return spending.cost(questions.costs(log, wanted), envelope, items)
     ends = name in ("actions", "boundaries")
-    groups = questions.groups(connection, wanted, ends=ends)
+    groups = questions.groups(log, wanted, ends=ends)
     if name == "actions":
         return reports.actions(groups, items)
     if name == "boundaries":
         return reports.boundaries(groups, items)
-    samples = questions.samples(connection, [group.last for group in groups])
+    samples = questions.samples(log, [group.last for group in groups])
     if name == "data":
         return reports.data(groups, samples, items)
     return reports.authority(
         groups,
-        {seq: one.decision for seq, one in samples.items()},
+        {key: one.decision for key, one in samples.items()},
         items,
-        questions.notes(connection, "policy_change", wanted),
-        questions.answers(connection, wanted),
+        questions.notes(log, "policy_change", wanted),
+        questions.answers(log, wanted),
     )
 
 

@@ -18,10 +18,19 @@ from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import histories
 from openfeature_gov.evidence.histories import actions_of
 from openfeature_gov.stores import history
+from openfeature_gov.stores.opening import SCHEMES
 from openfeature_gov.targets import RefusedError
 
 app = typer.Typer(no_args_is_help=True, help="Read the record log.")
 Facts = dict[str, Any]
+Place = Annotated[
+    str,
+    typer.Option(
+        "--records",
+        envvar="GOV_RECORDS",
+        help="Record database: a file, or a postgresql:// URL.",
+    ),
+]
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 """What reading a body raises that no release wrote."""
 DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
@@ -94,6 +103,13 @@ def show_run(
         output.show(run, lambda console: _run(console, run), as_json=as_json)
     else:
         raise RefusedError(f"{records}: no task and no record {what!r}")
+
+
+def reachable(records: str) -> str:
+    """Return *records*, a URL or a file that is there."""
+    if not records.startswith(SCHEMES):
+        there(Path(records))
+    return records
 
 
 def there(records: Path) -> Path:

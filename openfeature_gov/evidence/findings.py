@@ -125,15 +125,22 @@ class Entry(NamedTuple):
     personal: bytes | None
 
 
-def read(entries: Iterable[Entry], erased: frozenset[str]) -> Iterator[Finding]:
-    """Yield what the records themselves show; an erasure names the ids *erased*."""
-    last = 0
+def read(
+    entries: Iterable[Entry], erased: frozenset[str], *, one_log: bool = True
+) -> Iterator[Finding]:
+    """Yield what the records themselves show; an erasure names the ids *erased*.
+
+    All are numbered in *one_log*, or every writer has numbers of its own.
+    """
+    last: dict[str, int] = {}
     latest: dict[tuple[str, bool], int] = {}
     for entry in entries:
-        if entry.seq != last + 1:
-            detail = f"{entry.seq - last - 1} records before it are not there"
+        numbers = "" if one_log else entry.writer
+        lacks = entry.seq - last.get(numbers, 0) - 1
+        if lacks:
+            detail = f"{lacks} records before it are not there"
             yield Finding("sequence_gap", entry.seq, entry.id, detail)
-        last = entry.seq
+        last[numbers] = entry.seq
         # A note may overtake records that had to wait: each kind has its own order.
         line = (entry.writer, entry.kind in ("decision", "outcome"))
         before = latest.get(line, entry.at_us)

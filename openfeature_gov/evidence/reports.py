@@ -26,7 +26,7 @@ QUESTIONS: Mapping[str, str] = {
     "cost": "What did it cost, and was it within the approved envelope?",
     "boundaries": "Were policy boundaries triggered, and how were they resolved?",
 }
-_SPAN = ("firstUs", "lastUs", "lastSeq")
+_SPAN = ("firstUs", "lastUs", "lastRecord")
 _ENDS = ("executed", "failed", "cancelled", "notRun", "unknown", "open")
 _POLICY = ("workflow", "owner", "contractRevision", "authorization", "flags")
 ROWS: Mapping[str, tuple[str, ...]] = {
@@ -59,7 +59,7 @@ REVISION = ""
 class Group(NamedTuple):
     """Hold decisions that have all this in common: how many, since when, until when.
 
-    *ends* counts their outcomes by `STATUSES`; *last* is the ``seq`` of the last one.
+    *ends* counts their outcomes by `STATUSES`; *last* is the id of the last one.
     """
 
     agent: str | None
@@ -72,7 +72,7 @@ class Group(NamedTuple):
     decided: int
     first_us: int
     last_us: int
-    last: int
+    last: str
     ends: tuple[int, ...] = NO_ENDS
 
 
@@ -123,14 +123,14 @@ def actions(groups: Iterable[Group], items: Iterable[Action]) -> Report:
 
 def authority(
     groups: Iterable[Group],
-    samples: Mapping[int, Record],
+    samples: Mapping[str, Record],
     items: Iterable[Action],
     changes: Sequence[Record] = (),
     answers: Sequence[Record] = (),
 ) -> Report:
     """Answer by whom and under what policy: contract, flags, approvals, who set them.
 
-    *samples* holds the last decision of each group by ``seq``; *changes* the changes of
+    *samples* holds the last decision of each group by id; *changes* the changes of
     policy, *answers* the reviewers' answers in the same time.
     """
     setters = {place: one for one in changes for place in _set(one)}
@@ -160,11 +160,11 @@ def authority(
 
 
 def data(
-    groups: Iterable[Group], samples: Mapping[int, Action], items: Iterable[Action]
+    groups: Iterable[Group], samples: Mapping[str, Action], items: Iterable[Action]
 ) -> Report:
     """Answer which systems were read and which changed, by which tool.
 
-    *samples* holds the last decision of each group, with its outcome, by ``seq``. What
+    *samples* holds the last decision of each group, with its outcome, by id. What
     was only proposed, refused or is waiting is counted as withheld.
     """
     rows: dict[tuple[Any, ...], Facts] = {}
@@ -234,8 +234,8 @@ def report_of(
 
 def _stretch(row: Facts, group: Group) -> None:
     row["firstUs"] = min(row.get("firstUs", group.first_us), group.first_us)
-    row["lastUs"] = max(row.get("lastUs", group.last_us), group.last_us)
-    row["lastSeq"] = max(row.get("lastSeq", group.last), group.last)
+    if group.last_us >= row.get("lastUs", group.last_us):
+        row["lastUs"], row["lastRecord"] = group.last_us, group.last
 
 
 def _camel(status: str) -> str:

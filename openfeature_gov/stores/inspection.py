@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from openfeature_gov.evidence.findings import NOTED, Entry, Finding, noted, read
-from openfeature_gov.stores.history import personal_part
-from openfeature_gov.stores.queries import opened, recorded
+from openfeature_gov.stores.logs import Log, opened
 
 ENDED = (
     "EXISTS (SELECT 1 FROM records e WHERE e.ref = {0}.writer"
-    " AND e.kind IN ('stop', 'reconciled'))"
+    " AND e.kind IN ('stop', 'reconciled') AND NOT EXISTS (SELECT 1 FROM records r"
+    " WHERE r.kind = 'resumed' AND r.kind NOT IN ('decision', 'outcome')"
+    " AND r.writer = {0}.writer AND r.at_us >= e.at_us))"
 )
+"""A writer that was taken for dead may come back: then it has not ended."""
 MISSING = f"""
 SELECT d.seq, d.id, {ENDED.format("d")}, d.tool FROM records d
 WHERE d.kind = 'decision' AND d.executes = 1 AND NOT EXISTS
@@ -25,8 +26,9 @@ SELECT o.seq, o.id, o.ref FROM records o WHERE o.kind = 'outcome' AND NOT EXISTS
 """
 REPEATED = """
 SELECT seq, id, ref, reason FROM (
-  SELECT seq, id, ref, reason, row_number() OVER (PARTITION BY ref ORDER BY seq) place
-  FROM records WHERE kind = 'outcome' AND ref IS NOT NULL)
+  SELECT seq, id, ref, reason,
+    row_number() OVER (PARTITION BY ref ORDER BY {0}) AS place
+  FROM records WHERE kind = 'outcome' AND ref IS NOT NULL) AS counted
 WHERE place > 1
 """
 FORBIDDEN = """
@@ -45,49 +47,49 @@ WHERE s.kind = 'start' AND s.kind NOT IN ('decision', 'outcome')
 NOTES = (*NOTED, "policy_change")
 
 
-def findings(path: Path | str) -> list[Finding]:
-    """Return what does not add up in the log at *path*, in the order of the log.
+def findings(records: Path | str) -> list[Finding]:
+    """Return what does not add up in the log *records*, in the order of the log.
 
     Raises:
         RecordStoreError: when there is no such log, or a record cannot be read.
 
     """
-    with opened(path) as connection:
-        # One snapshot: what is appended meanwhile must not look half done.
-        connection.execute("BEGIN")
-        found = [*_outcomes(connection), *_notes(connection), *_read(connection)]
+    with opened(records) as log:
+        found = [*_outcomes(log), *_notes(log), *_read(log)]
     return sorted(found, key=lambda one: (one.seq, one.name))
 
 
-def _outcomes(connection: sqlite3.Connection) -> Iterator[Finding]:
-    for seq, identity, ended, tool in connection.execute(MISSING):
+def _outcomes(log: Log) -> Iterator[Finding]:
+    for seq, identity, ended, tool in log.rows(MISSING, {}):
         name = "outcome_missing" if ended else "outcome_pending"
         yield Finding(name, seq, identity, f"tool {tool}")
-    for seq, identity, ref in connection.execute(UNMATCHED):
+    for seq, identity, ref in log.rows(UNMATCHED, {}):
         yield Finding("outcome_unmatched", seq, identity, f"decision {ref}")
-    for seq, identity, ref, status in connection.execute(REPEATED):
+    repeated = REPEATED.format(log.ordered("ASC"))
+    for seq, identity, ref, status in log.rows(repeated, {}):
         yield Finding("outcome_repeated", seq, identity, f"decision {ref}: {status}")
-    for seq, identity, ref, status in connection.execute(FORBIDDEN):
+    for seq, identity, ref, status in log.rows(FORBIDDEN, {}):
         yield Finding("outcome_forbidden", seq, identity, f"decision {ref}: {status}")
-    for seq, identity, ref in connection.execute(UNKNOWN):
+    for seq, identity, ref in log.rows(UNKNOWN, {}):
         yield Finding("outcome_unknown", seq, identity, f"decision {ref}")
-    for seq, identity, writer in connection.execute(UNFINISHED):
+    for seq, identity, writer in log.rows(UNFINISHED, {}):
         yield Finding("writer_unfinished", seq, identity, f"writer {writer}")
 
 
-def _notes(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _notes(log: Log) -> Iterator[Finding]:
     kinds = ", ".join(f"'{kind}'" for kind in NOTES)
-    where = f"kind IN ({kinds}) AND kind NOT IN ('decision', 'outcome') ORDER BY +seq"
-    for record in recorded(connection, where, {}):
+    order = log.ordered("ASC", narrow=True)
+    where = f"kind IN ({kinds}) AND kind NOT IN ('decision', 'outcome')"
+    for record in log.recorded(f"{where} ORDER BY {order}"):
         yield from noted(record)
 
 
-def _read(connection: sqlite3.Connection) -> Iterator[Finding]:
-    where = "kind = 'erasure' AND kind NOT IN ('decision', 'outcome')"
-    erasures = recorded(connection, where, {})
+def _read(log: Log) -> Iterator[Finding]:
+    erasures = log.recorded("kind = 'erasure' AND kind NOT IN ('decision', 'outcome')")
     erased = frozenset(one for body in erasures for one in body.get("records") or ())
-    rows = connection.execute(
+    rows = log.rows(
         "SELECT seq, id, kind, at_us, writer, body,"  # noqa: S608 - constants
-        f" {personal_part(connection)} FROM records ORDER BY seq"
+        f" {log.personal} FROM records ORDER BY {', '.join(log.place)}",
+        {},
     )
-    return read(map(Entry._make, rows), erased)
+    return read(map(Entry._make, rows), erased, one_log=log.one_log)

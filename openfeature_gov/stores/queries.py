@@ -1,46 +1,25 @@
 """Query the record log: by who, what, where, why, when and how much. Read-only.
 
-Results come in the order of the log; a cursor is the ``seq`` of the last record that
-was looked at, so that pages neither overlap nor miss what was appended meanwhile.
+Results come in the order of the log; a cursor names the last record that was looked
+at, so that pages neither overlap nor miss what was appended meanwhile. The logs of many
+writers in one database are ordered by time.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.otlp import Stored
-from openfeature_gov.evidence.records import merged
-from openfeature_gov.stores.history import personal_part, reading
-
-COLUMNS = ("kind", "agent", "task", "tool", "effect", "reason", "writer")
-"""The filters that are columns in every version of the schema."""
-BODY = "CAST(body AS TEXT)"
-DERIVED: Mapping[str, str] = {
-    "target": f"NULLIF(json_extract({BODY}, '$.targetSystem'), '')",
-    "reviewer": f"NULLIF(json_extract({BODY}, '$.reviewer'), '')",
-    "variant": f"(SELECT json_extract(value, '$.variant') FROM json_each({BODY},"  # noqa: S608 - constants
-    " '$.flags') WHERE json_extract(value, '$.kind') = 'mode')",
-    "amount": f"CAST(json_extract({BODY}, '$.amount') AS REAL)",
-}
-"""The filters that only version 2 keeps as columns, and how version 1 finds them."""
-FLAG = (
-    f"EXISTS (SELECT 1 FROM json_each({BODY}, '$.flags')"  # noqa: S608 - constants
-    " WHERE json_extract(value, '$.key') = :{0}"
-    " AND json_extract(value, '$.variant') = :{1})"
-)
+from openfeature_gov.stores.logs import COLUMNS, DERIVED, Log, opened
 
 NAMED = (
     "SELECT id FROM records WHERE id = :id UNION"
     " SELECT ref FROM records WHERE id = :id AND ref IS NOT NULL"
 )
-RELATED = f"id IN ({NAMED}) OR ref IN ({NAMED}) ORDER BY seq"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +52,11 @@ class Filter:
 EVERYTHING = Filter()
 DECISIONS = ("agent", "task", "tool", "target", "effect", "variant")
 """The filters that only decisions meet."""
+NUMBERS = {"amount", "at_us"}
 COMMON = frozenset({"decision", "outcome"})
 """The kinds that most records are of."""
 CHOICES = tuple(
-    one.name for one in fields(Filter) if one.name in {*COLUMNS, *DERIVED} - {"amount"}
+    one.name for one in fields(Filter) if one.name in {*COLUMNS, *DERIVED} - NUMBERS
 )
 
 
@@ -87,30 +67,15 @@ class Page(NamedTuple):
     """
 
     records: list[dict[str, Any]]
-    cursor: int | None
-    last: int
-
-
-@contextmanager
-def opened(path: Path | str) -> Iterator[sqlite3.Connection]:
-    """Open the record log at *path* for reading only.
-
-    Raises:
-        RecordStoreError: when there is no such log, or a record cannot be read.
-
-    """
-    try:
-        with reading(path) as connection:
-            yield connection
-    except (ValueError, TypeError) as error:
-        raise RecordStoreError(f"{path}: a record cannot be read: {error}") from None
+    cursor: str | None
+    last: str | None
 
 
 def query(
-    path: Path | str,
+    records: Path | str,
     wanted: Filter = EVERYTHING,
     *,
-    after: int | None = None,
+    after: str | None = None,
     newest_first: bool = False,
     limit: int = 100,
 ) -> Page:
@@ -122,68 +87,85 @@ def query(
         RecordStoreError: when there is no such log, or a record cannot be read.
 
     """
-    with opened(path) as connection:
-        return page(
-            connection, wanted, after=after, newest_first=newest_first, limit=limit
-        )
+    with opened(records) as log:
+        return page(log, wanted, after=after, newest_first=newest_first, limit=limit)
 
 
-def related(path: Path | str, record_id: str) -> list[dict[str, Any]]:
+def related(records: Path | str, record_id: str) -> list[dict[str, Any]]:
     """Return record *record_id*, what it refers to, and all that refer to either.
 
     Raises:
         RecordStoreError: when there is no such log, or a record cannot be read.
 
     """
-    with opened(path) as connection:
-        return recorded(connection, RELATED, {"id": record_id})
+    with opened(records) as log:
+        where = f"id IN ({NAMED}) OR ref IN ({NAMED}) ORDER BY {log.ordered('ASC')}"
+        return log.recorded(where, {"id": record_id})
 
 
-def stored(path: Path | str, *, after: int, limit: int) -> list[Stored]:
-    """Return at most *limit* records after place *after*, byte for byte.
+def stored(
+    records: Path | str, *, after: int, limit: int, writer: str | None = None
+) -> list[Stored]:
+    """Return at most *limit* records after number *after*, byte for byte.
+
+    Where every writer has numbers of its own, *writer* says whose.
 
     Raises:
         RecordStoreError: when there is no such log.
 
     """
-    with opened(path) as connection:
-        rows = connection.execute(
-            "SELECT seq, id, kind, at_us, body FROM records WHERE seq > ?"
-            " ORDER BY seq LIMIT ?",
-            (after, limit),
+    mine = "" if writer is None else " AND writer = :writer"
+    with opened(records) as log:
+        rows = log.rows(
+            f"SELECT seq, id, kind, at_us, body FROM records WHERE seq > :after{mine}"  # noqa: S608 - constants
+            " ORDER BY seq LIMIT :limit",
+            {"after": after, "limit": limit, "writer": writer},
         )
         return [*map(Stored._make, rows)]
 
 
+def writers(records: Path | str) -> list[str | None]:
+    """Return whose logs *records* holds; one None where all share one.
+
+    Raises:
+        RecordStoreError: when there is no such log.
+
+    """
+    with opened(records) as log:
+        if log.one_log:
+            return [None]
+        rows = log.rows("SELECT DISTINCT writer FROM records WHERE seq = 1", {})
+        return sorted(writer for (writer,) in rows)
+
+
 def page(
-    connection: sqlite3.Connection,
+    log: Log,
     wanted: Filter,
     *,
-    after: int | None,
-    newest_first: bool,
-    limit: int,
+    after: str | None = None,
+    newest_first: bool = False,
+    limit: int | None = None,
 ) -> Page:
     """Return the first *limit* records of an open log that *wanted* describes."""
-    where, values = condition(wanted, columns(connection))
-    # Going through the log in its order would read all of it for a rare value.
-    by = "+seq" if narrow(wanted) else "seq"
-    beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
-    if after is not None:
-        where, values = f"({where}) AND seq {beyond} :after", {**values, "after": after}
+    where, values = condition(wanted, log)
+    sign, direction = ("<", "DESC") if newest_first else (">", "ASC")
+    beyond, bounds = log.beyond(after, sign)
+    columns = ", ".join(log.order)
     selects = " UNION ALL ".join(
-        f"SELECT seq FROM records WHERE {one}"  # noqa: S608 - constants
+        f"SELECT {columns} FROM records WHERE {one}{beyond}"  # noqa: S608 - constants
         for one in _alternatives(where, wanted)
     )
+    place = ", ".join(log.place)
+    order = log.ordered(direction, narrow=narrow(wanted))
     # The bodies are read last: sorting them would copy each.
-    records = recorded(
-        connection,
-        f"seq IN (SELECT seq FROM ({selects}) ORDER BY {by} {order} LIMIT :limit)"  # noqa: S608 - constants
-        f" ORDER BY seq {order}",
-        {**values, "limit": limit},
+    found = log.recorded(
+        f"({place}) IN (SELECT {place} FROM ({selects}) AS found ORDER BY {order}"  # noqa: S608 - constants
+        f" LIMIT :limit) ORDER BY {log.ordered(direction)}",
+        {**values, **bounds, "limit": 2**62 if limit is None else limit},
     )
-    last = records[-1]["seq"] if records else after or 0
-    kept = [one for one in records if _within(one.get("amount"), wanted)]
-    return Page(kept, last if len(records) == limit else None, last)
+    last = log.cursor(found[-1]) if found else after
+    kept = [one for one in found if _within(one.get("amount"), wanted)]
+    return Page(kept, last if len(found) == limit else None, last)
 
 
 def narrow(wanted: Filter) -> bool:
@@ -195,15 +177,12 @@ def narrow(wanted: Filter) -> bool:
     )
 
 
-def columns(connection: sqlite3.Connection) -> Mapping[str, str]:
-    """Return how this log's version of the schema says each filter."""
-    known = {name for _, name, *_ in connection.execute("PRAGMA table_info(records)")}
-    derived = {name: name if name in known else DERIVED[name] for name in DERIVED}
-    return {**{name: name for name in (*COLUMNS, "at_us")}, **derived}
+def condition(wanted: Filter, log: Log, *, by: str = "") -> tuple[str, dict[str, Any]]:
+    """Return *wanted* as an SQL condition over records, with its parameters.
 
-
-def condition(wanted: Filter, said: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """Return *wanted* as an SQL condition over records, with its parameters."""
+    *by* is put before the time, so that no index by time leads the search.
+    """
+    said = log.said
     terms = list(_kinds(wanted))
     values: dict[str, Any] = {}
     for name in CHOICES:
@@ -215,11 +194,11 @@ def condition(wanted: Filter, said: Mapping[str, str]) -> tuple[str, dict[str, A
             terms.append(f"{said[name]} IN ({marks})")
     for place, (key, variant) in enumerate(wanted.flags):
         names = (f"key{place}", f"served{place}")
-        terms.append(FLAG.format(*names))
+        terms.append(log.served.format(*names))
         values |= dict(zip(names, (key, variant), strict=True))
     bounds = (
-        (said["at_us"], ">=", "from_us", wanted.from_us),
-        (said["at_us"], "<", "to_us", wanted.to_us),
+        (f"{by}at_us", ">=", "from_us", wanted.from_us),
+        (f"{by}at_us", "<", "to_us", wanted.to_us),
         (said["amount"], ">=", "amount_from", _real(wanted.amount_from)),
         (said["amount"], "<=", "amount_to", _real(wanted.amount_to)),
     )
@@ -227,7 +206,7 @@ def condition(wanted: Filter, said: Mapping[str, str]) -> tuple[str, dict[str, A
         if bound is not None:
             terms.append(f"{left} {sign} :{name}")
             values[name] = bound
-    return " AND ".join(terms) or "1", values
+    return " AND ".join(terms) or "1 = 1", values
 
 
 def _kinds(wanted: Filter) -> Iterator[str]:
@@ -251,17 +230,6 @@ def _alternatives(where: str, wanted: Filter) -> Iterator[str]:
 
 def _real(amount: Decimal | None) -> float | None:
     return None if amount is None else float(amount)
-
-
-def recorded(
-    connection: sqlite3.Connection, where: str, values: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Return the records for which *where* holds, an SQL condition of this package."""
-    rows = connection.execute(
-        f"SELECT seq, body, {personal_part(connection)} FROM records WHERE {where}",  # noqa: S608 - constants
-        values,
-    )
-    return [{"seq": seq, **merged(body, personal)} for seq, body, personal in rows]
 
 
 def _within(amount: object, wanted: Filter) -> bool:

@@ -6,8 +6,7 @@ that a million records are counted without reading one of them.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,86 +15,78 @@ import orjson
 from openfeature_gov.evidence.actions import Action
 from openfeature_gov.evidence.reports import NO_ENDS, STATUSES, Group
 from openfeature_gov.evidence.spending import Cost
-from openfeature_gov.stores.queries import (
-    Filter,
-    columns,
-    condition,
-    page,
-    recorded,
-)
+from openfeature_gov.stores.logs import MARKS, Log
+from openfeature_gov.stores.queries import Filter, condition, page
 
 Records = list[dict[str, Any]]
-CACHE_KB = 128_000
-"""Outcomes are looked up in the order of the groups: that needs their index at hand."""
 GROUP = ("agent", "tool", "target", "effect", "reason", "variant", "executes")
 """What decisions are grouped by: the order of the index."""
-MARKS = 500
-"""How many values one statement names."""
+LAST = len(GROUP) + 3
+"""Where a row says which decision is the last of its group."""
 
 
-def groups(
-    connection: sqlite3.Connection, wanted: Filter, *, ends: bool = False
-) -> list[Group]:
+def groups(log: Log, wanted: Filter, *, ends: bool = False) -> list[Group]:
     """Return the decisions of *wanted*, counted by what they have in common.
 
     With *ends* each group says what became of its decisions.
     """
-    found, values = _decisions(connection, wanted)
+    decisions, values = _decisions(log, wanted)
     keys = ", ".join(f"d.{name}" for name in GROUP)
     decided, counts, join = "count(*)", "", ""
     if ends:
-        connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
         # A decision with two outcomes, which is a finding, is still one decision.
-        decided = "count(DISTINCT d.seq)"
-        counts = "".join(f", sum(o.reason IS '{one}')" for one in STATUSES)
+        decided = f"count(DISTINCT d.{'seq' if log.one_log else 'id'})"
+        counts = "".join(
+            f", sum(CASE WHEN o.reason = '{one}' THEN 1 ELSE 0 END)" for one in STATUSES
+        )
         join = (
             " LEFT JOIN records o ON o.ref = d.id AND o.kind = 'outcome'"
             " AND d.executes = 1"
         )
-    rows = connection.execute(
-        f"SELECT {keys}, {decided}, min(d.at_us), max(d.at_us), max(d.seq){counts}"  # noqa: S608 - constants
-        f" FROM ({found}) d{join} GROUP BY {keys}",
+    rows = log.rows(
+        f"SELECT {keys}, {decided}, min(d.at_us), max(d.at_us), {log.last}{counts}"  # noqa: S608 - constants
+        f" FROM ({decisions}) d{join} GROUP BY {keys}",
         values,
     )
-    return [_group(row) for row in rows]
+    found = list(rows)
+    ids = _last_ids(log, found)
+    return [_group(row, ids) for row in found]
 
 
-def latest(
-    connection: sqlite3.Connection, wanted: Filter, *, limit: int
-) -> list[Action]:
+def latest(log: Log, wanted: Filter, *, limit: int) -> list[Action]:
     """Return the last *limit* decisions of *wanted* with what refers to them."""
     decided = replace(wanted, kind=("decision",))
-    found = page(connection, decided, after=None, newest_first=True, limit=limit)
-    return list(_joined(connection, found.records))
+    found = page(log, decided, newest_first=True, limit=limit)
+    return list(_joined(log, found.records))
 
 
-def samples(connection: sqlite3.Connection, seqs: Iterable[int]) -> dict[int, Action]:
-    """Return the decisions *seqs*, each with what refers to it, by ``seq``."""
-    found = _named(connection, "seq", sorted(set(seqs)))
-    return {one.decision["seq"]: one for one in _joined(connection, found)}
+def samples(log: Log, ids: Iterable[str]) -> dict[str, Action]:
+    """Return the decisions *ids*, each with what refers to it, by id."""
+    found = log.named("id", sorted(set(ids)))
+    return {one.decision["id"]: one for one in _joined(log, found)}
 
 
-def notes(connection: sqlite3.Connection, kind: str, wanted: Filter) -> Records:
+def notes(log: Log, kind: str, wanted: Filter) -> Records:
     """Return the records of one *kind* of the log itself, in the time of *wanted*."""
     within = Filter(kind=(kind,), from_us=wanted.from_us, to_us=wanted.to_us)
-    return page(connection, within, after=None, newest_first=False, limit=-1).records
+    return page(log, within).records
 
 
-def answers(connection: sqlite3.Connection, wanted: Filter) -> Records:
+def answers(log: Log, wanted: Filter) -> Records:
     """Return the reviewers' answers in the time of *wanted*."""
     within = Filter(from_us=wanted.from_us, to_us=wanted.to_us)
-    said = {**columns(connection), "at_us": "+at_us"}
-    where, values = condition(within, said)
-    where += f" AND kind NOT IN ('decision', 'outcome') AND {said['reviewer']} > ''"
-    return recorded(connection, f"{where} ORDER BY +seq", values)
+    where, values = condition(within, log, by=log.by)
+    where += f" AND kind NOT IN ('decision', 'outcome') AND {log.said['reviewer']} > ''"
+    order = log.ordered("ASC", narrow=True)
+    return log.recorded(f"{where} ORDER BY {order}", values)
 
 
-def costs(connection: sqlite3.Connection, wanted: Filter) -> Iterator[Cost]:
+def costs(log: Log, wanted: Filter) -> Iterator[Cost]:
     """Yield what each action of *wanted* that ran cost, as its outcome says."""
-    found, values = _decisions(connection, wanted)
-    rows = connection.execute(
+    found, values = _decisions(log, wanted)
+    rows = log.rows(
         "SELECT d.agent, d.task, d.at_us, o.body"  # noqa: S608 - constants
-        f" FROM ({found}) d CROSS JOIN records o"
+        f" FROM ({found}) d {log.join} records o"
         " ON o.ref = d.id AND o.kind = 'outcome' AND d.executes = 1",
         values,
     )
@@ -103,39 +94,37 @@ def costs(connection: sqlite3.Connection, wanted: Filter) -> Iterator[Cost]:
         yield Cost(agent, task, at_us, orjson.loads(body).get("cost"))
 
 
-def _decisions(
-    connection: sqlite3.Connection, wanted: Filter
-) -> tuple[str, dict[str, Any]]:
+def _decisions(log: Log, wanted: Filter) -> tuple[str, dict[str, Any]]:
     """Return the statement that finds the decisions of *wanted*, with parameters."""
     # An index by time would lead to every record; the grouped one has the time as well.
-    said = {**columns(connection), "at_us": "+at_us"}
-    where, values = condition(wanted, said)
-    names = ", ".join(f"{said.get(name, name)} AS {name}" for name in (*GROUP, "task"))
-    found = f"SELECT seq, id, at_us, {names} FROM records"  # noqa: S608 - constants
+    where, values = condition(wanted, log, by=log.by)
+    names = (*GROUP, "task", "writer") if not log.one_log else (*GROUP, "task")
+    said = ", ".join(f"{log.said.get(name, name)} AS {name}" for name in names)
+    found = f"SELECT seq, id, at_us, {said} FROM records"  # noqa: S608 - constants
     return f"{found} WHERE kind = 'decision' AND {where}", values
 
 
-def _group(row: tuple[Any, ...]) -> Group:
-    known, ends = row[: len(GROUP) + 4], row[len(GROUP) + 4 :]
+def _last_ids(log: Log, found: list[tuple[Any, ...]]) -> dict[Any, str]:
+    """Return the id of the last record of each group, by what the group calls it."""
+    said = [row[LAST] for row in found]
+    if not log.one_log:
+        return {one: one for one in said}
+    ids: dict[Any, str] = {}
+    for start in range(0, len(said), MARKS):
+        seqs = ", ".join(map(str, said[start : start + MARKS]))
+        ids |= dict(log.rows(f"SELECT seq, id FROM records WHERE seq IN ({seqs})", {}))  # noqa: S608 - numbers
+    return ids
+
+
+def _group(row: tuple[Any, ...], ids: Mapping[Any, str]) -> Group:
+    known, ends = row[: LAST + 1], row[LAST + 1 :]
     group = Group._make((*known, ends or NO_ENDS))
-    return group._replace(executes=bool(group.executes))
+    return group._replace(executes=bool(group.executes), last=ids[group.last])
 
 
-def _joined(connection: sqlite3.Connection, found: Records) -> Iterator[Action]:
+def _joined(log: Log, found: Records) -> Iterator[Action]:
     later: dict[str, Records] = {}
-    for one in _named(connection, "ref", [one["id"] for one in found]):
+    for one in log.named("ref", [one["id"] for one in found]):
         later.setdefault(one["ref"], []).append(one)
     for one in found:
         yield Action(one, tuple(later.get(one["id"], ())))
-
-
-def _named(
-    connection: sqlite3.Connection, column: str, values: Sequence[Any]
-) -> Records:
-    found: Records = []
-    for start in range(0, len(values), MARKS):
-        some = values[start : start + MARKS]
-        named = {f"v{place}": one for place, one in enumerate(some)}
-        marks = ", ".join(f":{one}" for one in named)
-        found += recorded(connection, f"{column} IN ({marks}) ORDER BY seq", named)
-    return found

@@ -29,7 +29,8 @@ from openfeature_gov.cli.reporting import answer
 from openfeature_gov.evidence.records import derived
 from openfeature_gov.evidence.reports import QUESTIONS
 from openfeature_gov.stores import schema
-from openfeature_gov.stores.queries import Filter, opened, query
+from openfeature_gov.stores.logs import opened
+from openfeature_gov.stores.queries import Filter, query
 from tests.worked import worked
 
 START_US, STEP_US = 1_767_225_600_000_000, 2_000_000

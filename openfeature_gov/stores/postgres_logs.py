@@ -1,0 +1,72 @@
+"""Read the record logs of all writers in a PostgreSQL database, as one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from typing import Any, cast
+
+import psycopg
+from psycopg import IsolationLevel
+from psycopg.sql import SQL
+
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.stores.logs import COLUMNS, DERIVED, Log, Values
+from openfeature_gov.stores.postgres_schema import place
+
+PORTION = 2_000
+_numbers = count(1)
+MARK = re.compile(r"(?<!:):(\w+)")
+SERVED = (
+    "EXISTS (SELECT 1 FROM jsonb_array_elements(CASE WHEN kind = 'decision' THEN"
+    " convert_from(body, 'UTF8')::jsonb -> 'flags' END) AS flag"
+    " WHERE flag ->> 'key' = :{0} AND flag ->> 'variant' = :{1})"
+)
+LAST = (
+    "(max(ARRAY[lpad(d.at_us::text, 20, '0'), d.writer, lpad(d.seq::text, 20, '0'),"
+    " d.id]))[4]"
+)
+
+
+@contextmanager
+def opened_at(url: str) -> Iterator[Log]:
+    """Open the database *url* for reading only, in one snapshot.
+
+    Raises:
+        RecordStoreError: when it does not answer, or holds no record log.
+
+    """
+    try:
+        with closing(psycopg.connect(url)) as connection:
+            connection.read_only = True
+            connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            connection.execute("SET LOCAL jit = off")
+            yield Log(
+                rows=lambda query, values: _rows(connection, query, values),
+                order=("at_us", "writer", "seq"),
+                place=("writer", "seq"),
+                said={name: name for name in (*COLUMNS, *DERIVED)},
+                served=SERVED,
+                by="",
+                last=LAST,
+                join="JOIN",
+                one_log=False,
+            )
+    except psycopg.Error as error:
+        raise RecordStoreError(
+            f"{place(url)}: {error}; is it a record database?"
+        ) from None
+
+
+def _rows(
+    connection: psycopg.Connection[Any], query: str, values: Values
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of *query*, whose parameters are named ``:name``, in portions."""
+    said = cast("Any", MARK.sub(r"%(\1)s", query.replace("%", "%%")))
+    with connection.cursor(f"rows_{next(_numbers)}") as cursor:
+        cursor.itersize = PORTION
+        cursor.execute(SQL(said), dict(values))
+        for row in cursor:
+            yield tuple(row)
