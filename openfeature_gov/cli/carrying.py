@@ -125,7 +125,7 @@ def _problems(scope: Scope, target: FlagTarget, done: changes.Done) -> Iterator[
     yield from done.notes
     yield from done.unmet
     for key, why in done.failed.items():
-        yield f'flag "{key}" was NOT changed: {why}'
+        yield f'flag "{key}" was NOT changed as planned: {why}'
     unread = _unread(scope, done)
     for key, why in unread.items():
         yield f'flag "{key}" was NOT changed, because it cannot be read: {why}'

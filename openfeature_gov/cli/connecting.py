@@ -89,7 +89,7 @@ def environment_of(
     if missing:
         raise typer.BadParameter(f"FeatBit needs {'; '.join(missing)}")
     try:
-        token = _private(token_file, TOKEN, "access token", "--token-file")
+        token = private(token_file, TOKEN, "access token", "--token-file")
         client = ManagementClient(api_url, token, timeout_s=timeout_s)
     except RefusedError as error:
         raise typer.BadParameter(str(error)) from None
@@ -110,7 +110,7 @@ def evaluation_of(
         return None
     _check_url("--streaming-url", streaming_url, ("ws", "wss"))
     _check_url("--event-url", event_url, ("http", "https"))
-    secret = _private(secret_file, SECRET, "server secret", "--secret-file")
+    secret = private(secret_file, SECRET, "server secret", "--secret-file")
     if not (secret.isascii() and secret.isprintable() and " " not in secret):
         raise typer.BadParameter("the server secret is no printable ASCII text")
     return Evaluation(streaming_url.rstrip("/"), event_url.rstrip("/"), secret)
@@ -132,7 +132,7 @@ def _check_url(option: str, url: str, schemes: tuple[str, ...]) -> None:
         raise typer.BadParameter(f"{option} must hold no user, query or fragment")
 
 
-def _private(path: Path | None, variable: str, noun: str, option: str) -> str:
+def private(path: Path | None, variable: str, noun: str, option: str) -> str:
     """Return a token or secret; it never stands on a command line, which others see."""
     text = os.environ.get(variable, "") if path is None else path.read_text("utf-8")
     if not text.strip():

@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.connecting import _private, environment_of
+from openfeature_gov.cli.connecting import private, environment_of
 from openfeature_gov.cli.options import RECORDS, ApiUrl, Env, Project, TokenFile
 from openfeature_gov.stores import history
 from openfeature_gov.stores.sqlite import SqliteStore
@@ -118,7 +118,7 @@ def _listening(
     from openfeature_gov.cli.listening import listening  # noqa: PLC0415
 
     option = "--webhook-secret-file"
-    secret = _private(secret_file, WEBHOOK_SECRET, "webhook secret", option)
+    secret = private(secret_file, WEBHOOK_SECRET, "webhook secret", option)
     return listening(where, secret, rung)
 
 

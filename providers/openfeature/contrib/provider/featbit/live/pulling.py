@@ -120,6 +120,8 @@ class Http:
             )
             try:
                 data: bytes = response.read(LARGEST + 1)
+                if len(data) > LARGEST:
+                    response.close()  # the rest is unread
             finally:
                 response.release_conn()
         except (HTTPError, OSError) as error:
