@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.connecting import private, environment_of
+from openfeature_gov.cli.connecting import environment_of, private
 from openfeature_gov.cli.options import RECORDS, ApiUrl, Env, Project, TokenFile
 from openfeature_gov.stores import history
 from openfeature_gov.stores.sqlite import SqliteStore
