@@ -270,7 +270,8 @@ class _Facts:
             return ""
         # What is no id may be personal data: the record then holds its digest.
         text = name.encode("utf-8", "surrogatepass")
-        return name if is_opaque(name) else f"sha256:{sha256(text).hexdigest()}"
+        plain = not name or is_opaque(name)
+        return name if plain else f"sha256:{sha256(text).hexdigest()}"
 
 
 def money(value: Any) -> Decimal:

@@ -695,11 +695,13 @@ def test_targets_that_are_no_ids_are_kept_as_digests(desk: Make) -> None:
     one.governor.tool("mail", extract=target)(one.spy)
     one.governor.run(call(to="anna@example.org"))
     one.governor.run(call(to="#W-77"))
+    one.governor.run(call(to=""))
     one.governor.run(call("My name is Anna and my card is 4111"))
     records = log(one, "decision")
     assert records[0]["targetRecord"].startswith("sha256:")
     assert records[1]["targetRecord"] == "#W-77"
-    assert records[2]["tool"].startswith("sha256:")
+    assert records[2]["targetRecord"] == ""
+    assert records[3]["tool"].startswith("sha256:")
     assert b"anna" not in one.records.read_bytes().lower()
 
 

@@ -96,6 +96,7 @@ TOOLS = (
     *mutants(
         "tools.py",
         _governor("targets_that_are_no_ids_are_kept_as_digests"),
-        ("name if is_opaque(name) else", "name if name else"),
+        ("plain = not name or is_opaque(name)", "plain = True"),
+        ("plain = not name or is_opaque(name)", "plain = is_opaque(name)"),
     ),
 )
