@@ -17,6 +17,7 @@ from openfeature import api
 from openfeature.contrib.provider.featbit import FeatBitProvider
 from openfeature_gov import governance
 from openfeature_gov.errors import InvalidContractError
+from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.writing import QueuedStore
@@ -59,7 +60,10 @@ def governance_text(path: Path) -> str:
 
 
 def assemble(
-    contracts: Path, flags: Path | FeatureProvider, records: Path | str
+    contracts: Path,
+    flags: Path | FeatureProvider,
+    records: Path | str,
+    sealing: Sealing | None = None,
 ) -> Parts:
     """Load *contracts*, bind the provider *flags* or one on that file, open *records*.
 
@@ -79,7 +83,9 @@ def assemble(
     try:
         api.set_provider_and_wait(provider, domain)
         reader = FlagReader(api.get_client(domain), bound=provider)
-        return Parts(loaded, reader, open_store(records), provider.shutdown)
+        return Parts(
+            loaded, reader, open_store(records, sealing=sealing), provider.shutdown
+        )
     except BaseException:
         provider.shutdown()
         raise

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from openfeature.provider import FeatureProvider
 
@@ -34,6 +34,9 @@ from openfeature_gov.outcomes import Outcome, Status
 from openfeature_gov.running import Runner, heard
 from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Extractors, Function, Narrower, Tool
+
+if TYPE_CHECKING:  # what seals is loaded with the store that it seals
+    from openfeature_gov.evidence.sealing import Sealing
 
 F = TypeVar("F", bound=Callable[..., Any])
 REPORTED = ("executed", "failed", "cancelled", "not_run")
@@ -81,13 +84,15 @@ class Governor:
         records: Path | str,
         *,
         controls: Controls | None = None,
+        sealing: Sealing | None = None,
     ) -> Governor:
         """Return a Governor on the embedded default: two files and a SQLite log.
 
         *governance* is a YAML file, *flags* FeatBit's data-sync JSON, hot-reloaded, or
         a provider that is not bound yet and is shut down with the Governor, such as
         ``FeatBitProvider.live(...)``; *records* is a file, created where missing, or
-        ``postgresql://USER@HOST/DATABASE`` (extra ``sql``).
+        ``postgresql://USER@HOST/DATABASE`` (extra ``sql``), which is sealed only where
+        *sealing* names a key and a file for checkpoints.
 
         Raises:
             InvalidContractError: for a refused governance file.
@@ -99,7 +104,7 @@ class Governor:
         from openfeature_gov.embedded import assemble  # noqa: PLC0415 - optional part
 
         source = Path(flags) if isinstance(flags, str) else flags
-        parts = assemble(Path(governance), source, records)
+        parts = assemble(Path(governance), source, records, sealing)
         governor = cls(parts.governance, parts.reader, parts.records, controls=controls)
         governor._releases.append(parts.release)
         return governor
