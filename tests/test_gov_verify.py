@@ -380,6 +380,10 @@ def test_personal_parts_are_those_recorded(tmp_path: Path) -> None:
     log.seal()
     assert codes(verified(log, log.database(tmp_path / "erased.db"))) == []
     assert codes(verified(log, packed(tmp_path / "a.zip", log.parts(2, 6)))) == []
+    log = Log(4)
+    parts = log.parts(1, 4)
+    parts["personal.jsonl"] += parts["personal.jsonl"].splitlines(keepends=True)[0]
+    assert codes(verified(log, packed(tmp_path / "b.zip", parts))) == ["loose"]
     log = Log(2)
     log.add(event(3, "mark")[0], b"{}")
     log.seal()
@@ -408,7 +412,7 @@ ROWS = {
     "size": "size = size + 1",
     "last record": "last_seq = last_seq + 1",
     "frontier of another size": "frontier = CAST("
-    "x'0000000000000004' || substr(frontier, 9) AS BLOB)",
+    "x'000000000000000A' || substr(frontier, 9) AS BLOB)",
     "frontier of another tree": "frontier = CAST("
     "substr(frontier, 1, 8) || zeroblob(64) AS BLOB)",
     "frontier cut short": "frontier = substr(frontier, 1, 40)",
@@ -568,6 +572,9 @@ def test_bombs_are_refused(tmp_path: Path) -> None:
     parts = log.parts(1, 3)
     bomb = packed(tmp_path / "a.zip", {**parts, "records.jsonl": b" " * 50_000_000})
     assert codes(verified(log, bomb)) == ["bundle"]
+    many = packed(tmp_path / "g.zip", {**parts, "records.jsonl": b"{}\n" * 3_000_000})
+    (found,) = verified(log, many).findings
+    assert "expand" in found.what
     more = packed(tmp_path / "b.zip", {**parts, "more.txt": b""})
     assert codes(verified(log, more)) == ["bundle"]
     fewer = packed(tmp_path / "c.zip", dict(list(parts.items())[1:]))

@@ -35,7 +35,7 @@ class Attacker:
         self.db = folder / RECORDS
 
     @contextmanager
-    def open(self) -> Iterator[sqlite3.Connection]:
+    def open(self) -> Iterator[Any]:
         """Lend a connection for which nothing is append-only."""
         with closing(sqlite3.connect(self.db, isolation_level=None)) as connection:
             triggers = connection.execute(
@@ -67,7 +67,7 @@ class Attacker:
             edit(facts)
             self.write(connection, seq, encode(facts))
 
-    def write(self, connection: sqlite3.Connection, seq: int, body: bytes) -> None:
+    def write(self, connection: Any, seq: int, body: bytes) -> None:
         """Make *body* the record *seq*, and its columns what it says."""
         values = dict(zip(COLUMNS, derived(json.loads(body)), strict=True))
         pairs = ", ".join(f"{name} = ?" for name in (*values, "body"))
@@ -75,7 +75,7 @@ class Attacker:
             f"UPDATE records SET {pairs} WHERE seq = ?", (*values.values(), body, seq)
         )
 
-    def pick(self, connection: sqlite3.Connection, what: str) -> tuple[int, bytes]:
+    def pick(self, connection: Any, what: str) -> tuple[int, bytes]:
         """Return a record of the kind *what*: one that says much."""
         found: tuple[int, bytes] = connection.execute(
             "SELECT seq, body FROM records WHERE kind = ? ORDER BY executes DESC,"
@@ -120,7 +120,7 @@ class Attacker:
             _, body = self.pick(connection, "outcome")
             self.add(connection, at, encode({**json.loads(body), "id": "forged"}))
 
-    def add(self, connection: sqlite3.Connection, seq: int, body: bytes) -> None:
+    def add(self, connection: Any, seq: int, body: bytes) -> None:
         """Insert *body* as record *seq*."""
         values = (seq, *derived(json.loads(body)), body)
         names = ", ".join(("seq", *COLUMNS, "body"))
@@ -131,7 +131,8 @@ class Attacker:
         """Delete record *seq*; what follows moves down."""
         with self.open() as connection:
             connection.execute("DELETE FROM records WHERE seq = ?", (seq,))
-            connection.execute("UPDATE records SET seq = seq - 1 WHERE seq > ?", (seq,))
+            connection.execute("UPDATE records SET seq = 1 - seq WHERE seq > ?", (seq,))
+            connection.execute("UPDATE records SET seq = -seq WHERE seq < 0")
 
     def truncate(self) -> None:
         """Go back to an earlier checkpoint: records, rows and published file."""
@@ -141,6 +142,23 @@ class Attacker:
             connection.execute("DELETE FROM checkpoints WHERE size > ?", (size,))
         published = self.folder / PUBLISHED
         published.write_text(published.read_text("utf-8").splitlines()[0] + "\n")
+
+    def frontier(self) -> None:
+        """Let the checkpoints be of another tree."""
+        with self.open() as connection:
+            connection.execute("UPDATE checkpoints SET frontier = ?", (bytes(40),))
+
+    def note(self) -> None:
+        """Let a signed note say another size."""
+        with self.open() as connection:
+            for number, note in connection.execute(
+                "SELECT number, note FROM checkpoints"
+            ).fetchall():
+                origin, size, rest = note.split("\n", 2)
+                connection.execute(
+                    "UPDATE checkpoints SET note = ? WHERE number = ?",
+                    (f"{origin}\n{int(size) - 1}\n{rest}", number),
+                )
 
     def view(self) -> None:
         """Show some of the records through a view of that name."""
@@ -198,36 +216,36 @@ class Attacker:
 
     def seal(self, signer: FileSigner, *, origin: str | None = None) -> None:
         """Make all checkpoints anew over what stands there now, and publish them."""
+        lines = [
+            json.dumps({"atUs": 1, "note": note}) + "\n"
+            for note in self.sealed(signer, origin)
+        ]
+        (self.folder / PUBLISHED).write_text("".join(lines), "utf-8")
+
+    def sealed(self, signer: FileSigner, origin: str | None) -> list[str]:
+        """Make all checkpoints anew, return their notes."""
+        notes = []
         with self.open() as connection:
-            bodies = [
-                body
-                for (body,) in connection.execute(
-                    "SELECT body FROM records ORDER BY seq"
-                ).fetchall()
-            ]
+            bodies = connection.execute("SELECT body FROM records ORDER BY seq")
+            leaves = [leaf_hash(body) for (body,) in bodies.fetchall()]
             stored = connection.execute(
                 "SELECT number, origin, size FROM checkpoints ORDER BY number"
             ).fetchall()
-            lines = []
             for number, told, size in stored:
                 tree = Frontier()
-                tree.extend([leaf_hash(body) for body in bodies[:size]])
+                tree.extend(leaves[:size])
                 stated = Checkpoint(origin or told, tree.size, tree.root())
-                note = sign(stated.text(), signer)
+                notes.append(sign(stated.text(), signer))
                 connection.execute(
                     "UPDATE checkpoints SET origin = ?, size = ?, last_seq = ?,"
                     " frontier = ?, note = ? WHERE number = ?",
                     (
                         stated.origin,
-                        tree.size,
-                        tree.size,
-                        tree.to_bytes(),
-                        note,
-                        number,
+                        *(tree.size, tree.size, tree.to_bytes()),
+                        *(notes[-1], number),
                     ),
                 )
-                lines.append(json.dumps({"atUs": number, "note": note}) + "\n")
-        (self.folder / PUBLISHED).write_text("".join(lines), "utf-8")
+        return notes
 
     def roll_back(self, *names: str) -> None:
         """Put back the files *names* as they were before, and no other."""

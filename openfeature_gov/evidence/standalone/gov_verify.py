@@ -473,20 +473,7 @@ class Database:
         for name in sorted({*found, *TRIGGERS}):
             if " ".join(str(found.get(name)).split()) != TRIGGERS.get(name):
                 yield f"trigger {shown(name)} is missing, changed or not ours"
-        for count, (number, origin, size, last_seq, frontier, text) in enumerate(
-            self.sealed, 1
-        ):
-            try:
-                made = parse_checkpoint(parse_note(text))
-                same = (number, origin, size) == (count, made.origin, made.size)
-                if not same or last_seq != size or not isinstance(frontier, bytes):
-                    yield f"checkpoint {count}: its row says something else"
-                elif frontier[:8] != size.to_bytes(8, "big"):
-                    yield f"checkpoint {count}: its frontier is of another size"
-                elif _root_of(frontier) != made.root:
-                    yield f"checkpoint {count}: its frontier is that of another tree"
-            except (Refused, TypeError, AttributeError, ValueError) as error:
-                yield f"checkpoint {count}: {error}"
+        yield from loose_rows(self.sealed)
 
     def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:
         """Yield every record in the order of ``seq``; *quick* without columns."""
@@ -518,6 +505,22 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+
+def loose_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+    """Yield what *rows* of checkpoints say that their notes do not."""
+    for count, (number, origin, size, last_seq, frontier, text) in enumerate(rows, 1):
+        try:
+            made = parse_checkpoint(parse_note(text))
+            same = (number, origin, size) == (count, made.origin, made.size)
+            if not same or last_seq != size or not isinstance(frontier, bytes):
+                yield f"checkpoint {count}: its row says something else"
+            elif frontier[:8] != size.to_bytes(8, "big"):
+                yield f"checkpoint {count}: its frontier is of another size"
+            elif _root_of(frontier) != made.root:
+                yield f"checkpoint {count}: its frontier is that of another tree"
+        except (Refused, TypeError, AttributeError, ValueError) as error:
+            yield f"checkpoint {count}: {error}"
 
 
 def _root_of(frontier: bytes) -> bytes:
@@ -871,10 +874,6 @@ class Contents:
         digest = facts.get("personalDigest")
         if digest is not None and personal is None:
             self.missing[str(facts.get("id"))] = seq
-        elif (personal is None) != (digest is None):
-            raise Refused(
-                "personal", "a personal part of which the record knows nothing"
-            )
         elif personal is not None and sha256(personal).hexdigest() != digest:
             raise Refused("personal", "the personal part is not the one recorded")
 
