@@ -179,7 +179,9 @@ def test_cost_is_exact_and_held_against_the_envelope() -> None:
         Cost("b", "t-1", 0, "0.30"),
     ]
     limits = Envelope(Decimal("0.29"), Decimal("0.30"), Decimal("0.59"))
-    report = spending.cost(costs, limits, [])
+    ran = Group("a", "t", None, "allow", "r", "v", True, 6, 1, 2, "d")
+    groups = [ran, ran._replace(executes=False), ran._replace(agent="c", decided=1)]
+    report = spending.cost(groups, costs, limits)
     assert report.rows[0] == {
         "agent": "a",
         "actions": 6,
@@ -190,7 +192,9 @@ def test_cost_is_exact_and_held_against_the_envelope() -> None:
         "hourCost": "5",
         "dayCost": "5",
     }
+    assert [row["agent"] for row in report.rows] == ["a", "c", "b"]
     assert report.totals["cost"] == "5.90"
+    assert report.totals["actions"] == 7
     assert report.totals["within"] is False
     assert {
         (one["agent"], one["part"], one["which"]) for one in report.totals["over"]
@@ -204,9 +208,9 @@ def test_cost_is_exact_and_held_against_the_envelope() -> None:
         ("a", "day", 24 * HOUR),
     }
     wide = Envelope(Decimal(6), Decimal(6), Decimal(6))
-    assert spending.cost(costs, wide, []).totals["within"] is True
-    assert spending.cost(costs, Envelope(), []).totals["within"] is None
-    assert spending.cost([], limits, []).totals["cost"] == "0"
+    assert spending.cost([], costs, wide).totals["within"] is True
+    assert spending.cost([], costs, Envelope()).totals["within"] is None
+    assert spending.cost([], [], limits).totals["cost"] == "0"
 
 
 def test_costs_of_a_log_are_those_of_its_outcomes(log: Path) -> None:

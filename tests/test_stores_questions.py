@@ -135,11 +135,11 @@ def test_many_samples_are_found(log: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_costs_add_up_exactly(log: Path, old: Path) -> None:
-    """Of every action that ran, with the agent and the task that it was for."""
+    """Of every action that says so, with the task that it was for."""
     expected = [
         (one.decision["context"]["task"], one.outcome.get("cost"))
         for one in acted(log)
-        if one.outcome
+        if one.outcome.get("cost")
     ]
     for path in (log, old):
         with opened(path) as connection:
@@ -147,7 +147,7 @@ def test_costs_add_up_exactly(log: Path, old: Path) -> None:
         assert sorted((one.task or "", one.cost or "") for one in costs) == sorted(
             (task, cost or "") for task, cost in expected
         )
-        report = spending.cost(costs, Envelope(), [])
+        report = spending.cost([], costs, Envelope())
         total = sum(Decimal(cost) for _, cost in expected if cost)
         assert Decimal(report.totals["cost"]) == total > 0
 
@@ -181,6 +181,16 @@ def test_notes_and_answers_of_a_time(tmp_path: Path) -> None:
             answers = questions.answers(connection, within)
         assert [change["id"] for change in changes] == ["change-20"]
         assert [answer["id"] for answer in answers] == ["answer-20"]
+
+
+def test_costs_lead_to_what_cost_something(log: Path) -> None:
+    """No other outcome is read."""
+    with opened(log) as given:
+        found, values = questions._decisions(given, EVERYTHING)
+        query = f"EXPLAIN QUERY PLAN SELECT o.body FROM ({found}) d {given.costed}"
+        plan = [row[3] for row in given.rows(query, values)]
+    assert any("USING INDEX records_cost" in one for one in plan)
+    assert any("USING COVERING INDEX records_decided" in one for one in plan)
 
 
 @pytest.mark.parametrize("ends", [False, True])

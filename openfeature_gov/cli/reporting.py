@@ -174,10 +174,11 @@ def answer(
     if name == "boundaries":
         wanted = replace(wanted, effect=wanted.effect or LIMITED)
     items = questions.latest(log, wanted, limit=limit)
-    if name == "cost":
-        return spending.cost(questions.costs(log, wanted), envelope, items)
     ends = name in ("actions", "boundaries")
     groups = questions.groups(log, wanted, ends=ends)
+    if name == "cost":
+        costs = questions.costs(log, wanted)
+        return spending.cost(groups, costs, envelope, items)
     if name == "actions":
         return reports.actions(groups, items)
     if name == "boundaries":

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from openfeature_gov.evidence.actions import Action, Facts, named
-from openfeature_gov.evidence.reports import Report, report_of
+from openfeature_gov.evidence.reports import Group, Report, report_of
 
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 
@@ -33,20 +33,25 @@ class Envelope(NamedTuple):
 
 
 def cost(
-    costs: Iterable[Cost], envelope: Envelope, items: Iterable[Action] = ()
+    groups: Iterable[Group],
+    costs: Iterable[Cost],
+    envelope: Envelope,
+    items: Iterable[Action] = (),
 ) -> Report:
-    """Answer what it cost: by agent, exactly, and where it left the *envelope*."""
-    spent: dict[str | None, dict[tuple[str, Any], Decimal]] = {}
+    """Answer what it cost: by agent, exactly, and where it left the *envelope*.
+
+    *groups* say how many actions there were; *costs* what those cost that say so.
+    """
     sums: dict[str | None, Facts] = {}
+    for group in groups:
+        ran = group.decided if group.executes else 0
+        _sum(sums, group.agent)["actions"] += ran
+    spent: dict[str | None, dict[tuple[str, Any], Decimal]] = {}
     for one in costs:
-        total = sums.setdefault(
-            one.agent,
-            {"agent": one.agent, "actions": 0, "costed": 0, "cost": Decimal(0)},
-        )
-        total["actions"] += 1
         amount = _decimal(one.cost)
         if amount is None:
             continue
+        total = _sum(sums, one.agent)
         total["costed"] += 1
         total["cost"] += amount
         parts = spent.setdefault(one.agent, {})
@@ -73,6 +78,11 @@ def cost(
         "over": over,
     }
     return report_of("cost", totals, rows, map(_paid, items))
+
+
+def _sum(sums: dict[str | None, Facts], agent: str | None) -> Facts:
+    empty = {"agent": agent, "actions": 0, "costed": 0, "cost": Decimal(0)}
+    return sums.setdefault(agent, empty)
 
 
 def _paid(action: Action) -> Facts:

@@ -38,6 +38,11 @@ SERVED = (
     " WHERE json_extract(value, '$.key') = :{0}"
     " AND json_extract(value, '$.variant') = :{1})"
 )
+COSTED = (
+    "CROSS JOIN records o{0} ON o.ref = d.id AND o.kind = 'outcome'"
+    ' AND d.executes = 1 AND instr(o.body, CAST(\'"cost":"\' AS BLOB)) > 0'
+)
+"""Few outcomes say what they cost; an index leads to them, in version 2."""
 CACHE_KB = 128_000
 """Outcomes are looked up in the order of their groups: that needs an index at hand."""
 
@@ -49,8 +54,8 @@ class Log:
     *rows* runs a query with named parameters (``:name``); *order* are the columns that
     order records, of which *place* alone tells them apart. *said* is how a filter is
     said, *served* how a flag's key and variant are asked for; *by* marks a column that
-    shall not lead the search, *last* tells the last record of a group, and *join* looks
-    up the right side for each row of the left.
+    shall not lead the search, *last* tells the last record of a group, and *costed*
+    joins the outcome that says what a decision cost.
     """
 
     rows: Callable[[str, Values], Rows]
@@ -61,7 +66,7 @@ class Log:
     personal: str = "personal"
     by: str = "+"
     last: str = "max(d.seq)"
-    join: str = "CROSS JOIN"
+    costed: str
     one_log: bool = True
 
     def ordered(self, direction: str, *, narrow: bool = False) -> str:
@@ -160,8 +165,12 @@ def _file(connection: sqlite3.Connection) -> Log:
     connection.execute("BEGIN")
     known = {name for _, name, *_ in connection.execute("PRAGMA table_info(records)")}
     derived = {name: name if name in known else DERIVED[name] for name in DERIVED}
+    (indexed,) = connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE name = 'records_cost'"
+    ).fetchone()
     return Log(
         rows=lambda query, values: connection.execute(query, dict(values)),
         said={**{name: name for name in COLUMNS}, **derived},
         personal=personal_part(connection),
+        costed=COSTED.format(" INDEXED BY records_cost" if indexed else ""),
     )

@@ -84,13 +84,19 @@ TABLES: tuple[LiteralString, ...] = (
   PRIMARY KEY (writer, number),
   UNIQUE (origin, size)
 )""",
-    "CREATE INDEX records_ref ON records (ref) WHERE ref IS NOT NULL",
+    "CREATE INDEX records_ref ON records (ref, kind, reason) WHERE ref IS NOT NULL",
     """CREATE INDEX records_log ON records (kind, writer)
   WHERE kind NOT IN ('decision', 'outcome')""",
     "CREATE INDEX records_open ON records (writer) WHERE executes = 1",
     "CREATE INDEX records_at ON records (at_us)",
-    "CREATE INDEX records_agent ON records (agent, at_us) WHERE agent IS NOT NULL",
+    """CREATE INDEX records_decided ON records (agent, tool, target, effect, reason,
+  variant, executes, at_us, amount, task, id, kind, writer, seq)
+  WHERE kind = 'decision'""",
     "CREATE INDEX records_task ON records (task) WHERE task IS NOT NULL",
+    """CREATE INDEX records_reviewer ON records (reviewer, at_us)
+  WHERE reviewer IS NOT NULL""",
+    """CREATE INDEX records_cost ON records (ref)
+  WHERE kind = 'outcome' AND position('"cost":"'::bytea IN body) > 0""",
 )
 GUARD: LiteralString = """
 BEGIN
@@ -170,6 +176,12 @@ def place(url: str) -> str:
     return f"postgresql://{host}:{port}/{parts.get('dbname') or ''}"
 
 
+def reached(url: str, name: str) -> str:
+    """Return *url* with bounds on every wait for the server, for a session *name*."""
+    given: dict[str, Any] = {**REACH, **conninfo_to_dict(url)}
+    return make_conninfo(**{**given, "application_name": name})
+
+
 def connect(url: str, name: str) -> Connection[tuple[Any, ...]]:
     """Open *url* for one writer as *name*, with schema and settings verified.
 
@@ -178,10 +190,7 @@ def connect(url: str, name: str) -> Connection[tuple[Any, ...]]:
         psycopg.Error: when it does not answer, or refuses the user.
 
     """
-    given: dict[str, Any] = {**REACH, **conninfo_to_dict(url)}
-    connection = Connection.connect(
-        make_conninfo(**{**given, "application_name": name}), autocommit=True
-    )
+    connection = Connection.connect(reached(url, name), autocommit=True)
     try:
         _check(connection, place(url))
         _prepare(connection, place(url))

@@ -82,12 +82,10 @@ def answers(log: Log, wanted: Filter) -> Records:
 
 
 def costs(log: Log, wanted: Filter) -> Iterator[Cost]:
-    """Yield what each action of *wanted* that ran cost, as its outcome says."""
+    """Yield what each action of *wanted* cost, where its outcome says that."""
     found, values = _decisions(log, wanted)
     rows = log.rows(
-        "SELECT d.agent, d.task, d.at_us, o.body"  # noqa: S608 - constants
-        f" FROM ({found}) d {log.join} records o"
-        " ON o.ref = d.id AND o.kind = 'outcome' AND d.executes = 1",
+        f"SELECT d.agent, d.task, d.at_us, o.body FROM ({found}) d {log.costed}",  # noqa: S608 - constants
         values,
     )
     for agent, task, at_us, body in rows:

@@ -79,9 +79,12 @@ INDEXES = (
   WHERE task IS NOT NULL""",
     """CREATE INDEX IF NOT EXISTS records_reviewer ON records (reviewer, at_us)
   WHERE reviewer IS NOT NULL""",
+    """CREATE INDEX IF NOT EXISTS records_cost ON records (ref)
+  WHERE kind = 'outcome' AND instr(body, CAST('"cost":"' AS BLOB)) > 0""",
 )
 """Reports count decisions and outcomes from records_decided and records_ref alone:
-these hold every column that is asked for, so that no record has to be read."""
+these hold every column that is asked for, so that no record has to be read. Only of
+what cost something the records are read, and records_cost leads to them."""
 _SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in ("seq", *COLUMNS, "body"))
 TRIGGERS = (
     f"""CREATE TRIGGER IF NOT EXISTS records_no_update BEFORE UPDATE ON records

@@ -13,29 +13,35 @@ from openfeature_gov.errors import RecordStoreError
 
 Dialect = Literal["sqlite", "postgresql"]
 Indexes = tuple[tuple[str, tuple[str, ...], str | None], ...]
+DECIDED = (
+    *("agent", "tool", "target", "effect", "reason", "variant", "executes"),
+    *("at_us", "amount", "task", "id", "kind"),
+)
 EVERYWHERE: Indexes = (
+    ("records_ref", ("ref", "kind", "reason"), "ref IS NOT NULL"),
     ("records_log", ("kind", "writer"), "kind NOT IN ('decision', 'outcome')"),
     ("records_open", ("writer",), "executes = 1"),
     ("records_at", ("at_us",), None),
     ("records_task", ("task",), "task IS NOT NULL"),
+    ("records_reviewer", ("reviewer", "at_us"), "reviewer IS NOT NULL"),
 )
 """Name, columns and condition of the indexes of every store."""
 INDEXES: dict[Dialect, Indexes] = {
     "sqlite": (
-        ("records_ref", ("ref", "kind", "reason"), "ref IS NOT NULL"),
+        ("records_decided", DECIDED, "kind = 'decision'"),
         (
-            "records_decided",
-            (
-                *("agent", "tool", "target", "effect", "reason", "variant"),
-                *("executes", "at_us", "amount", "task", "id", "kind"),
-            ),
-            "kind = 'decision'",
+            "records_cost",
+            ("ref",),
+            "kind = 'outcome' AND instr(body, CAST('\"cost\":\"' AS BLOB)) > 0",
         ),
-        ("records_reviewer", ("reviewer", "at_us"), "reviewer IS NOT NULL"),
     ),
     "postgresql": (
-        ("records_ref", ("ref",), "ref IS NOT NULL"),
-        ("records_agent", ("agent", "at_us"), "agent IS NOT NULL"),
+        ("records_decided", (*DECIDED, "writer", "seq"), "kind = 'decision'"),
+        (
+            "records_cost",
+            ("ref",),
+            "kind = 'outcome' AND position('\"cost\":\"'::bytea IN body) > 0",
+        ),
     ),
 }
 

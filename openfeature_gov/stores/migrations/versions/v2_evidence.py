@@ -122,17 +122,21 @@ def _checkpoints(*, lite: bool) -> None:
 def _indexes(*, lite: bool) -> None:
     _index("records_at", ["at_us"])
     _index("records_task", ["task"], "task IS NOT NULL")
-    if not lite:
-        _index("records_agent", ["agent", "at_us"], "agent IS NOT NULL")
-        return
     op.drop_index("records_ref")
     _index("records_ref", ["ref", "kind", "reason"], "ref IS NOT NULL")
     decided = (
         *("agent", "tool", "target", "effect", "reason", "variant", "executes"),
         *("at_us", "amount", "task", "id", "kind"),
+        *(() if lite else ("writer", "seq")),
     )
     _index("records_decided", list(decided), "kind = 'decision'")
     _index("records_reviewer", ["reviewer", "at_us"], "reviewer IS NOT NULL")
+    costs = (
+        'instr(body, CAST(\'"cost":"\' AS BLOB)) > 0'
+        if lite
+        else 'position(\'"cost":"\'::bytea IN body) > 0'
+    )
+    _index("records_cost", ["ref"], f"kind = 'outcome' AND {costs}")
 
 
 def _index(name: str, columns: list[str], where: str | None = None) -> None:
