@@ -146,8 +146,9 @@ def _enter(url: str, books: Books, ledger: Sealer, writer: str, note: str) -> No
     identity = f"checkpoint-{sha256(note.encode()).hexdigest()[:32]}"
     mine = Stamp(identity, stamp.at_us, LEDGER)
     record = note_record(mine, CHECKPOINT, writer, note=note)
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(schema.reached(url, f"gov-ledger {writer}")) as connection:
         connection.execute("SET LOCAL synchronous_commit = on")
+        connection.execute("SET LOCAL lock_timeout = '10s'")
         # INVARIANT: kept until commit, so that no number shows before a lower one.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LEDGER_LOCK,))
         found = connection.execute("SELECT 1 FROM records WHERE id = %s", (identity,))

@@ -7,6 +7,7 @@ from functools import partial
 from tests.properties.mutations.mutant import mutants, tests_of
 
 _store = partial(tests_of, "test_stores_postgres.py")
+_sealed = partial(tests_of, "test_stores_postgres_sealed.py")
 POSTGRES = (
     *mutants(
         "stores/postgres_schema.py",
@@ -94,5 +95,37 @@ POSTGRES = (
         "stores/postgres_schema.py",
         _store("a_childs_copy_of_the_session_keeps_no_lease"),
         ("        os.dup2(", "        print("),
+    ),
+    *mutants(
+        "stores/postgres_sealed.py",
+        _sealed("all_logs_verify_against_one_checkpoint"),
+        ("        if found.fetchone() is None:\n", "        if False:\n"),
+        ("    ledger.seal()\n", "    pass\n"),
+    ),
+    *mutants(
+        "stores/postgres_sealed.py",
+        _sealed("the_dead_get_a_last_checkpoint"),
+        ("            self.bury()\n", "            pass\n"),
+    ),
+    *mutants(
+        "stores/postgres_sealed.py",
+        _sealed("a_new_host_goes_on_from_the_last_checkpoint"),
+        ("    _begin(Published(path), log, now)\n", ""),
+    ),
+    *mutants(
+        "stores/postgres_sealed.py",
+        _sealed("a_lost_session_delays_the_seals"),
+        ("        if self._connection.closed:\n", "        if False:\n"),
+    ),
+    *mutants(
+        "stores/postgres_sealed.py",
+        _sealed("sealing_needs_a_key_and_a_place"),
+        ("    if path is None:\n", "    if False:\n"),
+        ("    if sealing.key is None:\n", "    if False:\n"),
+    ),
+    *mutants(
+        "stores/postgres.py",
+        _sealed("a_forked_child_seals_its_own_log"),
+        ("            self._seals.abandon()\n", "            self._seals.close()\n"),
     ),
 )
