@@ -47,3 +47,7 @@ class RegistrationError(GovernanceError):
 
 class RecordStoreError(GovernanceError):
     """Report a record that could not be made durable (the store's fault)."""
+
+
+class LostRaceError(RecordStoreError):
+    """Report a change that somebody else was faster with; nothing was written."""

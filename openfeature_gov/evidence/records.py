@@ -62,7 +62,8 @@ class Record(NamedTuple):
     *encoded* is a function of frozen values only, so that the writer can call it
     later, off the path of the decision. *ref* is the id of the decision that an
     outcome belongs to; *executes* says that something was about to run, so that a
-    missing outcome is a finding; *variant* is that of the mode flag.
+    missing outcome is a finding; *variant* is that of the mode flag. *change* is made
+    in the transaction of the record, or neither is.
     """
 
     id: str
@@ -80,6 +81,22 @@ class Record(NamedTuple):
     variant: str | None = None
     amount: Decimal | None = None
     reviewer: str | None = None
+    change: Change | None = None
+
+
+class Change(NamedTuple):
+    """Put one request for approval in place of its version *was*, 0 for none.
+
+    *packed* is the whole request; the rest are the columns that it is found by.
+    """
+
+    id: str
+    was: int
+    state: str
+    digest: str
+    deadline_us: int
+    created_us: int
+    packed: bytes
 
 
 class Stamp(NamedTuple):

@@ -20,7 +20,7 @@ from secrets import token_hex
 from typing import ClassVar
 
 from openfeature_gov.controls.recording import HEALTHY, StoreHealth
-from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.errors import LostRaceError, RecordStoreError
 from openfeature_gov.evidence.records import (
     Record,
     Stamp,
@@ -203,7 +203,7 @@ class QueuedStore(ABC):
         if not done.wait(COMMIT_WAIT_S):
             raise RecordStoreError(f"{self.place}: no answer in {COMMIT_WAIT_S} s")
         if failure:
-            raise RecordStoreError(f"{self.place}: {failure[0]}") from failure[0]
+            raise self._failure(failure[0]) from failure[0]
 
     async def acommit(self, record: Record) -> None:
         """Take *record* and return once it is durable, without blocking the loop.
@@ -225,7 +225,11 @@ class QueuedStore(ABC):
         except TimeoutError:
             error = RecordStoreError(f"no answer in {COMMIT_WAIT_S} s")
         if error is not None:
-            raise RecordStoreError(f"{self.place}: {error}") from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> RecordStoreError:
+        kind = LostRaceError if isinstance(error, LostRaceError) else RecordStoreError
+        return kind(f"{self.place}: {error}")
 
     def health(self) -> StoreHealth:
         """Return since when nothing was written, and whether the backlog is full.
@@ -403,18 +407,25 @@ class QueuedStore(ABC):
         """
         try:
             self._insert([record for record, _ in batch])
+        except LostRaceError:
+            self._write_singly(batch)
         except self.REFUSED:
-            while batch:
-                self._write_one(*batch[0])
-                del batch[0]
+            self._write_singly(batch)
         self._failing_since = None
         _settle(batch, None)
         batch.clear()
+
+    def _write_singly(self, batch: list[Item]) -> None:
+        while batch:
+            self._write_one(*batch[0])
+            del batch[0]
 
     def _write_one(self, record: Record, done: Done | None) -> None:
         failure: Exception | None = None
         try:
             self._insert([record])
+        except LostRaceError as error:
+            failure = error
         except self.REFUSED as error:
             facts = {"refused": readable(record.id), "error": type(error).__name__}
             self._insert([note_record(self.stamp(), "unwritable", **facts)])

@@ -135,7 +135,7 @@ RECORDS = (
     *mutants(
         "stores/writing.py",
         _shared("a_record_that_is_never_taken_is_set_apart"),
-        ("            failure = error\n", "            failure = None\n"),
+        ("**facts)])\n            failure = error\n", "**facts)])\n"),
     ),
     *mutants(
         "stores/writing.py",

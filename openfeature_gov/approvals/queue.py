@@ -1,0 +1,271 @@
+"""`ApprovalQueue`: requests in a store, answered by people, used once.
+
+Every step is one transaction: the new version of the request, and the record that says
+who did what. Two steps at once never both happen; the later one is computed anew from
+what the first left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+from openfeature_gov.approvals import steps
+from openfeature_gov.approvals.codec import pack
+from openfeature_gov.approvals.people import Directory, Reviewer
+from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.states import OPEN, Event, State
+from openfeature_gov.approvals.steps import Denied, Step
+from openfeature_gov.decisions import Constraint
+from openfeature_gov.errors import LostRaceError, RecordStoreError
+from openfeature_gov.evidence.records import Change, Record, Stamp, note_record
+
+TRIES = 20
+"""How often a step is computed anew when others were faster."""
+CONTACT_US = 15 * steps.MINUTE_US
+"""How long each contact of an escalation chain has."""
+KIND = "approval"
+
+
+class Kept(NamedTuple):
+    """Hold a request as stored, with the number of its version from 1."""
+
+    request: Request
+    version: int
+
+
+class Shelf(Protocol):
+    """Keep requests beside the records, in one transaction with them."""
+
+    writer: str
+
+    def commit(self, record: Record) -> None:
+        """Make *record*, and the `Change` that it carries, durable together.
+
+        Raises:
+            LostRaceError: when the request has another version by now.
+            RecordStoreError: when it could not be made durable.
+
+        """
+
+    def stamp(self) -> Stamp:
+        """Return the identity of a new record."""
+
+    def request(self, request_id: str) -> Kept | None:
+        """Return the request *request_id*, None for an unknown one."""
+
+    def requests(
+        self,
+        *,
+        states: Iterable[State] = OPEN,
+        digest: str = "",
+        due_us: int | None = None,
+        limit: int = 1_000,
+    ) -> list[Kept]:
+        """Return requests in *states*, the oldest first, at most *limit*.
+
+        *digest* keeps those of one action, *due_us* those whose deadline has passed.
+        """
+
+
+class ApprovalQueue:
+    """Take requests, answers and the clock's steps. Safe to share; keeps no state.
+
+    *directory* knows people, *now* returns microseconds since 1970, *told* hears of
+    every step that was taken, after it is durable.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        directory: Directory,
+        now: Callable[[], int],
+        told: Callable[[Request, Event], None] = lambda _request, _event: None,
+    ) -> None:
+        self._shelf, self._directory = shelf, directory
+        self._now, self._told = now, told
+
+    def get(self, request_id: str) -> Request | None:
+        """Return the request *request_id* as it stands, None for an unknown one."""
+        kept = self._shelf.request(request_id)
+        return None if kept is None else kept.request
+
+    def waiting(self, *, limit: int = 1_000) -> list[Request]:
+        """Return the requests that wait for a person, the oldest first."""
+        found = self._shelf.requests(states=(State.PENDING,), limit=limit)
+        return [kept.request for kept in found]
+
+    def approve(
+        self,
+        request_id: str,
+        reviewer: Reviewer,
+        *,
+        seen: str,
+        reason: str = "",
+        constraints: Iterable[Constraint] = (),
+    ) -> Step:
+        """Release the action for *reviewer*, who was shown the binding *seen*.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; nothing changed then.
+
+        """
+        tighter = tuple(constraints)
+
+        def step(request: Request, now_us: int) -> Step:
+            return steps.approve(
+                request,
+                reviewer,
+                self._directory,
+                now_us=now_us,
+                seen=seen,
+                reason=reason,
+                constraints=tighter,
+            )
+
+        return self._take(request_id, Event.APPROVE, step, reviewer)
+
+    def refuse(self, request_id: str, reviewer: Reviewer, *, reason: str) -> Step:
+        """Refuse the action for *reviewer*; the agent gets the *reason*.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; nothing changed then.
+
+        """
+
+        def step(request: Request, now_us: int) -> Step:
+            return steps.refuse(
+                request, reviewer, self._directory, now_us=now_us, reason=reason
+            )
+
+        return self._take(request_id, Event.REFUSE, step, reviewer)
+
+    def extend(self, request_id: str, reviewer: Reviewer, *, until_us: int) -> Step:
+        """Move the deadline, microseconds since 1970.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; nothing changed then.
+
+        """
+
+        def step(request: Request, now_us: int) -> Step:
+            return steps.extend(
+                request, reviewer, self._directory, now_us=now_us, until_us=until_us
+            )
+
+        return self._take(request_id, Event.EXTEND, step, reviewer)
+
+    def withdraw(self, request_id: str, subject: str) -> Step:
+        """Take the request back for *subject*, who stands behind the action.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; nothing changed then.
+
+        """
+        return self._take(
+            request_id,
+            Event.WITHDRAW,
+            lambda request, _now_us: steps.withdraw(request, subject),
+        )
+
+    def supersede(self, request_id: str, why: str) -> Step:
+        """End a request that binds what is no longer so.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; nothing changed then.
+
+        """
+        return self._take(
+            request_id,
+            Event.SUPERSEDE,
+            lambda request, _now_us: steps.supersede(request, why),
+        )
+
+    def finish(self, request_id: str, event: Event) -> Step:
+        """Note how the one execution ended.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; nothing changed then.
+
+        """
+        return self._take(
+            request_id, event, lambda request, _now_us: steps.finish(request, event)
+        )
+
+    def tick(self) -> Iterator[Request]:
+        """Escalate or end what is due, each once whoever asks; yield what changed.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; the rest stays due.
+
+        """
+        for kept in self._shelf.requests(due_us=self._now()):
+            step = self._take(
+                kept.request.id,
+                Event.EXPIRE,
+                lambda request, now_us: steps.expire(request, now_us, CONTACT_US),
+            )
+            if isinstance(step, Request):
+                yield step
+
+    def _take(
+        self,
+        request_id: str,
+        event: Event,
+        step: Callable[[Request, int], Step],
+        reviewer: Reviewer | None = None,
+    ) -> Step:
+        for _ in range(TRIES):
+            kept = self._shelf.request(request_id)
+            if kept is None:
+                return Denied("approval_unknown", State.WITHDRAWN)
+            taken = step(kept.request, self._now())
+            try:
+                self._shelf.commit(self._record(kept, event, taken, reviewer))
+            except LostRaceError:
+                continue
+            if isinstance(taken, Request):
+                self._told(taken, event)
+            return taken
+        raise RecordStoreError(f"approval {request_id}: others were faster {TRIES}x")
+
+    def _record(
+        self, kept: Kept, event: Event, taken: Step, reviewer: Reviewer | None
+    ) -> Record:
+        """Return the record of a step; one that was denied changes nothing."""
+        request = kept.request
+        after = taken if isinstance(taken, Request) else request
+        record = note_record(
+            self._shelf.stamp(),
+            KIND,
+            request.record_id,
+            approval=request.id,
+            event=event.value,
+            stateBefore=request.state.value,
+            state=after.state.value,
+            denied=taken.reason if isinstance(taken, Denied) else "",
+            reviewer=None if reviewer is None else reviewer.subject,
+            way=None if reviewer is None else reviewer.way,
+            rationale=after.reason if isinstance(taken, Request) else "",
+            binding=request.binding,
+            deadlineUs=after.deadline_us,
+            level=after.level,
+            votes=len(after.votes),
+            quorum=request.quorum,
+        )
+        if isinstance(taken, Denied):
+            return record
+        return record._replace(change=change(taken, kept.version))
+
+
+def change(request: Request, was: int) -> Change:
+    """Return the change that stores *request* over its version *was*, 0 for none."""
+    return Change(
+        request.id,
+        was,
+        request.state.value,
+        request.digest,
+        request.deadline_us,
+        request.created_us,
+        pack(request),
+    )

@@ -1,0 +1,60 @@
+"""A shelf of requests in memory: what the stores must behave like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from threading import Lock
+
+from openfeature_gov.approvals.codec import unpack
+from openfeature_gov.approvals.queue import Kept
+from openfeature_gov.approvals.states import OPEN, State
+from openfeature_gov.errors import LostRaceError
+from openfeature_gov.evidence.records import Record, Stamp, written
+
+
+class MemoryShelf:
+    """Keep requests and records in lists. Lives for one test."""
+
+    writer = "memory"
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self._kept: dict[str, Kept] = {}
+        self._numbers = count(1)
+        self._lock = Lock()
+
+    def stamp(self) -> Stamp:
+        return Stamp(f"memory-{next(self._numbers)}", 0, self.writer)
+
+    def commit(self, record: Record) -> None:
+        change = record.change
+        with self._lock:
+            if change is not None:
+                held = self._kept.get(change.id)
+                if (0 if held is None else held.version) != change.was:
+                    raise LostRaceError(f"{change.id}: another version")
+                self._kept[change.id] = Kept(unpack(change.packed), change.was + 1)
+            self.records.append(written(record, self.writer)[1][0])
+
+    def request(self, request_id: str) -> Kept | None:
+        return self._kept.get(request_id)
+
+    def requests(
+        self,
+        *,
+        states: Iterable[State] = OPEN,
+        digest: str = "",
+        due_us: int | None = None,
+        limit: int = 1_000,
+    ) -> list[Kept]:
+        wanted = frozenset(states)
+        found = [
+            kept
+            for kept in self._kept.values()
+            if kept.request.state in wanted
+            and digest in ("", kept.request.digest)
+            and (due_us is None or kept.request.deadline_us <= due_us)
+        ]
+        found.sort(key=lambda kept: (kept.request.created_us, kept.request.id))
+        return found[:limit]

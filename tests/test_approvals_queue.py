@@ -1,0 +1,125 @@
+"""The queue: every step is recorded with the change, and two never both happen."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.approvals.queue import ApprovalQueue, change
+from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.states import Event, State
+from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.evidence.records import note_record
+from tests.properties.test_approvals import DEADLINE, NOW, People, request
+from tests.shelves import MemoryShelf
+
+BOB = Reviewer("bob", frozenset({"support"}), "cli")
+CY = Reviewer("cy", frozenset({"support"}), "cli")
+
+
+class Desk:
+    """A queue on a shelf, with a clock that tests set. Lives for one test."""
+
+    def __init__(self) -> None:
+        self.shelf, self.now = MemoryShelf(), NOW
+        self.told: list[tuple[State, Event]] = []
+        self.queue = ApprovalQueue(
+            self.shelf,
+            People(),
+            lambda: self.now,
+            lambda request, event: self.told.append((request.state, event)),
+        )
+
+    def put(self, one: Request) -> None:
+        record = note_record(self.shelf.stamp(), "decision")
+        self.shelf.commit(record._replace(change=change(one, 0)))
+
+    def state(self, request_id: str = "r") -> State:
+        found = self.queue.get(request_id)
+        assert found is not None
+        return found.state
+
+    def log(self) -> list[dict[str, object]]:
+        bodies = [json.loads(one) for one in self.shelf.records]
+        return [one for one in bodies if one["kind"] == "approval"]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """Provide a queue with one request."""
+    one = Desk()
+    one.put(request())
+    return one
+
+
+def test_an_approval_is_recorded_with_who_and_why(desk: Desk) -> None:
+    """The record refers to the decision that was queued."""
+    step = desk.queue.approve("r", BOB, seen="b", reason="checked")
+    assert isinstance(step, Request)
+    assert desk.state() is State.APPROVED
+    (record,) = desk.log()
+    assert record["ref"] == "x"
+    assert (record["stateBefore"], record["state"]) == ("pending", "approved")
+    assert (record["reviewer"], record["way"], record["rationale"]) == (
+        "bob",
+        "cli",
+        "checked",
+    )
+    assert desk.told == [(State.APPROVED, Event.APPROVE)]
+
+
+def test_a_step_that_is_denied_is_recorded_and_changes_nothing(desk: Desk) -> None:
+    """Nobody hears of it as of a step."""
+    step = desk.queue.approve("r", BOB, seen="something else")
+    assert step == Denied("shown_something_else", State.PENDING)
+    assert desk.state() is State.PENDING
+    assert [one["denied"] for one in desk.log()] == ["shown_something_else"]
+    assert desk.told == []
+
+
+def test_an_unknown_request_is_denied(desk: Desk) -> None:
+    """Without a record: there is nothing that it could be about."""
+    step = desk.queue.approve("nobody", BOB, seen="b")
+    assert step == Denied("approval_unknown", State.WITHDRAWN)
+    assert desk.log() == []
+
+
+def test_of_two_answers_at_once_the_first_counts(desk: Desk) -> None:
+    """Whoever is later is told what the first one said."""
+    with ThreadPoolExecutor(8) as pool:
+        answers = [
+            pool.submit(desk.queue.refuse, "r", CY, reason="no")
+            if number % 2
+            else pool.submit(desk.queue.approve, "r", BOB, seen="b")
+            for number in range(40)
+        ]
+    steps = [one.result() for one in answers]
+    taken = [step.state for step in steps if isinstance(step, Request)]
+    assert taken in ([State.APPROVED, State.REFUSED], [State.REFUSED])
+    assert desk.state() is State.REFUSED
+    assert len(desk.log()) == 40
+
+
+def test_silence_is_passed_on_once(desk: Desk) -> None:
+    """To the next contact, then it expires; two that look do it once."""
+    assert list(desk.queue.tick()) == []
+    desk.now = DEADLINE
+    assert [one.holder for one in desk.queue.tick()] == ["lead"]
+    assert list(desk.queue.tick()) == []
+    found = desk.queue.get("r")
+    assert found is not None
+    desk.now = found.deadline_us
+    assert [one.state for one in desk.queue.tick()] == [State.EXPIRED]
+    assert [one["event"] for one in desk.log()] == ["expire", "expire"]
+    assert desk.queue.waiting() == []
+
+
+def test_the_oldest_waits_first(desk: Desk) -> None:
+    """And only what waits is listed."""
+    for number in range(3):
+        desk.put(request(id=f"r{number}", created_us=-number - 1))
+    desk.queue.refuse("r1", BOB, reason="no")
+    assert [one.id for one in desk.queue.waiting()] == ["r2", "r0", "r"]
