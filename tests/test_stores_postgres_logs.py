@@ -199,6 +199,21 @@ def test_the_commands_take_a_url(url: str) -> None:
     assert "secret" not in result.output
 
 
+def test_runs_are_shown_from_a_url(url: str) -> None:
+    """The latest first, as a history, and a record whole."""
+    run = CliRunner()
+    listed = run.invoke(app, ["runs", "list", "--records", url, "--limit", "3"])
+    first = json.loads(listed.stdout)["runs"][0]
+    assert (first["task"], first["calls"]) == ("task-6", 16)
+    shown = run.invoke(app, ["runs", "show", "task-1", "--records", url])
+    history = json.loads(shown.stdout)
+    assert len(history["steps"]) == 16
+    record = history["steps"][0]["record"]
+    whole = run.invoke(app, ["runs", "show", record, "--records", url])
+    kinds = [one["kind"] for one in json.loads(whole.stdout)["records"]]
+    assert kinds == ["decision", "outcome"]
+
+
 def test_what_is_no_log_is_said(fresh: str) -> None:
     """A database without records, and a cursor of a file."""
     with pytest.raises(RecordStoreError, match="cursor"):

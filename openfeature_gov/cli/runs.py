@@ -13,11 +13,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import histories
-from openfeature_gov.evidence.histories import actions_of
-from openfeature_gov.stores import history
+from openfeature_gov.stores import questions
+from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import SCHEMES
 from openfeature_gov.targets import RefusedError
 
@@ -33,18 +33,20 @@ Place = Annotated[
 ]
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 """What reading a body raises that no release wrote."""
+REFERRING = "id = :id OR ref = :id ORDER BY "
 DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
 
 
 @app.command("list")
 def list_runs(
     *,
-    records: Records = Path(RECORDS),
+    records: Place = RECORDS,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
     as_json: output.Json = None,
 ) -> None:
     """Show the latest tasks: who, when, how many calls, what became of them."""
-    found = history.runs(there(records), limit=limit)
+    with opened(reachable(records)) as log:
+        found = questions.runs(log, limit=limit)
     data = {
         "runs": [
             {
@@ -81,7 +83,7 @@ def list_runs(
 def show_run(
     what: Annotated[str, typer.Argument(metavar="TASK|RECORD_ID")],
     *,
-    records: Records = Path(RECORDS),
+    records: Place = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Show the history of one run, or one record whole.
@@ -90,12 +92,14 @@ def show_run(
     approved, and what is left to do. Exit 4 when the log holds neither a record nor a
     task of that name.
     """
+    with opened(reachable(records)) as log:
+        found = log.recorded(REFERRING + log.ordered("ASC"), {"id": what})
+        acted = [] if found else questions.acted(log, what)
     try:
-        found = history.find(there(records), what)
-        acted = [] if found else actions_of(history.records(records, task=what))
         run = histories.history(what, acted)
     except MALFORMED as error:
-        raise RecordStoreError(f"{records}: a record cannot be read: {error}") from None
+        where = "the database" if records.startswith(SCHEMES) else records
+        raise RecordStoreError(f"{where}: a record cannot be read: {error!r}") from None
     if found:
         data: Facts = {"records": found}
         output.show(data, lambda console: tree(console, found), as_json=as_json)

@@ -15,6 +15,7 @@ import orjson
 from openfeature_gov.evidence.actions import Action
 from openfeature_gov.evidence.reports import NO_ENDS, STATUSES, Group
 from openfeature_gov.evidence.spending import Cost
+from openfeature_gov.stores.history import Run
 from openfeature_gov.stores.logs import MARKS, Log
 from openfeature_gov.stores.queries import Filter, condition, page
 
@@ -64,6 +65,36 @@ def samples(log: Log, ids: Iterable[str]) -> dict[str, Action]:
     """Return the decisions *ids*, each with what refers to it, by id."""
     found = log.named("id", sorted(set(ids)))
     return {one.decision["id"]: one for one in _joined(log, found)}
+
+
+def acted(log: Log, task: str) -> list[Action]:
+    """Return the decisions of *task* with what refers to them, in the log's order."""
+    found = page(log, Filter(task=(task,), kind=("decision",)))
+    return list(_joined(log, found.records))
+
+
+def runs(log: Log, *, limit: int) -> list[Run]:
+    """Return the last *limit* tasks, latest first, with what became of their calls."""
+    last = f"max({log.place[-1] if log.one_log else 'at_us'})"
+    rows = log.rows(
+        "SELECT task, min(agent), min(at_us), max(at_us), count(*) FROM records"  # noqa: S608 - constants
+        f" WHERE kind = 'decision' GROUP BY task ORDER BY {last} DESC LIMIT :limit",
+        {"limit": limit},
+    )
+    return [
+        Run(task or "", agent or "", first, last, calls, _effects(log, task))
+        for task, agent, first, last, calls in list(rows)
+    ]
+
+
+def _effects(log: Log, task: str | None) -> dict[str, int]:
+    same = "task IS NULL" if task is None else "task = :task"
+    rows = log.rows(
+        f"SELECT effect, count(*) FROM records WHERE kind = 'decision' AND {same}"  # noqa: S608 - constants
+        " GROUP BY effect ORDER BY effect",
+        {} if task is None else {"task": task},
+    )
+    return dict(rows)
 
 
 def notes(log: Log, kind: str, wanted: Filter) -> Records:
