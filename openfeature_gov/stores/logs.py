@@ -38,10 +38,11 @@ SERVED = (
     " WHERE json_extract(value, '$.key') = :{0}"
     " AND json_extract(value, '$.variant') = :{1})"
 )
-COSTED = (
-    "CROSS JOIN records o{0} ON o.ref = d.id AND o.kind = 'outcome'"
-    ' AND d.executes = 1 AND instr(o.body, CAST(\'"cost":"\' AS BLOB)) > 0'
+ENDED = (
+    "CROSS JOIN records o{0} ON o.ref = d.id AND o.kind = 'outcome' AND d.executes = 1"
 )
+"""Lets the decisions lead the search."""
+COSTED = f'{ENDED} AND instr(o.body, CAST(\'"cost":"\' AS BLOB)) > 0'
 """Few outcomes say what they cost; an index leads to them, in version 2."""
 CACHE_KB = 128_000
 """Outcomes are looked up in the order of their groups: that needs an index at hand."""
@@ -54,8 +55,8 @@ class Log:
     *rows* runs a query with named parameters (``:name``); *order* are the columns that
     order records, of which *place* alone tells them apart. *said* is how a filter is
     said, *served* how a flag's key and variant are asked for; *by* marks a column that
-    shall not lead the search, *last* tells the last record of a group, and *costed*
-    joins the outcome that says what a decision cost.
+    shall not lead the search, *last* tells the last record of a group; *ended* joins
+    outcomes to decisions that ran, *costed* those that say what it cost.
     """
 
     rows: Callable[[str, Values], Rows]
@@ -66,6 +67,7 @@ class Log:
     personal: str = "personal"
     by: str = "+"
     last: str = "max(d.seq)"
+    ended: str = ENDED.format("")
     costed: str
     one_log: bool = True
 

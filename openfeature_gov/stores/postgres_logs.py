@@ -24,10 +24,8 @@ SERVED = (
     " convert_from(body, 'UTF8')::jsonb -> 'flags' END) AS flag"
     " WHERE flag ->> 'key' = :{0} AND flag ->> 'variant' = :{1})"
 )
-COSTED = (
-    "JOIN records o ON o.ref = d.id AND o.kind = 'outcome' AND d.executes = 1"
-    ' AND position(\'"cost":"\'::bytea IN o.body) > 0'
-)
+ENDED = "JOIN records o ON o.ref = d.id AND o.kind = 'outcome' AND d.executes = 1"
+COSTED = f'{ENDED} AND position(\'"cost":"\'::bytea IN o.body) > 0'
 LAST = (
     "(max(ARRAY[lpad(d.at_us::text, 20, '0'), d.writer, lpad(d.seq::text, 20, '0'),"
     " d.id]))[4]"
@@ -55,6 +53,7 @@ def opened_at(url: str) -> Iterator[Log]:
                 served=SERVED,
                 by="",
                 last=LAST,
+                ended=ENDED,
                 costed=COSTED,
                 one_log=False,
             )

@@ -33,25 +33,29 @@ def groups(log: Log, wanted: Filter, *, ends: bool = False) -> list[Group]:
     """
     decisions, values = _decisions(log, wanted)
     keys = ", ".join(f"d.{name}" for name in GROUP)
-    decided, counts, join = "count(*)", "", ""
-    if ends:
-        # A decision with two outcomes, which is a finding, is still one decision.
-        decided = f"count(DISTINCT d.{'seq' if log.one_log else 'id'})"
-        counts = "".join(
-            f", sum(CASE WHEN o.reason = '{one}' THEN 1 ELSE 0 END)" for one in STATUSES
-        )
-        join = (
-            " LEFT JOIN records o ON o.ref = d.id AND o.kind = 'outcome'"
-            " AND d.executes = 1"
-        )
     rows = log.rows(
-        f"SELECT {keys}, {decided}, min(d.at_us), max(d.at_us), {log.last}{counts}"  # noqa: S608 - constants
-        f" FROM ({decisions}) d{join} GROUP BY {keys}",
+        f"SELECT {keys}, count(*), min(d.at_us), max(d.at_us), {log.last}"  # noqa: S608 - constants
+        f" FROM ({decisions}) d GROUP BY {keys}",
         values,
     )
     found = list(rows)
     ids = _last_ids(log, found)
-    return [_group(row, ids) for row in found]
+    ended = _ends(log, wanted) if ends else {}
+    return [_group(row, ids, ended) for row in found]
+
+
+def _ends(log: Log, wanted: Filter) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """Return how many outcomes of each status the groups of *wanted* have."""
+    decisions, values = _decisions(log, wanted)
+    keys = ", ".join(f"d.{name}" for name in GROUP)
+    counts = ", ".join(
+        f"sum(CASE WHEN o.reason = '{one}' THEN 1 ELSE 0 END)" for one in STATUSES
+    )
+    rows = log.rows(
+        f"SELECT {keys}, {counts} FROM ({decisions}) d {log.ended} GROUP BY {keys}",  # noqa: S608 - constants
+        values,
+    )
+    return {row[: len(GROUP)]: row[len(GROUP) :] for row in rows}
 
 
 def latest(log: Log, wanted: Filter, *, limit: int) -> list[Action]:
@@ -145,9 +149,12 @@ def _last_ids(log: Log, found: list[tuple[Any, ...]]) -> dict[Any, str]:
     return ids
 
 
-def _group(row: tuple[Any, ...], ids: Mapping[Any, str]) -> Group:
-    known, ends = row[: LAST + 1], row[LAST + 1 :]
-    group = Group._make((*known, ends or NO_ENDS))
+def _group(
+    row: tuple[Any, ...],
+    ids: Mapping[Any, str],
+    ended: Mapping[tuple[Any, ...], tuple[int, ...]],
+) -> Group:
+    group = Group._make((*row, ended.get(row[: len(GROUP)], NO_ENDS)))
     return group._replace(executes=bool(group.executes), last=ids[group.last])
 
 
