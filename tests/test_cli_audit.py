@@ -91,21 +91,19 @@ def test_files_that_are_not_there(log: Log) -> None:
 def test_a_time_is_exported_and_verified(log: Log) -> None:
     """From and to are times; what lies between them is in the bundle."""
     result = gov("export", "--bundle", "b.zip", "--checkpoint", "held")
-    assert told(result) == {
-        "bundle": "b.zip",
-        "firstSeq": 1,
-        "lastSeq": 9,
-        "unsealed": 0,
-    }
+    assert told(result)["bundles"] == [
+        {"bundle": "b.zip", "records": 9, "firstSeq": 1, "lastSeq": 9, "unsealed": 0}
+    ]
     pins = ("--key", log.signer.vkey, "--checkpoint", "held")
     assert told(gov("verify", "b.zip", *pins))["logs"][0]["last_seq"] == 9
     start, end = "2023-11-14T22:13:20.000003Z", "2023-11-14T22:13:20.000006Z"
     part = gov("export", "--bundle", "c.zip", "--from", start, "--to", end)
-    assert (told(part)["firstSeq"], told(part)["lastSeq"]) == (3, 5)
+    (facts,) = told(part)["bundles"]
+    assert (facts["firstSeq"], facts["lastSeq"]) == (3, 5)
     (report,) = told(gov("verify", "c.zip", *pins))["logs"]
     assert (report["verified"], report["first_seq"], report["last_seq"]) == (True, 3, 5)
     line = gov("export", "--bundle", "c.zip", "--from", start, "--no-json")
-    assert line.stdout == "c.zip: records 3 to 9\n"
+    assert line.stdout == "c.zip: 7 records\n"
     nothing = gov("export", "--bundle", "d.zip", "--from", "2024-01-01")
     assert nothing.exit_code == 3
     assert "no record of that time" in nothing.stderr
@@ -118,7 +116,7 @@ def test_what_is_not_sealed_is_told(tmp_path: Path, log: Log) -> None:
     log.add(*decision(10))
     log.database(tmp_path / "more.db")
     result = gov("export", "--records", "more.db", "--bundle", "b.zip", "--json")
-    assert told(result)["unsealed"] == 1
+    assert told(result)["bundles"][0]["unsealed"] == 1
     assert "records 10 to 10 are not in it" in result.stderr
 
 

@@ -55,6 +55,7 @@ def test_a_bundle_holds_the_bytes_of_its_range(tmp_path: Path) -> None:
         "size": 9,
         "firstSeq": 3,
         "lastSeq": 5,
+        "rotations": [],
     }
 
 

@@ -47,15 +47,11 @@ class Span(NamedTuple):
     last: int
 
 
-def span(evidence: Evidence, from_us: int | None, to_us: int | None) -> Span:
-    """Return the shortest range that holds every record of a time.
+def span(evidence: Evidence, from_us: int | None, to_us: int | None) -> Span | None:
+    """Return the shortest range that holds every record of a time, None for none.
 
     *from_us* and *to_us*, exclusive, count in microseconds since 1970; None is no
     bound. A clock may have been set: between the first and the last may be others.
-
-    Raises:
-        RecordStoreError: when there is no record of that time.
-
     """
     low = 0 if from_us is None else from_us
     high = 1 << 63 if to_us is None else to_us
@@ -64,9 +60,7 @@ def span(evidence: Evidence, from_us: int | None, to_us: int | None) -> Span:
         if low <= (leaf.columns or {})["at_us"] < high:
             last = int(leaf.seq or 0)
             first = first or last
-    if not first:
-        raise RecordStoreError("no record of that time: nothing to export")
-    return Span(first, last)
+    return Span(first, last) if first else None
 
 
 class _Cover:
@@ -104,12 +98,19 @@ class _Cover:
 
 
 def export(
-    evidence: Evidence, span: Span, target: Path, *, held: Iterable[str] = ()
+    evidence: Evidence,
+    wanted: Span | None,
+    target: Path,
+    *,
+    held: Iterable[str] = (),
+    rotations: Iterable[bytes] = (),
 ) -> Span:
-    """Write a bundle of the records in *span* to *target*, return what is in it.
+    """Write a bundle of the records *wanted* to *target*, return what is in it.
 
-    Records behind the last checkpoint stay out: nothing proves them yet. *held* are
-    checkpoints that the bundle must be comparable with, as signed notes.
+    Records behind the last checkpoint stay out: nothing proves them yet. With None no
+    record is in it, and it shows that the log goes on. *held* are checkpoints that the
+    bundle must be comparable with, as signed notes; *rotations* are records of new keys
+    in other logs.
 
     Raises:
         RecordStoreError: when no checkpoint covers the range, or the log has a gap.
@@ -118,15 +119,19 @@ def export(
     """
     notes = _notes(evidence)
     size = notes[-1][0].size if notes else 0
-    span = Span(span.first, min(span.last, size))
-    if not 1 <= span.first <= span.last:
+    first, last = (size + 1, size) if wanted is None else wanted
+    span = Span(first, min(last, size))
+    if not notes or not 1 <= span.first <= span.last + (wanted is None):
         raise RecordStoreError(
             f"no checkpoint covers records {span.first} on (the last covers {size}); "
             "seal the log first"
         )
-    wanted = {parse_checkpoint(parse_note(one)).size for one in held}
-    kept = [one for one in notes if one[0].size in _chosen(notes, span, wanted)]
-    cuts = {checkpoint.size for checkpoint, _ in kept} | wanted
+    head = notes[-1][0]
+    stated = [parse_checkpoint(parse_note(one)) for one in held]
+    known = {one.size for one in stated if one.origin == head.origin}
+    kept = [one for one in notes if one[0].size in _chosen(notes, span, known)]
+    cuts = {checkpoint.size for checkpoint, _ in kept} | known
+    manifest = _manifest(head, span, rotations)
     part = target.with_name(f"{target.name}.part")
     try:
         with ZipFile(part, "w", ZIP_DEFLATED) as archive:
@@ -134,7 +139,6 @@ def export(
             _write(archive, "cover.json", encode({"left": left, "right": right}))
             checkpoints = "".join(note for _, note in kept)
             _write(archive, "checkpoints.txt", checkpoints.encode())
-            manifest = _manifest(notes[-1][0], span)
             _write(archive, "manifest.json", encode(manifest))
         if part.stat().st_size > MAX_BYTES:
             raise RecordStoreError(
@@ -146,13 +150,16 @@ def export(
     return span
 
 
-def _manifest(head: Checkpoint, span: Span) -> dict[str, Any]:
+def _manifest(
+    head: Checkpoint, span: Span, rotations: Iterable[bytes]
+) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "origin": head.origin,
         "size": head.size,
         "firstSeq": span.first,
         "lastSeq": span.last,
+        "rotations": [body.decode("utf-8") for body in rotations],
     }
 
 
@@ -196,7 +203,10 @@ def prove(evidence: Evidence, record_id: str, held: Iterable[str] = ()) -> str:
         RecordStoreError: when there is no such record, or no checkpoint covers it.
 
     """
-    seq, body = _find(evidence, record_id)
+    found = find(evidence, record_id)
+    if found is None:
+        raise RecordStoreError(f"no record {record_id!r}")
+    seq, body = found
     stated = [(parse_checkpoint(parse_note(one)), one) for one in held]
     notes = [one for one in stated or _notes(evidence) if one[0].size >= seq]
     if not notes:
@@ -227,11 +237,12 @@ def _siblings(index: int, size: int) -> list[int]:
     return starts[::-1]
 
 
-def _find(evidence: Evidence, record_id: str) -> tuple[int, bytes]:
+def find(evidence: Evidence, record_id: str) -> tuple[int, bytes] | None:
+    """Return number and body of the record *record_id*, None where there is none."""
     for leaf in _leaves(evidence):
         if leaf.columns is not None and leaf.columns["id"] == record_id:
             return int(leaf.seq or 0), leaf.body
-    raise RecordStoreError(f"no record {record_id!r}")
+    return None
 
 
 def _leaves(evidence: Evidence) -> Iterator[Leaf]:
@@ -282,4 +293,4 @@ def _write(archive: ZipFile, name: str, data: bytes) -> None:
     archive.writestr(_info(name), data)
 
 
-__all__ = ["FORMAT", "Span", "export", "prove", "span"]
+__all__ = ["FORMAT", "Span", "export", "find", "prove", "span"]

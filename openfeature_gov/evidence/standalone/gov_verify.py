@@ -315,6 +315,10 @@ class Keys:
             self.valid.remove(old)
         return key
 
+    def former(self, note: Note) -> bool:
+        """Say whether a key signed *note* that a valid one followed, in another log."""
+        return bool(note.signatures.keys() & self._former)
+
     def unknown(self) -> Iterator[str]:
         """Yield what was signed by keys that no pinned key has to do with."""
         for (name, key_id), what in self._strangers.items():
@@ -936,7 +940,9 @@ class _Due(NamedTuple):
 
     checkpoint: Checkpoint
     note: Note
-    held: bool
+    held: bool = False
+    told: bool = False
+    """Whether the ledger holds it: its tree vouches for what a former key signed."""
 
     @property
     def origin(self) -> str:
@@ -949,7 +955,8 @@ class _Due(NamedTuple):
         return self.checkpoint.size
 
     def __str__(self) -> str:
-        whose = "your checkpoint" if self.held else "the stored checkpoint"
+        whose = "the ledger's checkpoint" if self.told else "your checkpoint"
+        whose = whose if self.held else "the stored checkpoint"
         return f"{whose} over {self.size} records"
 
 
@@ -994,8 +1001,7 @@ class Audit:
         try:
             evidence = opener()
             if isinstance(evidence, Proof):
-                self._prove(evidence, held)
-                return True
+                return self._prove(evidence, held, alone=alone)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - what hostile bytes raise in a reader
@@ -1030,11 +1036,13 @@ class Audit:
         self.report.verified = not self.report.findings
         return self.report
 
-    def _prove(self, proof: Proof, held: list[_Due]) -> None:
+    def _prove(self, proof: Proof, held: list[_Due], *, alone: bool) -> bool:
         """Check *proof*: its record, below a checkpoint that is *held*."""
         due = _due(proof.note)
         origin, size, root = due.checkpoint
         self._held = [one for one in held if one.checkpoint == due.checkpoint]
+        if not self._held and not alone:
+            return False
         if not self._held:
             raise Refused(
                 "checkpoint", "the proof is made for one that you do not hold"
@@ -1049,6 +1057,7 @@ class Audit:
         report.origin, report.size, report.checkpoints = origin, size, 1
         report.first_seq, report.last_seq = seq, seq
         report.record = proof.body.decode("utf-8")
+        return True
 
     def _read(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
         self._plan(evidence)
@@ -1119,12 +1128,13 @@ class Audit:
 
     def _compare(self, due: _Due) -> None:
         origin, size, root = due.checkpoint
+        counts = True
         if due.held:
-            signer = signed_by(due.note, self._keys.valid)
-            if signer is None:
+            former = due.told and self._keys.former(due.note)
+            if not former and signed_by(due.note, self._keys.valid) is None:
                 raise Refused("key", f"not signed by {names(self._keys.valid)}")
         else:
-            signer = self._keys.signer(due.note, str(due))
+            counts = self._keys.signer(due.note, str(due)) is not None
         if origin not in self.origins():
             self._strange_origins.add(origin)
             return
@@ -1137,7 +1147,7 @@ class Audit:
             self._broken = True
             return
         self.report.checkpoints += 1
-        if signer is not None:
+        if counts:
             self._agreed = self.report.size = size
 
     def _end(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
@@ -1181,10 +1191,10 @@ def finding(error: Exception, seq: int | None = None) -> Finding:
     return Finding("unreadable", f"{type(error).__name__}: {shown(error)}", seq, seq)
 
 
-def _due(text: str, *, held: bool = False) -> _Due:
+def _due(text: str, *, held: bool = False, told: bool = False) -> _Due:
     # The size is used before the signature was verified, for the order alone.
     note = parse_note(text)
-    return _Due(parse_checkpoint(note), note, held)
+    return _Due(parse_checkpoint(note), note, held, told)
 
 
 def open_evidence(path: Path) -> Evidence | Proof:
@@ -1258,7 +1268,7 @@ def verify(
         if len(later) == len(waiting):
             break
         for audit in waiting:
-            dues += [_due(note, held=True) for note in audit.ledger.values()]
+            dues += [_due(one, held=True, told=True) for one in audit.ledger.values()]
         waiting = later
     erased = {one for audit in audits for one in audit.erased}
     reports = [audit.settle(erased) for audit in audits]
