@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, ClassVar, LiteralString
@@ -87,14 +87,15 @@ class PostgresStore(QueuedStore):
 
     def _start(self) -> None:
         self._seals: Seals | None = None
-        self._dead_logs: deque[str] = deque()
+        self._died = threading.Event()
+        self._died.set()
         super()._start()
         if self._sealing is None:
             return
         now, clock = self._now, self._clock
         try:
             self._seals = seals(
-                self._url, self, self._sealing, self._dead_logs, now=now, clock=clock
+                self._url, self, self._sealing, self._died, now=now, clock=clock
             )
         except self.FAULTS as error:
             self.close()
@@ -261,7 +262,7 @@ class PostgresStore(QueuedStore):
 
     def _buried(self, writer: str) -> None:
         _unlock(self._opened(), writer)
-        self._dead_logs.append(writer)
+        self._died.set()
 
     def _orphans(self, writer: str) -> list[str]:
         return [ref for (ref,) in self._all(schema.ORPHANS, writer)]

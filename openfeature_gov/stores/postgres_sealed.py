@@ -9,9 +9,9 @@ tell whether any log was cut, changed or dropped.
 from __future__ import annotations
 
 import logging
-from collections import deque
+import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from hashlib import sha256
 from typing import Any, LiteralString, NamedTuple
@@ -38,6 +38,16 @@ logger = logging.getLogger(__name__)
 UNSEALED: LiteralString = """
 SELECT count(*) FROM records r WHERE r.writer = %s AND r.seq > %s AND EXISTS
   (SELECT 1 FROM records e WHERE e.ref = r.writer AND e.kind IN ('stop', 'reconciled'))
+"""
+UNFINISHED: LiteralString = """
+SELECT w.writer FROM
+  (SELECT DISTINCT ref AS writer FROM records WHERE kind IN ('stop', 'reconciled')) w
+  LEFT JOIN LATERAL (SELECT last_seq, note FROM checkpoints
+    WHERE writer = w.writer ORDER BY number DESC LIMIT 1) c ON true
+WHERE c.note IS NULL
+  OR c.last_seq < (SELECT max(seq) FROM records WHERE writer = w.writer)
+  OR NOT EXISTS (SELECT 1 FROM records WHERE id = 'checkpoint-'
+    || left(encode(sha256(convert_to(c.note, 'UTF8')), 'hex'), 32))
 """
 KEPT: LiteralString = """
 INSERT INTO checkpoints (writer, number, origin, size, last_seq, frontier, note, at_us)
@@ -79,14 +89,15 @@ def seals(
     url: str,
     books: Books,
     sealing: Sealing,
-    dead: deque[str],
+    died: threading.Event,
     *,
     now: Callable[[], int],
     clock: Callable[[], int],
 ) -> Seals:
     """Return what seals the log at *url* that *books* writes, and the ledger.
 
-    Whoever is in *dead* gets a last checkpoint, with the next one of this writer.
+    While *died* is set, logs of writers that have ended are looked for and sealed to
+    their end, with the next checkpoint of this one.
 
     Raises:
         RecordStoreError: when no key or no file of checkpoints is named, or the key
@@ -100,25 +111,35 @@ def seals(
         raise RecordStoreError(
             f"{schema.place(url)}: name the file that checkpoints are published to"
         )
-    log = PostgresLog(url, LEDGER)
-    _begin(Published(path), log, now)
-    made = partial(Sealer, now=now, clock=clock)
-    ledger = made(log, Voice(books, LEDGER), signer, Published(path), sealing)
-    enter = partial(_enter, url, books, ledger)
+    with ExitStack() as opened:
+        log = opened.enter_context(closing(PostgresLog(url, LEDGER)))
+        mine = opened.enter_context(closing(PostgresLog(url, books.writer)))
+        _begin(Published(path), log, now)
+        made = partial(Sealer, now=now, clock=clock)
+        ledger = made(log, Voice(books, LEDGER), signer, Published(path), sealing)
+        enter = partial(_enter, url, books, ledger)
 
-    def sealer(writer: str, *publish: Publisher) -> Sealer:
-        mine, voice = PostgresLog(url, writer), Voice(books, writer)
-        apart = sealing._replace(publish=publish)
-        return made(mine, voice, signer, Unpublished(mine), apart)
+        def sealer(its: PostgresLog, writer: str, *publish: Publisher) -> Sealer:
+            apart = sealing._replace(publish=publish)
+            return made(its, Voice(books, writer), signer, Unpublished(its), apart)
 
-    def bury(*_: str) -> None:
-        while dead:
-            with closing(sealer(dead[0], partial(enter, dead[0]))) as last:
-                last.seal()
-            dead.popleft()
+        def bury(*_: str) -> None:
+            if not died.is_set():
+                return
+            died.clear()
+            try:
+                for writer in log.unfinished():
+                    with closing(PostgresLog(url, writer)) as last:
+                        sealer(last, writer).seal()
+                        if head := last.head():
+                            enter(writer, head.note)
+            except BaseException:
+                died.set()
+                raise
 
-    own = sealer(books.writer, partial(enter, books.writer), bury)
-    return Seals(own, ledger, bury)
+        own = sealer(mine, books.writer, partial(enter, books.writer), bury)
+        opened.pop_all()
+        return Seals(own, ledger, bury)
 
 
 def _signer(sealing: Sealing, url: str) -> Callable[[], Signer]:
@@ -256,6 +277,10 @@ class PostgresLog:
         """Return how many records behind *after* there are, if the writer has ended."""
         [(count,)] = self._all(UNSEALED, self._writer, after)
         return int(count)
+
+    def unfinished(self) -> list[str]:
+        """Return the writers that have ended and are not in the ledger to their end."""
+        return [writer for (writer,) in self._all(UNFINISHED)]
 
     def rotations(self) -> list[bytes]:
         """Return the bodies of the records of key rotations, of any writer, by time."""

