@@ -10,7 +10,7 @@ them, and what later versions may change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -142,6 +142,13 @@ def written(record: Record, writer: str) -> tuple[Record, Encoded]:
         }
         kept = Record(record.id, record.kind, record.at_us, record.encoded, record.ref)
         return kept._replace(executes=record.executes), Encoded(encode(facts))
+
+
+def changes(records: Iterable[Record]) -> Iterator[Change]:
+    """Yield the changes that *records* carry, in order."""
+    for record in records:
+        if record.change is not None:
+            yield record.change
 
 
 def columns(record: Record, writer: str) -> tuple[object, ...]:

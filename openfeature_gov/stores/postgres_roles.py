@@ -16,7 +16,11 @@ from psycopg.sql import SQL, Identifier
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.stores.postgres_schema import place
 
-TABLES = SQL("records, checkpoints")
+TABLES = SQL("records, checkpoints, approvals")
+OWNED = (
+    *("TABLE records", "TABLE checkpoints", "TABLE approvals"),
+    *("FUNCTION gov_append_only()", "FUNCTION gov_approval_step()"),
+)
 
 
 class Roles(NamedTuple):
@@ -59,7 +63,7 @@ def _create(connection: Connection, role: str) -> None:
 
 
 def _own(connection: Connection, owner: str) -> None:
-    for kind in ("TABLE records", "TABLE checkpoints", "FUNCTION gov_append_only()"):
+    for kind in OWNED:
         connection.execute(
             SQL("ALTER {} OWNER TO {}").format(SQL(kind), Identifier(owner))
         )
@@ -71,7 +75,7 @@ def _grant(connection: Connection, roles: Roles) -> None:
     for (grantee,) in connection.execute(
         "SELECT DISTINCT grantee FROM information_schema.role_table_grants"
         " WHERE table_schema = current_schema()"
-        " AND table_name IN ('records', 'checkpoints') AND grantee <> %s",
+        " AND table_name IN ('records', 'checkpoints', 'approvals') AND grantee <> %s",
         (roles.owner,),
     ).fetchall():
         who = SQL("PUBLIC") if grantee == "PUBLIC" else Identifier(grantee)
@@ -81,3 +85,4 @@ def _grant(connection: Connection, roles: Roles) -> None:
     connection.execute(
         SQL("GRANT UPDATE (personal) ON records TO {}").format(Identifier(roles.eraser))
     )
+    connection.execute(SQL("GRANT UPDATE ON approvals TO {}").format(writers))

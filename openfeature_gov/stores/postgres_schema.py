@@ -84,6 +84,19 @@ TABLES: tuple[LiteralString, ...] = (
   PRIMARY KEY (writer, number),
   UNIQUE (origin, size)
 )""",
+    """CREATE TABLE approvals (
+  id TEXT NOT NULL PRIMARY KEY,
+  version BIGINT NOT NULL,
+  state TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  deadline_us BIGINT NOT NULL,
+  created_us BIGINT NOT NULL,
+  packed BYTEA NOT NULL
+)""",
+    "CREATE INDEX approvals_state ON approvals (state, created_us)",
+    """CREATE INDEX approvals_due ON approvals (deadline_us)
+  WHERE state IN ('pending', 'approved')""",
+    "CREATE INDEX approvals_digest ON approvals (digest)",
     "CREATE INDEX records_ref ON records (ref, kind, reason) WHERE ref IS NOT NULL",
     """CREATE INDEX records_log ON records (kind, writer)
   WHERE kind NOT IN ('decision', 'outcome')""",
@@ -108,6 +121,15 @@ BEGIN
   END IF;
   RAISE EXCEPTION '% are append-only', TG_RELNAME USING ERRCODE = '23001';
 END """
+STEP: LiteralString = """
+BEGIN
+  IF OLD.state IN ('pending', 'approved', 'consumed') AND NEW.id = OLD.id
+    AND NEW.digest = OLD.digest AND NEW.created_us = OLD.created_us
+    AND NEW.version = OLD.version + 1 THEN
+    RETURN NEW;
+  END IF;
+  RAISE EXCEPTION 'an approval that ended stays as it is' USING ERRCODE = '23001';
+END """
 GUARDS: tuple[LiteralString, ...] = (
     f"""CREATE FUNCTION gov_append_only() RETURNS trigger LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $${GUARD}$$""",
@@ -123,6 +145,17 @@ GUARDS: tuple[LiteralString, ...] = (
             f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_no_truncate",
         )
     ),
+    f"""CREATE FUNCTION gov_approval_step() RETURNS trigger LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $${STEP}$$""",
+    """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
+  FOR EACH ROW EXECUTE FUNCTION gov_approval_step()""",
+    """CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals
+  FOR EACH ROW EXECUTE FUNCTION gov_append_only()""",
+    """CREATE TRIGGER approvals_no_truncate BEFORE TRUNCATE ON approvals
+  FOR EACH STATEMENT EXECUTE FUNCTION gov_append_only()""",
+    "ALTER TABLE approvals ENABLE ALWAYS TRIGGER approvals_step",
+    "ALTER TABLE approvals ENABLE ALWAYS TRIGGER approvals_no_delete",
+    "ALTER TABLE approvals ENABLE ALWAYS TRIGGER approvals_no_truncate",
 )
 """ALWAYS: a superuser's ``session_replication_role`` does not pass them by either."""
 GUARDED = """
@@ -138,6 +171,17 @@ INSERT = sql.SQL("INSERT INTO records ({}) VALUES ({})").format(
 )
 COPY = sql.SQL("COPY records ({}) FROM STDIN (FORMAT BINARY)").format(NAMED)
 COPIED = [TYPES.get(name, "text") for name in STORED]
+
+ADD_APPROVAL = """
+INSERT INTO approvals (id, version, state, digest, deadline_us, created_us, packed)
+  VALUES (%(id)s, 1, %(state)s, %(digest)s, %(deadline_us)s, %(created_us)s, %(packed)s)
+  ON CONFLICT (id) DO NOTHING
+"""
+STEP_APPROVAL = """
+UPDATE approvals SET version = version + 1, state = %(state)s,
+  deadline_us = %(deadline_us)s, packed = %(packed)s
+  WHERE id = %(id)s AND version = %(was)s
+"""
 
 ORPHANS = """
 SELECT d.id FROM records d WHERE d.writer = %s AND d.executes = 1 AND NOT EXISTS

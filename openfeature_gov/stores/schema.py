@@ -8,9 +8,10 @@ from pathlib import Path
 
 import orjson
 
-from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.errors import LostRaceError, RecordStoreError
 from openfeature_gov.evidence.records import (
     COLUMNS,
+    Change,
     Record,
     columns,
     derived,
@@ -63,6 +64,15 @@ TABLES = (
   at_us INTEGER NOT NULL,
   UNIQUE (origin, size)
 ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS approvals (
+  id TEXT NOT NULL PRIMARY KEY,
+  version INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  deadline_us INTEGER NOT NULL,
+  created_us INTEGER NOT NULL,
+  packed BLOB NOT NULL
+) STRICT""",
 )
 INDEXES = (
     """CREATE INDEX IF NOT EXISTS records_ref ON records (ref, kind, reason)
@@ -81,6 +91,10 @@ INDEXES = (
   WHERE reviewer IS NOT NULL""",
     """CREATE INDEX IF NOT EXISTS records_cost ON records (ref)
   WHERE kind = 'outcome' AND instr(body, CAST('"cost":"' AS BLOB)) > 0""",
+    """CREATE INDEX IF NOT EXISTS approvals_state ON approvals (state, created_us)""",
+    """CREATE INDEX IF NOT EXISTS approvals_due ON approvals (deadline_us)
+  WHERE state IN ('pending', 'approved')""",
+    """CREATE INDEX IF NOT EXISTS approvals_digest ON approvals (digest)""",
 )
 """Reports count decisions and outcomes from records_decided and records_ref alone:
 these hold every column that is asked for, so that no record has to be read. Only of
@@ -96,6 +110,13 @@ TRIGGERS = (
   BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
     """CREATE TRIGGER IF NOT EXISTS checkpoints_no_delete BEFORE DELETE ON checkpoints
   BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
+    """CREATE TRIGGER IF NOT EXISTS approvals_step BEFORE UPDATE ON approvals
+  WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
+    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+    AND NEW.created_us IS OLD.created_us AND NEW.version = OLD.version + 1)
+  BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
+    """CREATE TRIGGER IF NOT EXISTS approvals_no_delete BEFORE DELETE ON approvals
+  BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
 )
 """Nothing changes but that a personal part becomes null: that is how it is erased."""
 FROM_1 = (
@@ -127,6 +148,34 @@ def insert(rows: int) -> str:
     return (
         f"INSERT INTO records ({', '.join(_STORED)}) VALUES {', '.join([one] * rows)}"  # noqa: S608 - constants and placeholders
     )
+
+
+ADD_APPROVAL = """
+INSERT INTO approvals (id, version, state, digest, deadline_us, created_us, packed)
+  VALUES (?, 1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+"""
+STEP_APPROVAL = """
+UPDATE approvals SET version = version + 1, state = ?, deadline_us = ?, packed = ?
+  WHERE id = ? AND version = ?
+"""
+
+
+def put(connection: sqlite3.Connection, change: Change) -> None:
+    """Put a request for approval in its place.
+
+    Raises:
+        LostRaceError: when it has another version by now.
+
+    """
+    if not change.was:
+        new = (change.id, change.state, change.digest)
+        times = (change.deadline_us, change.created_us)
+        done = connection.execute(ADD_APPROVAL, (*new, *times, change.packed))
+    else:
+        values = (change.state, change.deadline_us, change.packed)
+        done = connection.execute(STEP_APPROVAL, (*values, change.id, change.was))
+    if done.rowcount != 1:
+        raise LostRaceError(f"approval {change.id}: it has another version")
 
 
 ORPHANS = """

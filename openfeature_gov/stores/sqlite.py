@@ -15,7 +15,7 @@ from typing import ClassVar
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.evidence.records import Record, changes, note_record
 from openfeature_gov.evidence.sealing import Sealer, Sealing
 from openfeature_gov.stores import erasing, sealed
 from openfeature_gov.stores.leases import Lease, Turn
@@ -25,6 +25,7 @@ from openfeature_gov.stores.schema import (
     ORPHANS,
     connect,
     insert,
+    put,
     row,
 )
 from openfeature_gov.stores.writing import Errors, QueuedStore
@@ -173,6 +174,8 @@ class SqliteStore(QueuedStore):
                 while len(rows) >= size:
                     taken, rows = rows[:size], rows[size:]
                     connection.execute(_INSERTS[size], list(chain(*taken)))
+            for change in changes(records):
+                put(connection, change)
             connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):

@@ -26,6 +26,11 @@ EVERYWHERE: Indexes = (
     ("records_reviewer", ("reviewer", "at_us"), "reviewer IS NOT NULL"),
 )
 """Name, columns and condition of the indexes of every store."""
+APPROVALS: Indexes = (
+    ("approvals_state", ("state", "created_us"), None),
+    ("approvals_due", ("deadline_us",), "state IN ('pending', 'approved')"),
+    ("approvals_digest", ("digest",), None),
+)
 INDEXES: dict[Dialect, Indexes] = {
     "sqlite": (
         ("records_decided", DECIDED, "kind = 'decision'"),
@@ -63,11 +68,34 @@ def metadata(dialect: str) -> sa.MetaData:
     lite = dialect == "sqlite"
     records = _records(found, lite=lite)
     _checkpoints(found, lite=lite)
-    for name, columns, where in (*EVERYWHERE, *INDEXES[dialect]):
-        text = None if where is None else sa.text(where)
-        chosen = [records.c[column] for column in columns]
-        sa.Index(name, *chosen, sqlite_where=text, postgresql_where=text)
+    approvals = _approvals(found, lite=lite)
+    _index(approvals, APPROVALS)
+    _index(records, (*EVERYWHERE, *INDEXES[dialect]))
     return found
+
+
+def _index(table: sa.Table, indexes: Indexes) -> None:
+    for name, columns, where in indexes:
+        text = None if where is None else sa.text(where)
+        chosen = [table.c[column] for column in columns]
+        sa.Index(name, *chosen, sqlite_where=text, postgresql_where=text)
+
+
+def _approvals(found: sa.MetaData, *, lite: bool) -> sa.Table:
+    big = sa.INTEGER() if lite else sa.BIGINT()
+    return sa.Table(
+        "approvals",
+        found,
+        sa.Column("id", sa.TEXT(), nullable=False),
+        sa.Column("version", big, nullable=False),
+        sa.Column("state", sa.TEXT(), nullable=False),
+        sa.Column("digest", sa.TEXT(), nullable=False),
+        sa.Column("deadline_us", big, nullable=False),
+        sa.Column("created_us", big, nullable=False),
+        sa.Column("packed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_strict=True,
+    )
 
 
 def _records(found: sa.MetaData, *, lite: bool) -> sa.Table:

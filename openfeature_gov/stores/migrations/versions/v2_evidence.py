@@ -26,6 +26,13 @@ SQLITE = (
   BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
     """CREATE TRIGGER checkpoints_no_delete BEFORE DELETE ON checkpoints
   BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
+    """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
+  WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
+    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+    AND NEW.created_us IS OLD.created_us AND NEW.version = OLD.version + 1)
+  BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
+    """CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals
+  BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
     "PRAGMA user_version=2",
 )
 POSTGRESQL = (
@@ -46,6 +53,25 @@ END $$""",
   FOR EACH STATEMENT EXECUTE FUNCTION gov_append_only()""",
     "ALTER TABLE checkpoints ENABLE ALWAYS TRIGGER checkpoints_no_change",
     "ALTER TABLE checkpoints ENABLE ALWAYS TRIGGER checkpoints_no_truncate",
+    """CREATE FUNCTION gov_approval_step() RETURNS trigger LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF OLD.state IN ('pending', 'approved', 'consumed') AND NEW.id = OLD.id
+    AND NEW.digest = OLD.digest AND NEW.created_us = OLD.created_us
+    AND NEW.version = OLD.version + 1 THEN
+    RETURN NEW;
+  END IF;
+  RAISE EXCEPTION 'an approval that ended stays as it is' USING ERRCODE = '23001';
+END $$""",
+    """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
+  FOR EACH ROW EXECUTE FUNCTION gov_approval_step()""",
+    """CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals
+  FOR EACH ROW EXECUTE FUNCTION gov_append_only()""",
+    """CREATE TRIGGER approvals_no_truncate BEFORE TRUNCATE ON approvals
+  FOR EACH STATEMENT EXECUTE FUNCTION gov_append_only()""",
+    "ALTER TABLE approvals ENABLE ALWAYS TRIGGER approvals_step",
+    "ALTER TABLE approvals ENABLE ALWAYS TRIGGER approvals_no_delete",
+    "ALTER TABLE approvals ENABLE ALWAYS TRIGGER approvals_no_truncate",
 )
 
 
@@ -66,6 +92,7 @@ def upgrade() -> None:
     if not lite:
         op.execute("ALTER TABLE records ENABLE ALWAYS TRIGGER records_no_change")
     _checkpoints(lite=lite)
+    _approvals(lite=lite)
     _indexes(lite=lite)
     for statement in SQLITE if lite else POSTGRESQL:
         op.execute(statement)
@@ -117,6 +144,32 @@ def _checkpoints(*, lite: bool) -> None:
         sa.UniqueConstraint("origin", "size"),
         sqlite_strict=True,
     )
+
+
+def _approvals(*, lite: bool) -> None:
+    big = sa.INTEGER() if lite else sa.BIGINT()
+    op.create_table(
+        "approvals",
+        sa.Column("id", sa.TEXT(), nullable=False),
+        sa.Column("version", big, nullable=False),
+        sa.Column("state", sa.TEXT(), nullable=False),
+        sa.Column("digest", sa.TEXT(), nullable=False),
+        sa.Column("deadline_us", big, nullable=False),
+        sa.Column("created_us", big, nullable=False),
+        sa.Column("packed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_strict=True,
+    )
+    op.create_index("approvals_state", "approvals", ["state", "created_us"])
+    text = sa.text("state IN ('pending', 'approved')")
+    op.create_index(
+        "approvals_due",
+        "approvals",
+        ["deadline_us"],
+        sqlite_where=text,
+        postgresql_where=text,
+    )
+    op.create_index("approvals_digest", "approvals", ["digest"])
 
 
 def _indexes(*, lite: bool) -> None:
