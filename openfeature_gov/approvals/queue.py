@@ -37,8 +37,6 @@ class Kept(NamedTuple):
 class Shelf(Protocol):
     """Keep requests beside the records, in one transaction with them."""
 
-    writer: str
-
     def commit(self, record: Record) -> None:
         """Make *record*, and the `Change` that it carries, durable together.
 

@@ -20,7 +20,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.evidence.records import Record, changes, note_record
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import postgres_erasing
 from openfeature_gov.stores import postgres_schema as schema
@@ -198,20 +198,26 @@ class PostgresStore(QueuedStore):
                 connection.close()
 
     def _insert(self, records: list[Record]) -> None:
+        fresh = self._unwritten(records)
         rows = [
             (seq, *row(record, self.writer))
-            for seq, record in enumerate(self._unwritten(records), self._seq + 1)
+            for seq, record in enumerate(fresh, self._seq + 1)
         ]
+        moves = list(changes(fresh))
         connection = self._opened()
-        if len(rows) == 1:
-            connection.execute(schema.INSERT, rows[0], prepare=True, binary=True)
-        elif not rows:
-            connection.execute("SELECT 1")
-        else:
-            with connection.cursor().copy(schema.COPY) as copy:
-                copy.set_types(schema.COPIED)
-                for one in rows:
-                    copy.write_row(one)
+        # One statement is a transaction by itself.
+        with connection.transaction() if moves else nullcontext():
+            if len(rows) == 1:
+                connection.execute(schema.INSERT, rows[0], prepare=True, binary=True)
+            elif not rows:
+                connection.execute("SELECT 1")
+            else:
+                with connection.cursor().copy(schema.COPY) as copy:
+                    copy.set_types(schema.COPIED)
+                    for one in rows:
+                        copy.write_row(one)
+            for change in moves:
+                schema.put(connection, change)
         self._seq += len(rows)
 
     def _unwritten(self, records: list[Record]) -> list[Record]:

@@ -15,8 +15,8 @@ from psycopg import Connection, Error, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege, ProgrammingError
 
-from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.evidence.records import COLUMNS
+from openfeature_gov.errors import LostRaceError, RecordStoreError
+from openfeature_gov.evidence.records import COLUMNS, Change
 
 STORED = ("seq", *COLUMNS, "body", "personal")
 TYPES = {
@@ -242,6 +242,18 @@ def connect(url: str, name: str) -> Connection[tuple[Any, ...]]:
         connection.close()
         raise
     return connection
+
+
+def put(connection: Connection[tuple[Any, ...]], change: Change) -> None:
+    """Put a request for approval in its place.
+
+    Raises:
+        LostRaceError: when it has another version by now.
+
+    """
+    statement = STEP_APPROVAL if change.was else ADD_APPROVAL
+    if connection.execute(statement, change._asdict()).rowcount != 1:
+        raise LostRaceError(f"approval {change.id}: it has another version")
 
 
 def guarded(connection: Connection[tuple[Any, ...]], table: str) -> bool:

@@ -1,31 +1,29 @@
-"""Read requests for approval back, from the database that holds the records."""
+"""Requests for approval, in the database that holds the records.
+
+What is stored is what the record writer wrote in one transaction with its record; what
+is read is read from the database, so that every process sees the same.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from openfeature_gov.approvals.codec import unpack
 from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.approvals.states import OPEN, State
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Record, Stamp
-from openfeature_gov.stores.history import reading
-from openfeature_gov.stores.sqlite import SqliteStore
-
-COLUMNS = "packed, version"
+from openfeature_gov.stores.logs import opened
+from openfeature_gov.stores.writing import QueuedStore
 
 
-class SqliteShelf:
-    """Keep requests beside the records of *store*, in the same file.
+class RecordShelf:
+    """Keep requests beside the records of *store*, which is open at *records*."""
 
-    What is stored is what the record writer wrote in one transaction with its record;
-    what is read is read from the file.
-    """
-
-    def __init__(self, store: SqliteStore) -> None:
-        self._store, self._path = store, store.path
-        self.writer = store.writer
+    def __init__(self, store: QueuedStore, records: Path | str) -> None:
+        self._store, self._records = store, records
 
     def stamp(self) -> Stamp:
         """Return the identity of a new record."""
@@ -48,7 +46,7 @@ class SqliteShelf:
             RecordStoreError: when it cannot be read.
 
         """
-        found = self._read("id = ?", (request_id,), 1)
+        found = self._read("id = :id", {"id": request_id}, 1)
         return found[0] if found else None
 
     def requests(
@@ -67,27 +65,28 @@ class SqliteShelf:
             RecordStoreError: when they cannot be read.
 
         """
-        wanted = sorted(states)
-        where = f"state IN ({', '.join('?' * len(wanted))})"
-        values: list[object] = [*wanted]
+        wanted: dict[str, Any] = {
+            f"state_{number}": state.value
+            for number, state in enumerate(sorted(states))
+        }
+        where = f"state IN ({', '.join(f':{name}' for name in wanted)})"
         if digest:
-            where, values = f"{where} AND digest = ?", [*values, digest]
+            where, wanted = (
+                f"{where} AND digest = :digest",
+                {**wanted, "digest": digest},
+            )
         if due_us is not None:
-            where, values = f"{where} AND deadline_us <= ?", [*values, due_us]
-        return self._read(f"{where} ORDER BY created_us, id", values, limit)
+            where, wanted = (
+                f"{where} AND deadline_us <= :due",
+                {**wanted, "due": due_us},
+            )
+        return self._read(f"{where} ORDER BY created_us, id", wanted, limit)
 
-    def _read(self, where: str, values: Iterable[object], limit: int) -> list[Kept]:
-        query = f"SELECT {COLUMNS} FROM approvals WHERE {where} LIMIT ?"  # noqa: S608 - placeholders only
+    def _read(self, where: str, values: dict[str, Any], limit: int) -> list[Kept]:
+        query = f"SELECT packed, version FROM approvals WHERE {where} LIMIT :limit"  # noqa: S608 - constants
+        with opened(self._records) as log:
+            rows = list(log.rows(query, {**values, "limit": limit}))
         try:
-            with reading(self._path) as connection:
-                rows = connection.execute(query, (*values, limit)).fetchall()
-        except sqlite3.Error as error:
-            raise RecordStoreError(f"{self._path}: {error}") from error
-        return [_kept(*row) for row in rows]
-
-
-def _kept(packed: bytes, version: int) -> Kept:
-    try:
-        return Kept(unpack(packed), version)
-    except ValueError as error:
-        raise RecordStoreError(f"a stored approval cannot be read: {error}") from None
+            return [Kept(unpack(bytes(packed)), version) for packed, version in rows]
+        except ValueError as error:
+            raise RecordStoreError(f"an approval cannot be read: {error}") from None
