@@ -26,7 +26,6 @@ from tests.conftest import CONTEXT, Desk, contract_yaml
 from tests.integration import postgres
 from tests.integration.postgres import Server, ask, bodies, run
 
-DROP = "DROP FUNCTION IF EXISTS gov_append_only, gov_approval_step"
 WAIT_S = 60
 
 
@@ -197,8 +196,7 @@ def test_many_first_openers_make_one_schema(url: str) -> None:
     """Processes that start at once on an empty database do not trip over each other."""
     opened: list[PostgresStore] = []
     for _ in range(5):
-        run(url, "DROP TABLE IF EXISTS records, checkpoints, approvals")
-        run(url, DROP)
+        wipe(url)
         gate = threading.Barrier(6)
 
         def work(gate: threading.Barrier = gate) -> None:
@@ -350,7 +348,7 @@ def test_who_may_not_create_is_told_what_to_do(url: str, store: PostgresStore) -
         with pytest.raises(RecordStoreError, match="permission denied"):
             PostgresStore(as_user(url, "reader"))
         store.close()
-        run(url, "DROP TABLE records, checkpoints, approvals", DROP)
+        wipe(url)
         with pytest.raises(RecordStoreError, match="let the database's owner open"):
             PostgresStore(as_user(url, "writer"))
 
