@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from secrets import token_hex
+from shutil import which
 from typing import Any
 
 import psycopg
@@ -453,6 +455,51 @@ def test_a_restart_under_load_drops_nothing(
         assert mine == list(range(1, handed[name] + 1))
         assert set(told[name]) <= set(mine)
     assert [r["seq"] for r in bodies(url)] == list(range(1, len(bodies(url)) + 1))
+
+
+@pytest.mark.skipif(which("prlimit") is None, reason="no prlimit here: util-linux")
+def test_a_disk_that_fills_up_under_load_drops_nothing(
+    server: Server, url: str, store: PostgresStore
+) -> None:
+    """A file that cannot grow fails the commits; all is written once it can again."""
+    told: list[int] = []
+    over = threading.Event()
+
+    def work() -> None:
+        for count in range(2_000):
+            if over.is_set():
+                break
+            handed.append(count)
+            try:
+                store.commit(note(store, count=count, text=token_hex(100_000)))
+            except RecordStoreError:
+                over.wait(0.05)
+            else:
+                told.append(count)
+
+    handed: list[int] = []
+    [(pid,)] = ask(
+        url,
+        "SELECT pid FROM pg_stat_activity WHERE application_name LIKE %s",
+        f"%{store.writer}",
+    )
+    # Beyond the size of a segment of the write-ahead log, which has room here.
+    server.limit(pid, str(17 << 20))
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait_for(lambda: store.health() != HEALTHY)
+    said = len(told)
+    with pytest.raises(RecordStoreError, match="could not"):
+        store.commit(note(store, text=token_hex(100_000)))
+    assert len(told) == said > 0
+    server.limit(pid, "unlimited")
+    wait_for(lambda: store.health() == HEALTHY)
+    over.set()
+    thread.join()
+    store.flush()
+    found = [r["count"] for r in bodies(url, kind="note") if "count" in r]
+    assert found == handed
+    assert set(told) <= set(found)
 
 
 def test_an_older_database_is_told_apart(url: str, store: PostgresStore) -> None:

@@ -5,6 +5,7 @@ As root, the wheel creates an operating-system user ``pgserver`` and runs as tha
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -55,6 +56,11 @@ class Server:
     def start(self) -> None:
         """Start the server again, with what recovery there is to do."""
         self._server.ensure_postgres_running()
+
+    def limit(self, pid: int, size: str) -> None:
+        """Let the process *pid* of the server write no file beyond *size* bytes."""
+        words = ["prlimit", f"--pid={pid}", f"--fsize={size}:"]
+        subprocess.run(words, check=True, user=self._server.system_user)
 
     @contextmanager
     def database(self) -> Iterator[str]:
