@@ -282,7 +282,7 @@ def typeless(path: Path) -> None:
     )
 
 
-def forged(path: Path) -> None:
+def forged(path: Path) -> keys.FileSigner:
     """Seal an edited log with another key, as one who has only the database can."""
     edit(path)
     key = keys.generate(public(path).name)
@@ -298,6 +298,21 @@ def forged(path: Path) -> None:
             (origin, count + 1, count, grown.to_bytes(), note),
         )
         connection.commit()
+    return key
+
+
+def rotated(path: Path) -> None:
+    """Let the foreign key name a successor, as if it had ever been the log's."""
+    key = forged(path)
+    note = keys.rotation(key, keys.generate(key.verifier.name))
+    body = json.dumps({"old": key.vkey, "note": note}).encode()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO records (id, kind, at_us, writer, executes, body)"
+            " VALUES ('x', 'key_rotation', 1, 'w', 0, ?)",
+            (body,),
+        )
+        connection.commit()
 
 
 ALTERATIONS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
@@ -307,6 +322,10 @@ ALTERATIONS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "a record deleted": (
         lambda path: alter(path, "DELETE FROM records WHERE seq = 5"),
         {"edited", "truncated"},
+    ),
+    "many records deleted": (
+        lambda path: alter(path, "DELETE FROM records WHERE seq BETWEEN 5 AND 30"),
+        {"truncated"},
     ),
     "the tail deleted": (
         lambda path: alter(path, "DELETE FROM records WHERE seq > 20"),
@@ -346,6 +365,28 @@ ALTERATIONS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         ),
         {"checkpoint"},
     ),
+    "a frontier of other hashes": (
+        lambda path: alter(
+            path,
+            "UPDATE checkpoints SET frontier = CAST(substr(frontier, 1, 8)"
+            " || zeroblob(length(frontier) - 8) AS BLOB) WHERE number = 3",
+        ),
+        {"checkpoint"},
+    ),
+    "a checkpoint's origin edited": (
+        lambda path: alter(
+            path, "UPDATE checkpoints SET origin = 'x' WHERE number = 3"
+        ),
+        {"checkpoint"},
+    ),
+    "a frontier of another size": (
+        lambda path: alter(
+            path,
+            "UPDATE checkpoints SET frontier = CAST(x'000000000000002d'"
+            " || substr(frontier, 9) AS BLOB) WHERE number = 3",
+        ),
+        {"checkpoint"},
+    ),
     "a frontier of nonsense": (
         lambda path: alter(
             path, "UPDATE checkpoints SET frontier = x'00' WHERE number = 3"
@@ -360,6 +401,7 @@ ALTERATIONS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         {"key"},
     ),
     "a checkpoint of a foreign key": (forged, {"key"}),
+    "a foreign key with a rotation of its own": (rotated, {"key"}),
     "bodies that are no bytes": (typeless, {"edited"}),
     "published file gone": (
         lambda path: sealed.checkpoint_file(path).unlink(),
@@ -424,6 +466,19 @@ def test_sealed_records_are_read_again_before_the_next_seal(
     with opened(log) as store:
         seal(store)
         assert findings(log) == ["edited"]
+
+
+def test_no_checkpoint_is_published_twice(log: Path) -> None:
+    """Behind what a lost database had published comes only the new tree."""
+    older(log)
+    file = sealed.checkpoint_file(log)
+    before = list(notes(file))
+    with opened(log) as store:
+        add(store)
+    after = list(notes(file))
+    assert after[:-1] == before
+    made = open_checkpoint(after[-1], [public(log)])
+    assert made.origin.endswith(f"/{store.writer}")
 
 
 def test_finding_is_on_record_once_the_store_is_open(log: Path) -> None:
@@ -787,7 +842,7 @@ def test_hostile_names_stay_out_of_the_log_output(
     log: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What stands in an altered checkpoint cannot forge lines of our own log."""
-    note = "o\n1\nAAAA\n\n\u2014 evil\u202e\u0085name AAAAAAAA\n"
+    note = "o\n1\nAAAA\n\n\u2014 evil\u202ename AAAAAAAA\n"
     with closing(sqlite3.connect(log)) as connection:
         connection.execute(
             "INSERT INTO checkpoints VALUES (9, ?, 9, 9, x'00', ?, 1)",
@@ -797,10 +852,10 @@ def test_hostile_names_stay_out_of_the_log_output(
     with opened(log):
         pass
     (body,) = history.records(log, kind="tamper")
-    shown = json.dumps([body["detail"], body["origin"]]) + caplog.text.rstrip("\n")
-    assert "\\\\u202e" in shown
-    assert "\u202e" not in shown
-    assert "\n" not in caplog.records[0].getMessage()
+    for shown in (body["detail"], body["origin"], caplog.records[0].getMessage()):
+        assert "\\u202e" in shown
+        assert shown.isprintable()
+        assert shown.isascii()
 
 
 def test_default_is_sealed() -> None:

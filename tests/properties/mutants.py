@@ -32,6 +32,7 @@ from tests.properties.mutations.live import LIVE
 from tests.properties.mutations.mutant import Mutant
 from tests.properties.mutations.records import RECORDS
 from tests.properties.mutations.rules import RULES
+from tests.properties.mutations.sealing import SEALING
 from tests.properties.mutations.tools import TOOLS
 
 MUTANTS = (
@@ -44,6 +45,7 @@ MUTANTS = (
     *TOOLS,
     *RECORDS,
     *LIVE,
+    *SEALING,
 )
 ROOT = Path(__file__).parents[2]
 SOURCES = ("openfeature_gov", "providers", "rollout", "tests")

@@ -1,0 +1,204 @@
+"""Mutants of the Merkle tree, of notes and keys, and of what seals the log."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.properties.mutations.mutant import mutants, tests_of
+
+_merkle = partial(tests_of, "properties/test_merkle.py")
+_notes = partial(tests_of, "test_evidence_notes.py")
+_keys = partial(tests_of, "test_evidence_keys.py")
+_published = partial(tests_of, "test_evidence_published.py")
+_sealing = partial(tests_of, "test_evidence_sealing.py")
+SEALING = (
+    *mutants(
+        "evidence/merkle.py",
+        _merkle("altered_inclusion_proofs_fail", "altered_consistency_proofs_fail"),
+        ("return last == 0 and seen == root", "return seen == root"),
+        ("return (before, after) if last == 0 else None", "return (before, after)"),
+    ),
+    *mutants(
+        "evidence/merkle.py",
+        _merkle("proofs_are_those_of_the_naive_reading"),
+        ("if index < middle:", "if index <= middle:"),
+        ("if old <= middle:", "if old < middle:"),
+    ),
+    *mutants(
+        "evidence/merkle.py",
+        _merkle("golden_roots_of_certificate_transparency"),
+        ('sha256(b"\\0" + data)', "sha256(data)"),
+        (
+            'sha256(b"\\1" + left + right).digest() for',
+            "sha256(left + right).digest() for",
+        ),
+    ),
+    *mutants(
+        "evidence/merkle.py",
+        _merkle("bytes_cannot_move_between_hashes"),
+        ("not _hashes(leaf, root, *proof)", "False"),
+        ("not _hashes(old_root, new_root, *proof)", "False"),
+        ("if not _hashes(*missing.left, *missing.right)", "if False"),
+    ),
+    *mutants(
+        "evidence/merkle.py",
+        _merkle("cover_of_every_range_gives_the_root"),
+        ("fits = (end - start).bit_length() - 1", "fits = 0"),
+        (" and self._levels[-1] == level", ""),
+    ),
+    *mutants(
+        "evidence/notes.py",
+        _notes("only_pinned_keys_count", "golden_note_verifies"),
+        ("    if not verified:", "    if False:"),
+    ),
+    *mutants(
+        "evidence/notes.py",
+        _notes("a_wrong_signature_of_a_known_key_spoils_the_note"),
+        (
+            'raise NoteError(f"the signature of {name} does not verify")',
+            "continue",
+        ),
+    ),
+    *mutants(
+        "evidence/notes.py",
+        _notes("signature_has_one_spelling", "malformed_keys_are_refused"),
+        ('if b64encode(raw).decode("ascii") != text:', "if False:"),
+        ("if made.id.hex() != hashed:", "if False:"),
+        ("if raw[:1] != ED25519:", "if False:"),
+    ),
+    *mutants(
+        "evidence/keys.py",
+        _keys(
+            "key_that_others_could_read_is_refused",
+            "key_is_made_on_first_use_and_stays",
+        ),
+        ("stat.S_IMODE(held.st_mode) & 0o077", "stat.S_IMODE(held.st_mode) & 0o007"),
+    ),
+    *mutants(
+        "evidence/keys.py",
+        _keys("first_use_by_many_at_once_makes_one_key"),
+        ("path.hardlink_to(fresh)", "fresh.replace(path)"),
+    ),
+    *mutants(
+        "evidence/keys.py",
+        _keys("rotation_that_is_not_one_is_refused"),
+        ("    open_note(note, [new])\n", ""),
+        (" or before.id == after.id", ""),
+        (" or lines[1] != ROTATION", ""),
+    ),
+    *mutants(
+        "evidence/published.py",
+        _published("line_cut_short_at_every_byte_is_taken_away"),
+        ("file.truncate(whole)", "pass"),
+    ),
+    *mutants(
+        "evidence/published.py",
+        _published("full_disk_is_an_error_and_leaves_no_half_note"),
+        (
+            "    while data:\n        data = data[file.write(data) :]",
+            "    file.write(data)",
+        ),
+    ),
+    *mutants(
+        "evidence/published.py",
+        _published("forked_child_lets_go_of_a_lock_that_is_not_its_own"),
+        ("os.close(self._held)", "pass"),
+    ),
+    *mutants(
+        "evidence/sealed.py",
+        _sealing("alteration_is_found_at_opening"),
+        ("if last is not None and log.number_of(last) is None:", "if False:"),
+        ("    opened(head, trusted(log, signer))\n", ""),
+        ("head is not None and head.number > 1:", "False:"),
+        ("tree.frontier.root() != stated.root or ", ""),
+        (" or tree.last_seq != head.last_seq:", ":"),
+        ("made != (head.origin, head.size, whole.root()) or ", ""),
+        (" or whole.size != head.size:", ":"),
+        ('if successor(str(facts["note"]), [old]) in keys:', "if True:"),
+    ),
+    *mutants(
+        "evidence/sealed.py",
+        _sealing("nonsense_rotations_are_passed_over"),
+        ("(ValueError, LookupError, TypeError, NoteError)", "ZeroDivisionError"),
+    ),
+    *mutants(
+        "evidence/sealed.py",
+        _sealing("hostile_names_stay_out_of_the_log_output"),
+        ("finding, readable(detail)", "finding, detail"),
+    ),
+    *mutants(
+        "evidence/sealing.py",
+        _sealing("finding_is_on_record_once_the_store_is_open"),
+        ("        self._attempt(self._open)\n", ""),
+    ),
+    *mutants(
+        "evidence/sealing.py",
+        _sealing("close_seals_everything", "next_opening_goes_on_with_the_tree"),
+        (
+            "        self._tick()\n        self._log.close()",
+            "        self._log.close()",
+        ),
+        (
+            "self._published.extend(self._unpublished, self._now() // 1000)",
+            "pass",
+        ),
+    ),
+    *mutants(
+        "evidence/sealing.py",
+        _sealing("finding_that_cannot_be_recorded_is_tried_again"),
+        ("self._books.commit(note)\n", "self._books.append(note)\n"),
+        ("self._found, self._check = found, None", "self._check = None"),
+    ),
+    *mutants(
+        "evidence/sealing.py",
+        _sealing("alteration_while_it_runs_is_found"),
+        ("if number < tree.number:", "if False:"),
+        ("            require_length(self._log, tree.last_seq)\n", ""),
+    ),
+    *mutants(
+        "evidence/sealing.py",
+        _sealing("key_swapped_while_it_runs_is_found"),
+        (
+            'raise AlteredError("key", "another key is in place of the log\'s")',
+            "pass",
+        ),
+        ('f"-{self._trees}" if self._trees > 1 else ""', '""'),
+    ),
+    *mutants(
+        "evidence/sealing.py",
+        _sealing("check_of_a_tree_that_another_process_ended_is_dropped"),
+        ("self._check = None  # another process", "pass  # another process"),
+    ),
+    *mutants(
+        "evidence/sealing.py",
+        _sealing("publisher_that_was_down_gets_the_newest"),
+        ("if note is None or self._taken[number] == note:", "if note is None:"),
+        ("                    self._taken[number] = note\n", ""),
+    ),
+    *mutants(
+        "stores/sealed.py",
+        _sealing("alteration_is_found_at_opening"),
+        ("coalesce(CAST(body AS BLOB), x'')", "body"),
+    ),
+    *mutants(
+        "stores/sealed.py",
+        _sealing("no_checkpoint_is_published_twice"),
+        ("return int(found[0] or 1) - 1", "return 0"),
+    ),
+    *mutants(
+        "stores/sealed.py",
+        _sealing("store_that_cannot_keep_a_checkpoint_keeps_records"),
+        (
+            "except sqlite3.IntegrityError:\n                return False",
+            "except sqlite3.IntegrityError:\n                return True",
+        ),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _sealing(
+            "closing_again_does_nothing", "checkpoint_comes_after_so_many_records"
+        ),
+        ("            self.sealer.wrote(rows)\n", "            pass\n"),
+        ("                owner.close()\n", "                pass\n"),
+    ),
+)
