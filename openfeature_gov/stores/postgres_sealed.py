@@ -169,7 +169,9 @@ def _enter(url: str, books: Books, ledger: Sealer, writer: str, note: str) -> No
     record = note_record(mine, CHECKPOINT, writer, note=note)
     with psycopg.connect(schema.reached(url, f"gov-ledger {writer}")) as connection:
         connection.execute("SET LOCAL synchronous_commit = on")
+        # Who stops in here must not keep the others from the ledger for long.
         connection.execute("SET LOCAL lock_timeout = '10s'")
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = '10s'")
         # INVARIANT: kept until commit, so that no number shows before a lower one.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LEDGER_LOCK,))
         found = connection.execute("SELECT 1 FROM records WHERE id = %s", (identity,))
