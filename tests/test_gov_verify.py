@@ -464,7 +464,7 @@ def test_triggers_are_those_of_the_store(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as db:
         held = db.execute(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-            " AND tbl_name IN ('records', 'checkpoints')"
+            " AND tbl_name IN ('records', 'checkpoints', 'archives')"
         )
         found = {name: " ".join(sql.split()) for name, sql in held}
     assert found == gov_verify.TRIGGERS

@@ -272,6 +272,7 @@ def test_a_personal_part_can_only_go(url: str, store: PostgresStore) -> None:
 RIGHTS: dict[str, set[str]] = {
     "writer": {"read", "write"},
     "eraser": {"read", "write", "erase"},
+    "archiver": {"read", "write", "archive", "delete"},
     "reader": {"read"},
     "stranger": set(),
 }
@@ -280,7 +281,8 @@ ACTS = {
     "write": CHECKPOINT,
     "erase": "UPDATE records SET personal = NULL WHERE seq = 2",
     "update": "UPDATE records SET effect = 'allow'",
-    "delete": "DELETE FROM records",
+    "archive": "INSERT INTO archives VALUES ('w', 2, 1, 'r', 'b', 'd', '', '', 1)",
+    "delete": "DELETE FROM records WHERE seq = 0",
     "truncate": "TRUNCATE records",
     "upsert": "INSERT INTO records SELECT * FROM records ON CONFLICT (id) DO UPDATE"
     " SET kind = 'x'",
@@ -293,7 +295,7 @@ ACTS = {
 
 
 def test_each_role_can_do_its_part_and_no_more(url: str, store: PostgresStore) -> None:
-    """The whole matrix: four users, twelve acts, as the server answers them."""
+    """The whole matrix: five users, thirteen acts, as the server answers them."""
     keep_personal(store)
     run(url, "GRANT ALL ON records TO PUBLIC")
     with users(url):

@@ -16,12 +16,15 @@ from psycopg import sql
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import COLUMNS
 from openfeature_gov.evidence.standalone.gov_verify import (
+    Archive,
     Block,
     Leaf,
+    archived,
+    archived_rotations,
     loose_rows,
     shown,
 )
-from openfeature_gov.stores.postgres_schema import guarded, place
+from openfeature_gov.stores.postgres_schema import GUARDED_TABLES, guarded, place
 
 PORTION = 2_000
 WRITERS: LiteralString = """
@@ -31,9 +34,14 @@ SEALED: LiteralString = """
 SELECT number, origin, size, last_seq, frontier, note FROM checkpoints
 WHERE writer = %s ORDER BY number
 """
+ARCHIVED: LiteralString = """
+SELECT first_seq, last_seq, record, bundle, sha256, frontier, cover, writer
+FROM archives WHERE writer = %s ORDER BY last_seq
+"""
 ADDED: LiteralString = """
 SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-WHERE t.tgrelid IN (to_regclass('records'), to_regclass('checkpoints'))
+WHERE t.tgrelid IN
+  (to_regclass('records'), to_regclass('checkpoints'), to_regclass('archives'))
   AND p.proname <> 'gov_append_only' AND NOT t.tgisinternal ORDER BY t.tgname
 """
 
@@ -75,6 +83,7 @@ class PostgresEvidence:
             self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             self.sealed = self._all(SEALED, writer)
             self.stored = [str(note) for *_, note in self.sealed]
+            self.archives = [*map(Archive._make, self._all(ARCHIVED, writer))]
         except BaseException:
             self._connection.close()
             raise
@@ -83,15 +92,16 @@ class PostgresEvidence:
         return self._connection.execute(query, values).fetchall()
 
     def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:
-        """Yield every record in the order of ``seq``; *quick* without columns."""
+        """Yield the records that are left, in order; *quick* without columns."""
         names = () if quick else COLUMNS
         wanted = ["seq", "body", *(() if quick else ("personal",)), *names]
-        query = sql.SQL("SELECT {} FROM records WHERE writer = %s ORDER BY seq").format(
-            sql.SQL(", ").join(map(sql.Identifier, wanted))
-        )
+        query = sql.SQL(
+            "SELECT {} FROM records WHERE writer = %s AND seq > %s ORDER BY seq"
+        ).format(sql.SQL(", ").join(map(sql.Identifier, wanted)))
         with self._connection.cursor("evidence", binary=True) as cursor:
             cursor.itersize = PORTION
-            for seq, body, *rest in cursor.execute(query, [self.writer]):
+            first = (self.writer, archived(self.archives))
+            for seq, body, *rest in cursor.execute(query, first):
                 self._personal = rest[0] if rest else None
                 columns = dict(zip(names, rest[1:], strict=True)) if rest else None
                 yield Leaf(seq, body, columns)
@@ -107,16 +117,24 @@ class PostgresEvidence:
             " ORDER BY seq",
             self.writer,
         )
-        return [bytes(body) for (body,) in found]
+        here = [bytes(body) for (body,) in found]
+        return [*archived_rotations(self.archives), *here]
 
     def loose(self) -> Iterator[str]:
-        """Yield what is wrong with the guards and with the rows of checkpoints."""
-        for table in ("records", "checkpoints"):
+        """Yield what is wrong with the guards, and with rows beside the log."""
+        for table in GUARDED_TABLES:
             if not guarded(self._connection, table):
                 yield f"the triggers of {table} are missing, changed or disabled"
         for (name,) in self._all(ADDED):
             yield f"trigger {shown(name)} is not ours"
         yield from loose_rows(self.sealed)
+        [(left,)] = self._all(
+            "SELECT count(*) FROM records WHERE writer = %s AND seq <= %s",
+            self.writer,
+            archived(self.archives),
+        )
+        if left:
+            yield f"{left} rows stand where records were archived"
 
     def close(self) -> None:
         """Let go of the database."""

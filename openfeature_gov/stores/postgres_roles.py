@@ -1,4 +1,4 @@
-"""Roles for a shared record database: who owns, who writes, who erases, who reads.
+"""Roles for a shared record database: to own, write, erase, read and archive.
 
 Nobody logs in as one of them: a login is made a member (``GRANT gov_writer TO app``).
 The owner can switch triggers off, so no application may be a member of it; what a
@@ -16,9 +16,10 @@ from psycopg.sql import SQL, Identifier
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.stores.postgres_schema import place
 
-TABLES = SQL("records, checkpoints, approvals")
+WRITTEN = SQL("records, checkpoints, approvals")
+TABLES = SQL("{}, archives").format(WRITTEN)
 OWNED = (
-    *("TABLE records", "TABLE checkpoints", "TABLE approvals"),
+    *("TABLE records", "TABLE checkpoints", "TABLE approvals", "TABLE archives"),
     *("FUNCTION gov_append_only()", "FUNCTION gov_approval_step()"),
 )
 
@@ -30,6 +31,7 @@ class Roles(NamedTuple):
     writer: str = "gov_writer"
     eraser: str = "gov_eraser"
     reader: str = "gov_reader"
+    archiver: str = "gov_archiver"
 
 
 ROLES = Roles()
@@ -38,8 +40,9 @@ ROLES = Roles()
 def set_up_roles(url: str, roles: Roles = ROLES) -> None:
     """Create *roles* where missing, and give each its part of the tables in *url*.
 
-    The writer adds records, the eraser also empties personal parts, the reader reads;
-    rights on the tables that anybody else had are taken away. Run it as a superuser
+    The writer adds records, the eraser also empties personal parts, the archiver also
+    removes what was archived, the reader reads; rights that anybody else had on the
+    tables are taken away. Run it as a superuser
     once the tables exist, and again whenever you doubt it.
 
     Raises:
@@ -70,19 +73,24 @@ def _own(connection: Connection, owner: str) -> None:
 
 
 def _grant(connection: Connection, roles: Roles) -> None:
-    users = SQL(", ").join(map(Identifier, (roles.writer, roles.eraser, roles.reader)))
-    writers = SQL(", ").join(map(Identifier, (roles.writer, roles.eraser)))
+    writing = (roles.writer, roles.eraser, roles.archiver)
+    users = SQL(", ").join(map(Identifier, (*writing, roles.reader)))
+    writers = SQL(", ").join(map(Identifier, writing))
     for (grantee,) in connection.execute(
         "SELECT DISTINCT grantee FROM information_schema.role_table_grants"
         " WHERE table_schema = current_schema()"
-        " AND table_name IN ('records', 'checkpoints', 'approvals') AND grantee <> %s",
+        " AND table_name IN ('records', 'checkpoints', 'approvals', 'archives')"
+        " AND grantee <> %s",
         (roles.owner,),
     ).fetchall():
         who = SQL("PUBLIC") if grantee == "PUBLIC" else Identifier(grantee)
         connection.execute(SQL("REVOKE ALL ON {} FROM {}").format(TABLES, who))
     connection.execute(SQL("GRANT SELECT ON {} TO {}").format(TABLES, users))
-    connection.execute(SQL("GRANT INSERT ON {} TO {}").format(TABLES, writers))
+    connection.execute(SQL("GRANT INSERT ON {} TO {}").format(WRITTEN, writers))
     connection.execute(
         SQL("GRANT UPDATE (personal) ON records TO {}").format(Identifier(roles.eraser))
     )
+    archiver = Identifier(roles.archiver)
+    connection.execute(SQL("GRANT DELETE ON records TO {}").format(archiver))
+    connection.execute(SQL("GRANT INSERT ON archives TO {}").format(archiver))
     connection.execute(SQL("GRANT UPDATE ON approvals TO {}").format(writers))

@@ -1,8 +1,9 @@
 """The PostgreSQL schema of the record logs, and the settings that make them durable.
 
 Every writer has a log of its own, numbered by itself: nobody waits for anybody. What
-was written is changed by nobody but who erases a personal part; triggers see to it,
-also where a session replays as a replica. Roles keep each user to what it needs.
+was written is changed by nobody but who erases a personal part, and removed by nobody
+but who archives it; triggers see to it, also where a session replays as a replica.
+Roles keep each user to what it needs.
 """
 
 from __future__ import annotations
@@ -84,6 +85,19 @@ TABLES: tuple[LiteralString, ...] = (
   PRIMARY KEY (writer, number),
   UNIQUE (origin, size)
 )""",
+    """CREATE TABLE archives (
+  writer TEXT NOT NULL,
+  last_seq BIGINT NOT NULL,
+  first_seq BIGINT NOT NULL,
+  record TEXT NOT NULL UNIQUE,
+  bundle TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  frontier BYTEA NOT NULL,
+  cover BYTEA NOT NULL,
+  at_us BIGINT NOT NULL,
+  PRIMARY KEY (writer, last_seq),
+  UNIQUE (writer, first_seq)
+)""",
     """CREATE TABLE approvals (
   id TEXT NOT NULL PRIMARY KEY,
   version BIGINT NOT NULL,
@@ -111,12 +125,32 @@ TABLES: tuple[LiteralString, ...] = (
     """CREATE INDEX records_cost ON records (ref)
   WHERE kind = 'outcome' AND position('"cost":"'::bytea IN body) > 0""",
 )
+GUARDED_TABLES: tuple[LiteralString, ...] = ("records", "checkpoints", "archives")
 GUARD: LiteralString = """
+DECLARE
+  held boolean;
+  kept boolean;
 BEGIN
-  IF TG_OP = 'UPDATE' AND TG_RELNAME = 'records' THEN
-    OLD.personal := NULL;
-    IF NEW *= OLD THEN
-      RETURN NEW;
+  IF TG_RELNAME = 'records' AND TG_OP IN ('UPDATE', 'DELETE') THEN
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.records h WHERE h.kind = ''hold''
+      AND h.kind NOT IN (''decision'', ''outcome'') AND NOT EXISTS
+      (SELECT 1 FROM %1$I.records r WHERE r.ref = h.id AND r.kind = ''release'')
+      AND CASE WHEN h.id = $1 OR h.ref = ''task:'' || $2 THEN true
+        WHEN starts_with(h.ref, ''time:'') THEN $3 >= substr(h.ref, 6, 16)::bigint
+          AND $3 < substr(h.ref, 23, 16)::bigint ELSE false END)',
+      TG_TABLE_SCHEMA) INTO held USING OLD.id, OLD.task, OLD.at_us;
+    IF NOT held AND TG_OP = 'UPDATE' THEN
+      OLD.personal := NULL;
+      IF NEW *= OLD THEN
+        RETURN NEW;
+      END IF;
+    ELSIF NOT held THEN
+      EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.archives a WHERE a.writer = $1
+        AND $2 BETWEEN a.first_seq AND a.last_seq)', TG_TABLE_SCHEMA)
+        INTO kept USING OLD.writer, OLD.seq;
+      IF kept THEN
+        RETURN OLD;
+      END IF;
     END IF;
   END IF;
   RAISE EXCEPTION '% are append-only', TG_RELNAME USING ERRCODE = '23001';
@@ -135,7 +169,7 @@ GUARDS: tuple[LiteralString, ...] = (
   SET search_path = pg_catalog, pg_temp AS $${GUARD}$$""",
     *(
         statement
-        for table in ("records", "checkpoints")
+        for table in GUARDED_TABLES
         for statement in (
             f"""CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table}
   FOR EACH ROW EXECUTE FUNCTION gov_append_only()""",
@@ -309,7 +343,7 @@ def _prepare(connection: Connection[tuple[Any, ...]], where: str) -> None:
                 f"{where}: there is no table of records, and this user may not create"
                 f" it ({error}); let the database's owner open the log once"
             ) from error
-    for table in ("records", "checkpoints"):
+    for table in GUARDED_TABLES:
         if not guarded(connection, table):
             raise RecordStoreError(
                 f"{where}: {table} is an unlogged table, or its append-only triggers"

@@ -64,6 +64,16 @@ TABLES = (
   at_us INTEGER NOT NULL,
   UNIQUE (origin, size)
 ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS archives (
+  last_seq INTEGER PRIMARY KEY,
+  first_seq INTEGER NOT NULL UNIQUE,
+  record TEXT NOT NULL UNIQUE,
+  bundle TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  frontier BLOB NOT NULL,
+  cover BLOB NOT NULL,
+  at_us INTEGER NOT NULL
+) STRICT""",
     """CREATE TABLE IF NOT EXISTS approvals (
   id TEXT NOT NULL PRIMARY KEY,
   version INTEGER NOT NULL,
@@ -100,16 +110,29 @@ INDEXES = (
 these hold every column that is asked for, so that no record has to be read. Only of
 what cost something the records are read, and records_cost leads to them."""
 _SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in ("seq", *COLUMNS, "body"))
+HELD = """EXISTS (SELECT 1 FROM records h WHERE h.kind = 'hold'
+  AND h.kind NOT IN ('decision', 'outcome') AND NOT EXISTS
+  (SELECT 1 FROM records r WHERE r.ref = h.id AND r.kind = 'release')
+  AND (h.id = OLD.id OR h.ref = 'task:' || OLD.task OR (h.ref GLOB 'time:*'
+  AND OLD.at_us >= CAST(substr(h.ref, 6, 16) AS INTEGER)
+  AND OLD.at_us < CAST(substr(h.ref, 23, 16) AS INTEGER))))"""
+"""Whether a hold that was not released is on the record OLD, or is OLD itself."""
 TRIGGERS = (
     f"""CREATE TRIGGER IF NOT EXISTS records_no_update BEFORE UPDATE ON records
-  WHEN NOT (NEW.personal IS NULL AND {_SAME})
+  WHEN {HELD} OR NOT (NEW.personal IS NULL AND {_SAME})
   BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
-    """CREATE TRIGGER IF NOT EXISTS records_no_delete BEFORE DELETE ON records
-  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
+    f"""CREATE TRIGGER IF NOT EXISTS records_no_delete BEFORE DELETE ON records
+  WHEN {HELD} OR NOT EXISTS
+  (SELECT 1 FROM archives a WHERE OLD.seq BETWEEN a.first_seq AND a.last_seq)
+  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",  # noqa: S608 - constants
     """CREATE TRIGGER IF NOT EXISTS checkpoints_no_update BEFORE UPDATE ON checkpoints
   BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
     """CREATE TRIGGER IF NOT EXISTS checkpoints_no_delete BEFORE DELETE ON checkpoints
   BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
+    """CREATE TRIGGER IF NOT EXISTS archives_no_update BEFORE UPDATE ON archives
+  BEGIN SELECT RAISE(ABORT, 'archives are append-only'); END""",
+    """CREATE TRIGGER IF NOT EXISTS archives_no_delete BEFORE DELETE ON archives
+  BEGIN SELECT RAISE(ABORT, 'archives are append-only'); END""",
     """CREATE TRIGGER IF NOT EXISTS approvals_step BEFORE UPDATE ON approvals
   WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
     AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
@@ -118,7 +141,8 @@ TRIGGERS = (
     """CREATE TRIGGER IF NOT EXISTS approvals_no_delete BEFORE DELETE ON approvals
   BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
 )
-"""Nothing changes but that a personal part becomes null: that is how it is erased."""
+"""Nothing changes but that a personal part becomes null, which erases it; nothing goes
+but what a row of archives stands for. What a hold is on stays as it is."""
 FROM_1 = (
     "ALTER TABLE records ADD COLUMN personal BLOB",
     "ALTER TABLE records ADD COLUMN target TEXT",
@@ -126,6 +150,7 @@ FROM_1 = (
     "ALTER TABLE records ADD COLUMN amount REAL",
     "ALTER TABLE records ADD COLUMN reviewer TEXT",
     "DROP TRIGGER IF EXISTS records_no_update",
+    "DROP TRIGGER IF EXISTS records_no_delete",
     "DROP INDEX IF EXISTS records_ref",
 )
 

@@ -52,7 +52,7 @@ INDEXES: dict[Dialect, Indexes] = {
 
 
 def metadata(dialect: str) -> sa.MetaData:
-    """Return the tables ``records`` and ``checkpoints`` as *dialect* keeps them.
+    """Return the tables of the record store as *dialect* keeps them.
 
     SQLite has one log a file, numbered by the file; PostgreSQL one log a writer.
 
@@ -68,6 +68,7 @@ def metadata(dialect: str) -> sa.MetaData:
     lite = dialect == "sqlite"
     records = _records(found, lite=lite)
     _checkpoints(found, lite=lite)
+    _archives(found, lite=lite)
     approvals = _approvals(found, lite=lite)
     _index(approvals, APPROVALS)
     _index(records, (*EVERYWHERE, *INDEXES[dialect]))
@@ -142,5 +143,26 @@ def _checkpoints(found: sa.MetaData, *, lite: bool) -> sa.Table:
         sa.Column("at_us", big, nullable=False),
         sa.PrimaryKeyConstraint(*(["number"] if lite else ["writer", "number"])),
         sa.UniqueConstraint("origin", "size"),
+        sqlite_strict=True,
+    )
+
+
+def _archives(found: sa.MetaData, *, lite: bool) -> sa.Table:
+    big = sa.INTEGER() if lite else sa.BIGINT()
+    writer = [] if lite else ["writer"]
+    return sa.Table(
+        "archives",
+        found,
+        *(sa.Column(name, sa.TEXT(), nullable=False) for name in writer),
+        sa.Column("last_seq", big, nullable=lite, autoincrement=False),
+        sa.Column("first_seq", big, nullable=False),
+        sa.Column("record", sa.TEXT(), nullable=False, unique=True),
+        sa.Column("bundle", sa.TEXT(), nullable=False),
+        sa.Column("sha256", sa.TEXT(), nullable=False),
+        sa.Column("frontier", sa.LargeBinary(), nullable=False),
+        sa.Column("cover", sa.LargeBinary(), nullable=False),
+        sa.Column("at_us", big, nullable=False),
+        sa.PrimaryKeyConstraint(*writer, "last_seq"),
+        sa.UniqueConstraint(*writer, "first_seq"),
         sqlite_strict=True,
     )

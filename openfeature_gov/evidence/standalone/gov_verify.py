@@ -25,6 +25,10 @@ How it is shown that nothing was changed:
 What cannot be shown: that records behind the last checkpoint were not changed (their
 number is reported; ``--sealed`` allows none), and that what was recorded is true.
 
+4. Records that were archived are hashes in the database, and records in bundles. The
+   hashes must lead to the same roots; with ``--archives FOLDER`` the bundles are put in
+   their place, and every record is verified as if it had never left.
+
 Exit codes: 0 verified; 2 wrong usage; 3 a file cannot be read; 4 not verified. 1 is a
 defect of this program, and no verification either.
 """
@@ -45,7 +49,7 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -404,15 +408,55 @@ class Leaf(NamedTuple):
     columns: dict[str, Any] | None = None
 
 
+class Archive(NamedTuple):
+    """Stand for the records *first* to *last* of *log*, which are in a *bundle*.
+
+    *record* is the id of the record that tells of it, *digest* the SHA-256 of the
+    bundle, *frontier* the roots of the perfect subtrees up to *last*; *cover* holds
+    what the tree is made of in their place, as the ``left`` of a bundle's cover does.
+    """
+
+    first: int
+    last: int
+    record: str
+    bundle: str
+    digest: str
+    frontier: bytes
+    cover: bytes
+    log: str = ""
+
+    def entries(self) -> list[Block | Leaf]:
+        """Return what the tree is made of in place of the records.
+
+        Raises:
+            Refused: when *cover* is malformed.
+
+        """
+        return _cover(_json(self.cover, dict), "left")
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the record of the archive must say."""
+        return {
+            "log": self.log,
+            "firstSeq": self.first,
+            "lastSeq": self.last,
+            "bundle": self.bundle,
+            "sha256": self.digest,
+            "root": b64encode(_root_of(self.frontier)).decode("ascii"),
+        }
+
+
 class Evidence(Protocol):
     """Give the stored checkpoints, in order, and what the tree is made of."""
 
     stored: list[str]
     whole: bool
     """Whether every checkpoint of the log must be in *stored*."""
+    archives: list[Archive]
+    """What became of the first records, in order: they are not among the entries."""
 
     def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:
-        """Yield the log from its first record on; *quick* without columns."""
+        """Yield the records that are left, in order; *quick* without columns."""
 
     def personal(self, record_id: str) -> bytes | None:
         """Return the personal part of the record that was yielded last."""
@@ -443,6 +487,7 @@ class Database:
             self._personal: bytes | None = None
             self.sealed = self._checkpoints()
             self.stored = [note for *_, note in self.sealed]
+            self.archives = self._archives()
         except BaseException:
             self._db.close()
             raise
@@ -466,28 +511,44 @@ class Database:
             " ORDER BY number"
         ).fetchall()
 
+    def _archives(self) -> list[Archive]:
+        self._columns("archives")
+        found = self._db.execute(
+            "SELECT first_seq, last_seq, record, bundle, sha256, frontier, cover"
+            " FROM archives ORDER BY last_seq"
+        )
+        return [Archive(*one) for one in found]
+
     def loose(self) -> Iterator[str]:
-        """Yield what is wrong with the triggers and with the rows of checkpoints."""
+        """Yield what is wrong with the triggers, and with rows beside the log."""
         found = dict(
             self._db.execute(
                 "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-                " AND tbl_name IN ('records', 'checkpoints')"
+                " AND tbl_name IN ('records', 'checkpoints', 'archives')"
             ).fetchall()
         )
         for name in sorted({*found, *TRIGGERS}):
             if " ".join(str(found.get(name)).split()) != TRIGGERS.get(name):
                 yield f"trigger {shown(name)} is missing, changed or not ours"
         yield from loose_rows(self.sealed)
+        (left,) = self._db.execute(
+            "SELECT count(*) FROM records WHERE seq <= ?", (archived(self.archives),)
+        ).fetchone()
+        if left:
+            yield f"{left} rows stand where records were archived"
 
     def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:
-        """Yield every record in the order of ``seq``; *quick* without columns."""
+        """Yield the records that are left, in the order of ``seq``."""
         missing = [name for name in FIRST_COLUMNS if name not in self._names]
         if missing:
             raise Refused("schema", f"records have no columns {', '.join(missing)}")
         names = [name for name in COLUMNS if name in self._names and not quick]
         part = "personal" if "personal" in self._names else "NULL"
         wanted = ", ".join(["seq", "body", "NULL" if quick else part, *names])
-        rows = self._db.execute(f"SELECT {wanted} FROM records ORDER BY seq")  # noqa: S608 - fixed names
+        rows = self._db.execute(
+            f"SELECT {wanted} FROM records WHERE seq > ? ORDER BY seq",  # noqa: S608 - fixed names
+            (archived(self.archives),),
+        )
         for seq, body, self._personal, *values in rows:
             if not isinstance(body, bytes) or len(body) > MAX_RECORD:
                 raise Refused("body", f"record {seq!r} is not the bytes of a record")
@@ -500,7 +561,8 @@ class Database:
             "SELECT body FROM records WHERE kind = 'key_rotation' ORDER BY seq LIMIT ?",
             (MAX_SIGNATURES,),
         )
-        return [body for (body,) in found if isinstance(body, bytes)]
+        here = [body for (body,) in found if isinstance(body, bytes)]
+        return [*archived_rotations(self.archives), *here]
 
     def personal(self, record_id: str) -> bytes | None:  # noqa: ARG002 - of the row
         """Return the personal part of the row that was yielded last."""
@@ -509,6 +571,24 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+
+def archived(archives: list[Archive]) -> int:
+    """Return the number of the last record that was archived, 0 for none."""
+    return archives[-1].last if archives else 0
+
+
+def archived_rotations(archives: Iterable[Archive]) -> Iterator[bytes]:
+    """Yield the records of new keys that were archived, from what stands for them.
+
+    Raises:
+        Refused: when that is malformed.
+
+    """
+    for archive in archives:
+        for entry in archive.entries():
+            if isinstance(entry, Leaf) and TELLING[0] in entry.body:
+                yield entry.body
 
 
 def loose_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
@@ -552,6 +632,7 @@ class Bundle:
     whole = False
 
     def __init__(self, path: Path) -> None:
+        self.archives: list[Archive] = []
         self._zip = _opened(path)
         self._files: list[BufferedReader[Any]] = []
         try:
@@ -587,9 +668,13 @@ class Bundle:
             1 << one.level if isinstance(one, Block) else 1 for one in self._left
         )
         yield from self._left
-        for count, body in enumerate(self._lines("records.jsonl"), 1):
-            yield Leaf(first + count, body)
+        yield from self.records(first)
         yield from self._right
+
+    def records(self, before: int) -> Iterator[Leaf]:
+        """Yield the records of the range, of which *before* is the number before."""
+        for count, body in enumerate(self._lines("records.jsonl"), before + 1):
+            yield Leaf(count, body)
 
     def rotations(self) -> list[bytes]:
         """Return the records of new keys, of this log and of others."""
@@ -749,15 +834,33 @@ LATER_COLUMNS = ("target", "variant", "amount", "reviewer")
 COLUMNS = (*FIRST_COLUMNS, *LATER_COLUMNS)
 
 _SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in ("seq", *COLUMNS, "body"))
+_HELD = (
+    "EXISTS (SELECT 1 FROM records h WHERE h.kind = 'hold'"
+    " AND h.kind NOT IN ('decision', 'outcome') AND NOT EXISTS"
+    " (SELECT 1 FROM records r WHERE r.ref = h.id AND r.kind = 'release')"
+    " AND (h.id = OLD.id OR h.ref = 'task:' || OLD.task OR (h.ref GLOB 'time:*'"
+    " AND OLD.at_us >= CAST(substr(h.ref, 6, 16) AS INTEGER)"
+    " AND OLD.at_us < CAST(substr(h.ref, 23, 16) AS INTEGER))))"
+)
+_KEPT = (
+    "NOT EXISTS (SELECT 1 FROM archives a"
+    " WHERE OLD.seq BETWEEN a.first_seq AND a.last_seq)"
+)
 TRIGGERS = {
     f"{table}_no_{event}": f"CREATE TRIGGER {table}_no_{event} BEFORE "
     f"{event.upper()} ON {table}{when} BEGIN SELECT RAISE(ABORT, "
     f"'{table} are append-only'); END"
     for table, event, when in (
-        ("records", "update", f" WHEN NOT (NEW.personal IS NULL AND {_SAME})"),
-        ("records", "delete", ""),
+        (
+            "records",
+            "update",
+            f" WHEN {_HELD} OR NOT (NEW.personal IS NULL AND {_SAME})",
+        ),
+        ("records", "delete", f" WHEN {_HELD} OR {_KEPT}"),
         ("checkpoints", "update", ""),
         ("checkpoints", "delete", ""),
+        ("archives", "update", ""),
+        ("archives", "delete", ""),
     )
 }
 """What keeps honest programs from changing a record: not there, someone tried."""
@@ -815,7 +918,10 @@ def check_columns(facts: dict[str, Any], columns: dict[str, Any]) -> None:
             )
 
 
-TELLING = [b'"kind":"%b"' % one for one in (b"key_rotation", b"checkpoint", b"tamper")]
+TELLING = [
+    b'"kind":"%b"' % one
+    for one in (b"key_rotation", b"checkpoint", b"tamper", b"archive")
+]
 """What also those records hold whose contents the verification goes by."""
 
 
@@ -827,6 +933,7 @@ class Contents:
         self.missing: dict[str, int] = {}
         self.erased: set[str] = set()
         self.ledger: dict[str, str] = {}
+        self.archived: dict[str, dict[str, Any]] = {}
         self._clocks: dict[str, int] = {}
         self.notes: list[str] = []
         self.ended: set[str] = set()
@@ -856,6 +963,8 @@ class Contents:
                 self.erased.update(map(str, listed if type(listed) is list else ()))
             case "checkpoint":
                 self._enter(str(facts.get("note")))
+            case "archive":
+                self.archived[str(facts.get("id"))] = facts
             case "tamper":
                 self.ended.add(str(facts.get("origin")))
                 self.notes.append(
@@ -929,6 +1038,12 @@ class Report:
     checkpoints: int = 0
     unsealed: int = 0
     """How many records follow the last checkpoint: they could be changed unseen."""
+    archived: int = 0
+    """How many of the first records were archived."""
+    bundles: int = 0
+    """In how many bundles they are."""
+    restored: int = 0
+    """How many of these bundles were verified in their place."""
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     record: str | None = None
@@ -965,20 +1080,26 @@ class Audit:
 
     *missing* are the personal parts that are not there, by the id of their record;
     *erased* are those of which a record tells the erasure, in whichever log; *ledger*
-    holds the last checkpoints of other logs.
+    holds the last checkpoints of other logs, *told* the records of archives by their
+    ids. Bundles of archived records are in *archives*, where that is given.
     """
 
-    def __init__(self, evidence: str, keys: Keys, *, deep: bool) -> None:
+    def __init__(
+        self, evidence: str, keys: Keys, *, deep: bool, archives: Path | None = None
+    ) -> None:
+        self._folder = archives
         self._held: list[_Due] = []
         self._keys = keys
         self._contents = Contents(deep=deep)
         self._tree = Tree()
         self._waiting: list[_Due] = []
         self._strange_origins: set[str] = set()
-        self._agreed, self._broken = 0, False
+        self._agreed = self._agreed_held = 0
+        self._broken = False
         self.report = Report(evidence)
         self.missing, self.erased = self._contents.missing, self._contents.erased
-        self.ledger = self._contents.ledger
+        self.ledger, self.told = self._contents.ledger, self._contents.archived
+        self._archives: list[Archive] = []
 
     def read(
         self,
@@ -1025,14 +1146,19 @@ class Audit:
         """Return the origins of the checkpoints that were held of this log."""
         return {due.origin for due in self._held}
 
-    def settle(self, erased: set[str]) -> Report:
-        """Return the report, once it is known what was *erased* in all logs."""
+    def settle(self, erased: set[str], told: dict[str, dict[str, Any]]) -> Report:
+        """Return the report; *erased* and *told* are known of all logs."""
         if not self._held and not self.report.findings:
             self._find("checkpoint", "you hold none of this log, nor does a ledger")
         for record_id, seq in self.missing.items():
             if record_id not in erased:
                 what = "the personal part is missing, and no record tells of an erasure"
                 self._find("personal", what, seq)
+        for archive in self._archives:
+            said = told.get(archive.record, {})
+            if any(said.get(name) != one for name, one in archive.facts().items()):
+                what = "no record tells that they were archived as they are"
+                self._find("archive", what, archive.first, archive.last)
         self.report.verified = not self.report.findings
         return self.report
 
@@ -1063,16 +1189,58 @@ class Audit:
         self._plan(evidence)
         self._meet()
         check = self._glance if quick else self._check
-        for entry in evidence.entries(quick=quick):
-            if isinstance(entry, Block):
-                self._tree.add(entry.root, entry.level)
-            else:
-                self._count(entry)
-                self._tree.add(sha256(b"\0" + entry.body).digest())
-                check(entry, evidence)
-            if self._waiting and self._waiting[-1].size <= self._tree.size:
-                self._meet()
+        for source, entries in self._sources(evidence, quick=quick):
+            for entry in entries:
+                if isinstance(entry, Block):
+                    self._tree.add(entry.root, entry.level)
+                else:
+                    self._count(entry)
+                    self._tree.add(sha256(b"\0" + entry.body).digest())
+                    check(entry, source)
+                if self._waiting and self._waiting[-1].size <= self._tree.size:
+                    self._meet()
         self._end(evidence, sealed=sealed or not evidence.whole, quick=quick)
+
+    def _sources(
+        self, evidence: Evidence, *, quick: bool
+    ) -> Iterator[tuple[Evidence, Iterable[Block | Leaf]]]:
+        """Yield what the tree is made of, one source after the other."""
+        for archive in evidence.archives:
+            before, report = self._tree.size, self.report
+            if archive.first != before + 1:
+                raise Refused("archive", f"record {archive.first} is the next archived")
+            bundle = self._bundle(archive)
+            if bundle is None:
+                yield evidence, archive.entries()
+            else:
+                with closing(bundle):
+                    yield bundle, bundle.records(before)
+                    for what in () if quick else bundle.loose():
+                        self._find("loose", what)
+            if self._tree.size != archive.last:
+                what = f"{self._tree.size - before} records are in their place"
+                raise Refused("archive", f"up to {archive.last}: {what}")
+            if _root_of(archive.frontier) != self._tree.root():
+                what = "what stands for them is of another tree"
+                self._find("archive", what, archive.first, archive.last)
+            self._archives.append(archive)
+            report.archived, report.bundles = archive.last, report.bundles + 1
+        yield evidence, evidence.entries(quick=quick)
+
+    def _bundle(self, archive: Archive) -> Bundle | None:
+        """Return the bundle of *archive*, None where it is not asked for or no good."""
+        if self._folder is None:
+            return None
+        try:
+            path = self._folder / Path(archive.bundle).name
+            _check_digest(path, archive.digest)
+            bundle = Bundle(path)
+        except (Refused, OSError, ValueError) as error:
+            what = f"the bundle {shown(archive.bundle)}: {shown(error)}"
+            self._find("archive", what, archive.first, archive.last)
+            return None
+        self.report.restored += 1
+        return bundle
 
     def _plan(self, evidence: Evidence) -> None:
         """Line up all checkpoints by size; a stored one must follow the one before."""
@@ -1147,14 +1315,20 @@ class Audit:
             self._broken = True
             return
         self.report.checkpoints += 1
+        if due.held:
+            self._agreed_held = size
         if counts:
             self._agreed = self.report.size = size
 
     def _end(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
         """Look at what only the end shows."""
         report, size = self.report, self._tree.size
-        if self._waiting:
-            last = self._waiting[0]
+        late = self._waiting
+        if not evidence.whole and self._agreed_held >= (report.last_seq or size):
+            # Its records are below one that you hold; what it ended before is not lost.
+            late = [due for due in late if not due.held]
+        if late:
+            last = late[0]
             what = f"{last} covers more: the log ends after {size} records"
             self._find("truncated", what, size + 1, last.size)
         if size == 0 and all(due.size for due in self._held):
@@ -1182,6 +1356,13 @@ class Audit:
     def _found(self, found: Finding) -> None:
         if len(self.report.findings) < MAX_FINDINGS:
             self.report.findings.append(found)
+
+
+def _check_digest(path: Path, wanted: str) -> None:
+    with path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    if digest != wanted:
+        raise Refused("archive", f"its SHA-256 is {digest}, not {shown(wanted)}")
 
 
 def finding(error: Exception, seq: int | None = None) -> Finding:
@@ -1229,6 +1410,7 @@ def verify(
     deep: bool = False,
     sealed: bool = False,
     quick: bool = False,
+    archives: Path | None = None,
 ) -> list[Report]:
     """Return what each *evidence* is worth: a name, and the function that opens it.
 
@@ -1236,7 +1418,8 @@ def verify(
     hold, as signed notes. *deep* also writes each record anew and compares; *sealed*
     demands that nothing follows the last checkpoint; *quick* looks only at hashes and
     signatures, not at what records say. Of several logs none may be missing of which
-    you hold a checkpoint.
+    you hold a checkpoint. *archives* is the folder with the bundles of records that
+    are no more in a database: they are verified in their place.
 
     Raises:
         UsageError: when there is nothing to verify, or to verify against.
@@ -1253,7 +1436,7 @@ def verify(
     alone = len(evidence) == 1
     told = () if alone else rotations(evidence.values())
     audits = {
-        Audit(name, Keys(pinned, told), deep=deep): opener
+        Audit(name, Keys(pinned, told), deep=deep, archives=archives): opener
         for name, opener in evidence.items()
     }
     waiting = list(audits)
@@ -1271,7 +1454,8 @@ def verify(
             dues += [_due(one, held=True, told=True) for one in audit.ledger.values()]
         waiting = later
     erased = {one for audit in audits for one in audit.erased}
-    reports = [audit.settle(erased) for audit in audits]
+    told_of = {one: facts for audit in audits for one, facts in audit.told.items()}
+    reports = [audit.settle(erased, told_of) for audit in audits]
     seen = {origin for audit in audits for origin in audit.origins()}
     absent = () if alone else sorted({due.origin for due in dues} - seen)
     gone = Finding("absent", "there is a checkpoint of this log, but not the log")
@@ -1320,6 +1504,11 @@ def told(report: Report) -> str:
     lines = [f"{word} {shown(report.evidence)}".rstrip()]
     lines += [f"  {finding}" for finding in report.findings]
     lines.append(f"  log           {shown(report.origin)}")
+    if report.archived:
+        in_place = f"{report.restored} of them verified" if report.restored else ""
+        what = in_place or "to be verified as well (--archives)"
+        span = f"1 to {report.archived}, in {report.bundles} bundles"
+        lines.append(f"  archived      {span}, {what}")
     if report.first_seq is not None:
         span = f"{report.first_seq} to {report.last_seq}"
         lines.append(f"  records       {span}{when(report)}")
@@ -1382,6 +1571,12 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sealed", action="store_true", help="nothing may follow the last checkpoint"
     )
+    parser.add_argument(
+        "--archives",
+        type=Path,
+        metavar="FOLDER",
+        help="the bundles of archived records, to be verified in their place",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -1422,6 +1617,7 @@ def main(argv: list[str] | None = None) -> int:
             deep=given.deep,
             sealed=given.sealed,
             quick=given.quick,
+            archives=given.archives,
         )
     except UsageError as error:
         parser.error(str(error))

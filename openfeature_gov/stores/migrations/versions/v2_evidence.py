@@ -18,14 +18,28 @@ KEPT = (
     "body",
 )
 SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in KEPT)
+HELD = """EXISTS (SELECT 1 FROM records h WHERE h.kind = 'hold'
+  AND h.kind NOT IN ('decision', 'outcome') AND NOT EXISTS
+  (SELECT 1 FROM records r WHERE r.ref = h.id AND r.kind = 'release')
+  AND (h.id = OLD.id OR h.ref = 'task:' || OLD.task OR (h.ref GLOB 'time:*'
+  AND OLD.at_us >= CAST(substr(h.ref, 6, 16) AS INTEGER)
+  AND OLD.at_us < CAST(substr(h.ref, 23, 16) AS INTEGER))))"""
 SQLITE = (
     f"""CREATE TRIGGER records_no_update BEFORE UPDATE ON records
-  WHEN NOT (NEW.personal IS NULL AND {SAME})
+  WHEN {HELD} OR NOT (NEW.personal IS NULL AND {SAME})
   BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
+    f"""CREATE TRIGGER records_no_delete BEFORE DELETE ON records
+  WHEN {HELD} OR NOT EXISTS
+  (SELECT 1 FROM archives a WHERE OLD.seq BETWEEN a.first_seq AND a.last_seq)
+  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",  # noqa: S608 - constants
     """CREATE TRIGGER checkpoints_no_update BEFORE UPDATE ON checkpoints
   BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
     """CREATE TRIGGER checkpoints_no_delete BEFORE DELETE ON checkpoints
   BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
+    """CREATE TRIGGER archives_no_update BEFORE UPDATE ON archives
+  BEGIN SELECT RAISE(ABORT, 'archives are append-only'); END""",
+    """CREATE TRIGGER archives_no_delete BEFORE DELETE ON archives
+  BEGIN SELECT RAISE(ABORT, 'archives are append-only'); END""",
     """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
   WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
     AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
@@ -38,11 +52,30 @@ SQLITE = (
 POSTGRESQL = (
     """CREATE OR REPLACE FUNCTION gov_append_only() RETURNS trigger LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  held boolean;
+  kept boolean;
 BEGIN
-  IF TG_OP = 'UPDATE' AND TG_RELNAME = 'records' THEN
-    OLD.personal := NULL;
-    IF NEW *= OLD THEN
-      RETURN NEW;
+  IF TG_RELNAME = 'records' AND TG_OP IN ('UPDATE', 'DELETE') THEN
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.records h WHERE h.kind = ''hold''
+      AND h.kind NOT IN (''decision'', ''outcome'') AND NOT EXISTS
+      (SELECT 1 FROM %1$I.records r WHERE r.ref = h.id AND r.kind = ''release'')
+      AND CASE WHEN h.id = $1 OR h.ref = ''task:'' || $2 THEN true
+        WHEN starts_with(h.ref, ''time:'') THEN $3 >= substr(h.ref, 6, 16)::bigint
+          AND $3 < substr(h.ref, 23, 16)::bigint ELSE false END)',
+      TG_TABLE_SCHEMA) INTO held USING OLD.id, OLD.task, OLD.at_us;
+    IF NOT held AND TG_OP = 'UPDATE' THEN
+      OLD.personal := NULL;
+      IF NEW *= OLD THEN
+        RETURN NEW;
+      END IF;
+    ELSIF NOT held THEN
+      EXECUTE format('SELECT EXISTS (SELECT 1 FROM %1$I.archives a WHERE a.writer = $1
+        AND $2 BETWEEN a.first_seq AND a.last_seq)', TG_TABLE_SCHEMA)
+        INTO kept USING OLD.writer, OLD.seq;
+      IF kept THEN
+        RETURN OLD;
+      END IF;
     END IF;
   END IF;
   RAISE EXCEPTION '% are append-only', TG_RELNAME USING ERRCODE = '23001';
@@ -53,6 +86,12 @@ END $$""",
   FOR EACH STATEMENT EXECUTE FUNCTION gov_append_only()""",
     "ALTER TABLE checkpoints ENABLE ALWAYS TRIGGER checkpoints_no_change",
     "ALTER TABLE checkpoints ENABLE ALWAYS TRIGGER checkpoints_no_truncate",
+    """CREATE TRIGGER archives_no_change BEFORE UPDATE OR DELETE ON archives
+  FOR EACH ROW EXECUTE FUNCTION gov_append_only()""",
+    """CREATE TRIGGER archives_no_truncate BEFORE TRUNCATE ON archives
+  FOR EACH STATEMENT EXECUTE FUNCTION gov_append_only()""",
+    "ALTER TABLE archives ENABLE ALWAYS TRIGGER archives_no_change",
+    "ALTER TABLE archives ENABLE ALWAYS TRIGGER archives_no_truncate",
     """CREATE FUNCTION gov_approval_step() RETURNS trigger LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -86,12 +125,14 @@ def upgrade() -> None:
     op.add_column("records", sa.Column("reviewer", sa.TEXT()))
     if lite:
         op.execute("DROP TRIGGER records_no_update")
+        op.execute("DROP TRIGGER records_no_delete")
     else:
         op.execute("ALTER TABLE records DISABLE TRIGGER records_no_change")
     fill(op.get_bind())
     if not lite:
         op.execute("ALTER TABLE records ENABLE ALWAYS TRIGGER records_no_change")
     _checkpoints(lite=lite)
+    _archives(lite=lite)
     _approvals(lite=lite)
     _indexes(lite=lite)
     for statement in SQLITE if lite else POSTGRESQL:
@@ -142,6 +183,26 @@ def _checkpoints(*, lite: bool) -> None:
         sa.Column("at_us", big, nullable=False),
         sa.PrimaryKeyConstraint(*(["number"] if lite else ["writer", "number"])),
         sa.UniqueConstraint("origin", "size"),
+        sqlite_strict=True,
+    )
+
+
+def _archives(*, lite: bool) -> None:
+    big = sa.INTEGER() if lite else sa.BIGINT()
+    writer = [] if lite else ["writer"]
+    op.create_table(
+        "archives",
+        *(sa.Column(name, sa.TEXT(), nullable=False) for name in writer),
+        sa.Column("last_seq", big, nullable=lite, autoincrement=False),
+        sa.Column("first_seq", big, nullable=False),
+        sa.Column("record", sa.TEXT(), nullable=False, unique=True),
+        sa.Column("bundle", sa.TEXT(), nullable=False),
+        sa.Column("sha256", sa.TEXT(), nullable=False),
+        sa.Column("frontier", sa.LargeBinary(), nullable=False),
+        sa.Column("cover", sa.LargeBinary(), nullable=False),
+        sa.Column("at_us", big, nullable=False),
+        sa.PrimaryKeyConstraint(*writer, "last_seq"),
+        sa.UniqueConstraint(*writer, "first_seq"),
         sqlite_strict=True,
     )
 
