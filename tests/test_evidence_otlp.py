@@ -66,6 +66,9 @@ class Collector:
             def do_POST(self) -> None:
                 outer.take(self)
 
+            def do_GET(self) -> None:
+                taken(self)
+
             def log_message(self, *given: Any) -> None:
                 pass
 

@@ -167,6 +167,21 @@ def test_access_follows_what_ran(
     assert access_of(Action(decision, later)) == access
 
 
+def test_the_last_outcome_and_the_last_answer_count() -> None:
+    """Two of them are a finding; what was heard last is shown."""
+    later = [{"kind": "outcome", "status": word, "ran": word} for word in ("a", "b")]
+    assert Action({}, tuple(later)).outcome["status"] == "b"
+    assert Action({}).outcome == Action({}).answer == {}
+
+
+def test_allowed_actions_met_no_boundary() -> None:
+    """Whoever counted them."""
+    group = Group("a", "t", None, "allow", "r", "v", True, 5, 1, 2, "d")
+    assert reports.boundaries([group], []).rows == []
+    (limited,) = reports.boundaries([group._replace(effect="deny")], []).rows
+    assert limited["didNotRun"] == 5
+
+
 def test_cost_is_exact_and_held_against_the_envelope() -> None:
     """By agent; each task, hour and day that cost more than it may is named."""
     costs = [

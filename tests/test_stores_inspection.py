@@ -18,7 +18,13 @@ from openfeature_gov import ToolCall
 from openfeature_gov.cli import app
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import erasure
-from openfeature_gov.evidence.findings import MEANINGS, TOLERANCE_US, Finding
+from openfeature_gov.evidence.findings import (
+    MEANINGS,
+    TOLERANCE_US,
+    Entry,
+    Finding,
+    read,
+)
 from openfeature_gov.evidence.records import Record, Stamp, note_record, outcome_record
 from openfeature_gov.stores.inspection import findings
 from openfeature_gov.stores.sqlite import SqliteStore
@@ -167,6 +173,30 @@ def test_each_harm_is_found_where_it_was_done(log: Path, harm: Harm) -> None:
     assert all(one.meaning.serious for one in found if one.name == expected[0])
 
 
+def test_clock_steps_are_told_once_and_only_beyond_the_tolerance() -> None:
+    """Against the latest time seen, of the same writer, in the same kind of record."""
+    step = TOLERANCE_US
+
+    def entries(*given: tuple[str, str, int]) -> list[Entry]:
+        return [
+            Entry(place, f"{place}", kind, at, writer, b"{}", None)
+            for place, (writer, kind, at) in enumerate(given, 1)
+        ]
+
+    def steps(*given: tuple[str, str, int]) -> list[int]:
+        return [one.seq for one in read(entries(*given), frozenset())]
+
+    start = 10 * step
+    decided = [("a", "decision", start + at) for at in (0, -step, -step + 1, 1)]
+    assert steps(*decided) == []
+    slow = [("a", "decision", start + at) for at in (0, -3 * step // 4, -3 * step // 2)]
+    assert steps(*slow) == [3]
+    once = [("a", "outcome", start + at) for at in (0, -2 * step, 1 - 2 * step, 0)]
+    assert steps(*once) == [2]
+    others = [("a", "decision", start), ("b", "decision", 1), ("a", "gap", 1)]
+    assert steps(*others) == []
+
+
 def test_what_runs_is_pending_and_what_died_is_unknown(
     desk: Callable[..., Desk],
 ) -> None:
@@ -181,6 +211,8 @@ def test_what_runs_is_pending_and_what_died_is_unknown(
     ]
     assert found[0].name == "writer_unfinished"
     assert not any(each.meaning.serious for each in found)
+    told = CliRunner().invoke(app, ["audit", "findings", "--records", f"{one.records}"])
+    assert (told.exit_code, json.loads(told.stdout)["serious"]) == (0, 0)
     one.governor.close()
     (settled,) = findings(one.records)
     assert (settled.name, settled.detail) == (
@@ -197,6 +229,28 @@ def test_a_second_outcome_is_found(log: Path) -> None:
         log, lambda stamp: outcome_record(stamp, identity, status="failed")
     )
     assert named(log) == [("outcome_repeated", place)]
+
+
+def test_saying_that_nothing_ran_is_no_finding(log: Path) -> None:
+    """Whatever the decision let run."""
+    with closing(sqlite3.connect(log)) as connection:
+        _, denied = _first(connection, "kind = 'decision' AND effect = 'deny'")
+    append(log, lambda stamp: outcome_record(stamp, denied, status="not_run"))
+    assert findings(log) == []
+
+
+def test_a_writer_that_came_back_has_not_ended(log: Path) -> None:
+    """Its open ends wait for it."""
+    with closing(sqlite3.connect(log)) as connection:
+        connection.execute("DROP TRIGGER records_no_update")
+        _, seq = _no_outcome(connection)
+        connection.execute(
+            "INSERT INTO records (id, kind, at_us, writer, executes, body) SELECT"
+            " 'back', 'resumed', at_us, writer, 0, x'7B7D' FROM records WHERE seq ="
+            " (SELECT max(seq) FROM records)"
+        )
+        connection.commit()
+    assert ("outcome_pending", seq) in named(log)
 
 
 def test_notes_of_trouble_are_findings(log: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Stamp, note_record
 from openfeature_gov.stores import history
-from openfeature_gov.stores.queries import CHOICES, Filter, query, related
+from openfeature_gov.stores.logs import Rows, Values, opened
+from openfeature_gov.stores.queries import CHOICES, Filter, page, query, related
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.worked import AMOUNTS, as_version_1, worked
 
@@ -87,9 +89,9 @@ def every(path: Path | str, wanted: Filter, **options: Any) -> list[Facts]:
     found: list[Facts] = []
     cursor = None
     while True:
-        page = query(path, wanted, after=cursor, **options)
-        found += page.records
-        cursor = page.cursor
+        some = query(path, wanted, after=cursor, **options)
+        found += some.records
+        cursor = some.cursor
         if cursor is None:
             return found
 
@@ -106,28 +108,32 @@ def filters(log: Path) -> st.SearchStrategy[Filter]:
             for flag in one.get("flags", ())
         }
     )
-    parts = {
+    parts: dict[str, st.SearchStrategy[Any]] = {
         name: st.lists(
             st.sampled_from(sorted({*map(READ[name], known)} - {None}) or ["nobody"]),
             max_size=2,
         ).map(tuple)
         for name in CHOICES
     }
-    return st.builds(
-        Filter,
-        **parts,
-        flags=st.lists(st.sampled_from(flags), max_size=1).map(tuple),
-        from_us=times,
-        to_us=times,
-        amount_from=amounts,
-        amount_to=amounts,
+    parts |= {
+        "flags": st.lists(st.sampled_from(flags), max_size=1).map(tuple),
+        "from_us": times,
+        "to_us": times,
+        "amount_from": amounts,
+        "amount_to": amounts,
+    }
+    # A few at a time: with all of them hardly anything would ever be found.
+    names = st.lists(st.sampled_from(sorted(parts)), max_size=3, unique=True)
+    chosen = names.flatmap(
+        lambda some: st.fixed_dictionaries({name: parts[name] for name in some})
     )
+    return chosen.map(lambda values: Filter(**values))
 
 
 def test_any_filter_finds_what_a_reader_would_pick(log: Path, old: Path) -> None:
     """In both versions of the schema, alone and combined, in pages of any size."""
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=250, deadline=None)
     @given(filters(log), st.integers(1, 30), st.booleans())
     def agree(wanted: Filter, limit: int, newest: bool) -> None:
         picked = [one for one in history.records(log) if picked_by(one, wanted)]
@@ -188,6 +194,36 @@ def test_amounts_are_compared_exactly(log: Path, old: Path) -> None:
         assert found.records == []
         at = query(path, Filter(amount_to=Decimal("0.1"))).records
         assert sorted(one["amount"] for one in at) == ["0.1", "0.10"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (Filter(tool=("find",)), "COVERING INDEX records_decided"),
+        (Filter(amount_from=Decimal(1)), "COVERING INDEX records_decided"),
+        (Filter(agent=("bot-a",), effect=("deny",)), "COVERING INDEX records_decided"),
+        (Filter(reason=("failed",)), "COVERING INDEX records_ref"),
+        (Filter(from_us=1), "COVERING INDEX records_at"),
+        (Filter(kind=("gap",)), "INDEX records_log"),
+        (Filter(reviewer=("ana",)), "INDEX records_reviewer"),
+        (Filter(task=("task-1",)), "INDEX records_task"),
+    ],
+)
+def test_rare_values_are_found_by_an_index(
+    log: Path, wanted: Filter, index: str
+) -> None:
+    """And not by reading the whole log."""
+    plans: list[str] = []
+    with opened(log) as given:
+
+        def spied(query: str, values: Values) -> Rows:
+            plan = given.rows(f"EXPLAIN QUERY PLAN {query}", values)
+            plans.extend(row[3] for row in plan)
+            return given.rows(query, values)
+
+        page(replace(given, rows=spied), wanted, limit=5)
+    assert any(index in one for one in plans)
+    assert not {"SCAN records", "SCAN r"}.intersection(plans)
 
 
 def test_a_cursor_goes_on_with_what_was_appended_meanwhile(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.cli.runs import Place
 from openfeature_gov.evidence.queries import Cell, flat, line, write_csv, write_lines
 from openfeature_gov.stores import queries
-from openfeature_gov.stores.queries import Filter, Page
+from openfeature_gov.stores.logs import opened
+from openfeature_gov.stores.queries import EVERYTHING, Filter, Page
 from openfeature_gov.targets import RefusedError
 
 Facts = dict[str, Any]
@@ -149,18 +150,15 @@ def tail(
         tool=tuple(tool or ()),
         effect=tuple(effect or ()),
     )
-    runs.reachable(records)
     as_lines = form_of(None, as_json) is Format.JSON
-    # Of what comes meanwhile, the first look shows nothing and the second all.
-    last = queries.query(records, newest_first=True, limit=1).last
-    found = queries.query(records, wanted, newest_first=True, limit=lines)
-    shown = found.records[::-1]
-    _print(shown, as_lines)
-    seen = {one["id"] for one in shown}
+    with opened(runs.reachable(records)) as log:
+        last = queries.page(log, EVERYTHING, newest_first=True, limit=1).last
+        found = queries.page(log, wanted, newest_first=True, limit=lines)
+    _print(found.records[::-1], as_lines)
     while follow:
         time.sleep(POLL_S)
         page = queries.query(records, wanted, after=last, limit=CHUNK)
-        _print([one for one in page.records if one["id"] not in seen], as_lines)
+        _print(page.records, as_lines)
         last = page.last
 
 

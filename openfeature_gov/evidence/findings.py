@@ -40,7 +40,8 @@ MEANINGS: Mapping[str, Meaning] = {
         True, "the decision that it belongs to is not in the log: verify the log"
     ),
     "outcome_repeated": Meaning(
-        True, "a decision has one outcome: the first counts, find out who wrote more"
+        True,
+        "a decision has one outcome: the last is shown, find out who wrote another",
     ),
     "outcome_forbidden": Meaning(
         True, "the decision let nothing run: find out what ran, and how"

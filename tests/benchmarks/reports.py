@@ -62,6 +62,7 @@ def copied(url: str, records: int, agents: int) -> int:
     last = 0
     numbers = [0] * WRITERS
     with closing(postgres_schema.connect(url, "benchmark")) as connection:
+        connection.execute("SET statement_timeout = 0")
         with connection.cursor().copy(postgres_schema.COPY) as copy:
             copy.set_types(postgres_schema.COPIED)
             for row in _rows(_pairs(), records, agents):
