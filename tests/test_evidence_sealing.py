@@ -11,9 +11,12 @@ from contextlib import closing
 from inspect import signature
 from pathlib import Path
 from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from openfeature_gov import RecordStoreError
 from openfeature_gov.evidence import keys, sealing
@@ -504,10 +507,7 @@ def test_edit_of_the_unsealed_tail_is_a_window_that_is_told(path: Path) -> None:
         add(store)
         seal(store)
         add(store, 4)
-        store.sealer, kept = None, store.sealer  # ends without a last seal
-    assert kept is not None
-    kept.stop()
-    kept._log.close()
+        end_unsealed(store)
     with opened(path):
         pass
     (told,) = history.records(path, kind="unsealed")
@@ -702,6 +702,80 @@ def test_check_of_a_tree_that_another_process_ended_is_dropped(
             seal(fast)
         seal(slow)
     assert findings(log) == ["edited"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["add", "seal", "reopen", "crash", "rotate"]),
+            st.integers(0, 1),
+        ),
+        max_size=12,
+    )
+)
+def test_any_order_of_honest_work_is_one_sound_tree(
+    steps: list[tuple[str, int]],
+) -> None:
+    """Two writers that append, seal, end, die and rotate never look like tampering."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "records.db"
+        stores = [SqliteStore(path, sealing=NEVER) for _ in range(2)]
+        vkeys = [public(path)]
+        for step, number in steps:
+            store = stores[number]
+            owner = store.sealer
+            assert owner is not None
+            if step == "add":
+                add(store, 3)
+            elif step == "seal":
+                owner.seal()
+            elif step == "rotate":
+                sealed.rotate(owner, sealed.key_file(path))
+                vkeys.append(public(path))
+            else:
+                if step == "crash":
+                    end_unsealed(store)
+                store.close()
+                stores[number] = SqliteStore(path, sealing=NEVER)
+        for store in stores:
+            store.close()
+        tree = Tree([leaf_hash(one) for (one,) in rows(path, BODIES)])
+        held = list(notes(sealed.checkpoint_file(path)))
+        made = [open_checkpoint(note, vkeys) for note in held]
+        assert all(one.root == tree.root(one.size) for one in made)
+        assert [one.size for one in made] == sizes(path)
+        assert len({one.origin for one in made}) == 1
+        assert made[-1].size == size(path)
+        assert findings(path) == []
+
+
+def end_unsealed(store: SqliteStore) -> None:
+    """Take the Sealer away, as a kill before the last seal does."""
+    store.sealer, kept = None, store.sealer
+    assert kept is not None
+    kept.stop()
+    kept._log.close()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_byte_of_any_sealed_record_is_found(data: st.DataObject) -> None:
+    """Whichever byte of whichever body is another one: it is found at opening."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "records.db"
+        with opened(path) as store:
+            add(store, 6)
+        seq = data.draw(st.integers(1, size(path)))
+        ((body,),) = rows(path, f"SELECT body FROM records WHERE seq = {seq}")
+        at = data.draw(st.integers(0, len(body) - 1))
+        byte = data.draw(st.integers(0, 255).filter(lambda one: one != body[at]))
+        other = body[:at] + bytes([byte]) + body[at + 1 :]
+        alter(path, f"UPDATE records SET body = x'{other.hex()}' WHERE seq = {seq}")
+        with opened(path) as store:
+            seal(store)
+        told = rows(path, "SELECT count(*) FROM records WHERE kind = 'tamper'")
+        assert told == [(1,)]
 
 
 def test_what_another_process_found_is_not_found_twice(log: Path) -> None:
