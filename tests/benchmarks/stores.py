@@ -1,9 +1,9 @@
 """Time durable appends: SQLite and PostgreSQL, beside a plain insert by their drivers.
 
 Run it with ``PYTHONPATH=.:providers python -m tests.benchmarks.stores``, as a table or
-``--json``. A record is a note of about 1 KB. The cases take turns in one process, and
-each figure is the median of its rounds. PostgreSQL is a real server on this machine,
-which shares its processors with what drives it.
+``--json``. A record is a note of about 1 KB; all logs are sealed meanwhile. The cases
+take turns in one process, and each figure is the median of its rounds. PostgreSQL is a
+real server on this machine, which shares its processors with what drives it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.schema import connect
 from openfeature_gov.stores.writing import QueuedStore
@@ -53,25 +54,32 @@ def cases() -> Iterator[list[Case]]:
         yield [
             *stored("sqlite", stack, str(folder / "records.db")),
             Case("sqlite, plain insert", 1, plain_sqlite(stack, folder / "plain.db")),
-            *in_postgres(stack),
+            *in_postgres(stack, folder),
         ]
 
 
-def in_postgres(stack: ExitStack) -> list[Case]:
+def in_postgres(stack: ExitStack, folder: Path) -> list[Case]:
     if (server := postgres.server()) is None:
         return []
     url = stack.enter_context(server.database())
     return [
-        *stored("postgres", stack, url),
+        *stored(
+            "postgres", stack, url, Sealing(key=folder / "k", checkpoints=folder / "c")
+        ),
         Case("postgres, plain insert", 1, plain_postgres(stack, url)),
     ]
 
 
-def stored(name: str, stack: ExitStack, log: str) -> Iterator[Case]:
+def stored(
+    name: str, stack: ExitStack, log: str, sealing: Sealing | None = None
+) -> Iterator[Case]:
     for threads in (1, 16, 64):
-        store = stack.enter_context(closing(open_store(log)))
+        store = stack.enter_context(closing(open_store(log, sealing=sealing)))
         yield Case(f"{name}, commit", threads, committing(store))
-    several = [stack.enter_context(closing(open_store(log))) for _ in range(16)]
+    several = [
+        stack.enter_context(closing(open_store(log, sealing=sealing)))
+        for _ in range(16)
+    ]
     turns = iter(several * 10_000)
     mine = threading.local()
 
