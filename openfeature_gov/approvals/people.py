@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.governance import skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +31,26 @@ class Directory(Protocol):
         """Return the groups of *subject*; none for one that is not known any more."""
 
     def aliases(self, subject: str) -> frozenset[str]:
-        """Return every subject that is the same person, *subject* among them."""
+        """Return every subject that is the same person, *subject* among them.
+
+        None at all for one that is not known any more.
+        """
 
 
 def objection(request: Request, reviewer: Reviewer, directory: Directory) -> str | None:
     """Return the reason code why *reviewer* may not answer *request*, None if allowed.
 
-    Groups are asked of *directory* at this moment: one who was removed from a group
-    has no say, whatever an older token claims.
+    Groups are asked of *directory* at this moment: one who was removed has no say,
+    whatever an older token claims. Look-alike spellings are one name.
     """
     if not reviewer.subject or not reviewer.way:
         return "reviewer_unauthenticated"
-    same = directory.aliases(reviewer.subject) | {reviewer.subject}
-    if same & {request.agent, *request.requesters}:
+    same = directory.aliases(reviewer.subject)
+    behind = {skeleton(one) for one in (request.agent, *request.requesters)}
+    if behind & {skeleton(one) for one in (reviewer.subject, *same)}:
         return "self_approval"
+    if reviewer.subject not in same:
+        return "reviewer_unknown"
     groups = directory.groups(reviewer.subject)
     asked = {request.holder, request.group, *request.escalation[: request.level]}
     if not (groups & asked or reviewer.subject in asked):

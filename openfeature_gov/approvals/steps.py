@@ -58,7 +58,7 @@ def approve(
     if stop is not None:
         return Denied(stop, request.state)
     votes = MappingProxyType({**request.votes, reviewer.subject: reason[:TEXT_LIMIT]})
-    reached = _voices(votes, directory) >= request.quorum
+    reached = _voices(request, votes, directory) >= request.quorum
     return _step(
         request,
         Event.APPROVE if reached else Event.VOTE,
@@ -175,11 +175,16 @@ def _due(request: Request, now_us: int) -> Denied | None:
     return None
 
 
-def _voices(votes: Iterable[str], directory: Directory) -> int:
-    """Return how many different people voted, whatever names they used."""
+def _voices(request: Request, votes: Iterable[str], directory: Directory) -> int:
+    """Return how many different people voted who may still, whatever names they used.
+
+    They were authenticated when they voted.
+    """
     seen: set[str] = set()
     count = 0
     for subject in votes:
+        if objection(request, Reviewer(subject, way="vote"), directory) is not None:
+            continue
         same = directory.aliases(subject) | {subject}
         count += not (same & seen)
         seen |= same

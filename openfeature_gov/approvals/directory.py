@@ -1,0 +1,241 @@
+"""`ReviewerDirectory`: who may answer, from one YAML file that is read anew.
+
+The file holds ``reviewers``, a list of ``subject``, ``aliases``, ``groups``, ``osUser``
+and ``tokenSha256``. Whoever can write it decides who reviews: it is refused where the
+group or everyone may. Whoever is taken out of it has no say from then on, and while it
+cannot be read or is invalid nobody has.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from hmac import compare_digest
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from openfeature_gov import strict_yaml as yaml
+from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.errors import InvalidContractError
+from openfeature_gov.governance import skeleton
+
+ROOT = "reviewers"
+WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+logger = logging.getLogger(__name__)
+
+
+def _name(value: str) -> str:
+    if not value.isprintable() or value != value.strip():
+        raise ValueError("must be one printable line without outer blanks")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=200)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Entry(BaseModel):
+    """Be one reviewer of the file: one person, under every name that it has."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, alias_generator=to_camel
+    )
+
+    subject: Name
+    aliases: tuple[Name, ...] = ()
+    groups: tuple[Name, ...] = ()
+    os_user: Name | None = None
+    token_sha256: Annotated[Digest | None, Field(alias="tokenSha256", repr=False)] = (
+        None
+    )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return every name of the person: subject, aliases, operating-system user."""
+        user = () if self.os_user is None else (self.os_user,)
+        return frozenset((self.subject, *self.aliases, *user))
+
+    def reviewer(self, way: str) -> Reviewer:
+        """Return the person, authenticated in this *way*."""
+        return Reviewer(self.subject, frozenset(self.groups), way)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Hold what the file said when it held *data*; *known* finds people by name."""
+
+    data: bytes | None
+    entries: tuple[Entry, ...] = ()
+    known: Mapping[str, Entry] = field(default_factory=dict)
+
+
+class ReviewerDirectory:
+    """Know the reviewers of the file *path* as it stands at each question.
+
+    Safe to share between threads.
+
+    Raises:
+        InvalidContractError: when the file is refused; names file, line and key.
+        OSError: when it cannot be read.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = _load(path, _bytes(path))
+
+    def groups(self, subject: str) -> frozenset[str]:
+        """Return the groups of *subject*; none for one that is not known any more."""
+        entry = self._entry(subject)
+        return frozenset() if entry is None else frozenset(entry.groups)
+
+    def aliases(self, subject: str) -> frozenset[str]:
+        """Return every name of the person *subject*; none for one that is not known."""
+        entry = self._entry(subject)
+        return frozenset() if entry is None else entry.names
+
+    def by_token(self, token: str) -> Reviewer | None:
+        """Return whose *token* this is, None for nobody's; takes as long for each."""
+        digest = sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+        found = None
+        for entry in self._now().entries:
+            if compare_digest(digest, entry.token_sha256 or ""):
+                found = entry
+        return None if found is None else found.reviewer("token")
+
+    def by_os_user(self, name: str) -> Reviewer | None:
+        """Return who logs in to the operating system as *name*, None for nobody."""
+        for entry in self._now().entries:
+            if entry.os_user == name:
+                return entry.reviewer("cli")
+        return None
+
+    def _entry(self, name: str) -> Entry | None:
+        return self._now().known.get(name)
+
+    def _now(self) -> _Read:
+        """Return what the file says now; nobody, loudly, while it says nothing."""
+        held = self._read
+        try:
+            data = _bytes(self._path)
+            if data == held.data:
+                return held
+            fresh = _load(self._path, data)
+            logger.warning("reviewers read anew: %d in all", len(fresh.entries))
+        except (OSError, InvalidContractError) as error:
+            fresh = _Read(None)
+            if held.data is not None:
+                logger.error("nobody can answer requests for approval: %s", error)  # noqa: TRY400 - the message says it all
+        self._read = fresh
+        return fresh
+
+
+def _bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        if os.name == "posix" and os.fstat(file.fileno()).st_mode & WRITABLE:
+            problem = "others may write it and so decide who reviews; run chmod go-w"
+            raise InvalidContractError(str(path), [(0, "", problem)])
+        return file.read(yaml.MAX_BYTES + 1)
+
+
+def _load(path: Path, data: bytes) -> _Read:
+    source = str(path)
+    try:
+        documents = yaml.parse(data.decode(), source)
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 at byte {error.start}"
+        raise InvalidContractError(source, [(0, "", problem)]) from None
+    if len(documents) != 1:
+        problem = f"expected one document with the key {ROOT}"
+        raise InvalidContractError(source, [(1, "", problem)])
+    problems: list[yaml.Problem] = []
+    entries = tuple(_entries(documents[0], problems))
+    if problems:
+        raise InvalidContractError(source, problems)
+    known = {name: entry for entry in entries for name in entry.names}
+    return _Read(data, entries, known)
+
+
+def _entries(document: yaml.Document, problems: list[yaml.Problem]) -> Iterator[Entry]:
+    data = document.data
+    listed = data.get(ROOT) if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(listed, list):
+        problems.append((document.line(()), ROOT, "expected a list"))
+        return
+    odd = sorted(data.keys() - {ROOT})
+    problems.extend((document.line((key,)), key, "unknown key") for key in odd)
+    found: dict[yaml.Path, Entry] = {}
+    for index, item in enumerate(listed):
+        path: yaml.Path = (ROOT, index)
+        try:
+            found[path] = Entry.model_validate(_tuples(item))
+        except ValidationError as error:
+            items = error.errors(include_url=False, include_input=False)
+            problems.extend(_problem(document, path, dict(one)) for one in items)
+    problems.extend(_duplicates(document, found))
+    yield from found.values()
+
+
+def _tuples(item: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
+    return {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in item.items()
+    }
+
+
+def _problem(
+    document: yaml.Document, path: yaml.Path, item: Mapping[str, Any]
+) -> yaml.Problem:
+    words = {
+        "extra_forbidden": "unknown key",
+        "missing": "missing",
+        "model_type": "expected a mapping",
+        "tuple_type": "expected a list",
+        "string_pattern_mismatch": "must be 64 lower-case hexadecimal digits",
+    }
+    message = words.get(item["type"], str(item["msg"]).removeprefix("Value error, "))
+    where = (*path, *item["loc"])
+    return document.line(where), yaml.dotted(where), message
+
+
+def _duplicates(
+    document: yaml.Document, found: Mapping[yaml.Path, Entry]
+) -> Iterator[yaml.Problem]:
+    """Yield what two reviewers share, look-alike spellings too: it would be neither's.
+
+    A name that is a group's as well would make its owner stand for the whole group.
+    """
+    groups = {skeleton(one) for entry in found.values() for one in entry.groups}
+    held: dict[tuple[str, str], yaml.Path] = {}
+    for path, entry in found.items():
+        for where, kind, value in _keys(path, entry):
+            line, key = document.line(where), yaml.dotted(where)
+            other = held.setdefault((kind, value), path)
+            if other != path:
+                first = document.line(other)
+                yield line, key, f"duplicate, of the reviewer on line {first}"
+            if kind == "name" and value in groups:
+                yield line, key, "is the name of a group too"
+
+
+def _keys(path: yaml.Path, entry: Entry) -> Iterable[tuple[yaml.Path, str, str]]:
+    """Return what must be this reviewer's alone: where it stands, its kind, itself."""
+    names = chain(
+        [((*path, "subject"), entry.subject)],
+        (((*path, "aliases", n), one) for n, one in enumerate(entry.aliases)),
+        [((*path, "osUser"), entry.os_user)] if entry.os_user else [],
+    )
+    for where, name in names:
+        yield where, "name", skeleton(name)
+    if entry.token_sha256:
+        yield (*path, "tokenSha256"), "token", entry.token_sha256
