@@ -251,6 +251,10 @@ def test_a_writer_that_came_back_has_not_ended(log: Path) -> None:
         )
         connection.commit()
     assert ("outcome_pending", seq) in named(log)
+    with closing(sqlite3.connect(log)) as connection:
+        connection.execute("UPDATE records SET writer = 'b' WHERE id = 'back'")
+        connection.commit()
+    assert ("outcome_missing", seq) in named(log)
 
 
 def test_notes_of_trouble_are_findings(log: Path) -> None:

@@ -166,8 +166,7 @@ def sender(
     place = _shown(endpoint)
     answers: list[requests.Response] = []
     session = requests.Session()
-    # The exporter takes any page that it was redirected to for a success.
-    session.max_redirects = 0
+    # The exporter takes redirections, sign-in pages and partial refusals for success.
     session.hooks["response"].append(lambda answer, **_: answers.append(answer))
     exporter = OTLPLogExporter(endpoint, timeout=timeout_s, session=session)
     made = Resource.create({"service.name": "openfeature-gov", **(resource or {})})
