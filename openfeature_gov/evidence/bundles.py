@@ -3,8 +3,8 @@
 A bundle is a zip. ``records.jsonl`` holds the bodies, one a line: a line is a leaf of
 the Merkle tree. ``cover.json`` holds hashes in place of all other records, cut at the
 checkpoints, so that the root of each checkpoint can be computed again; records beside
-the range that the verifier must know (a new key, an erasure, an alteration that the log
-found) stand in it themselves. ``checkpoints.txt`` holds the signed notes.
+the range that the verifier must know (a new key, an erasure, an archive, an alteration
+that the log found) stand in it themselves. ``checkpoints.txt`` holds the signed notes.
 ``personal.jsonl`` holds the parts that may be erased, each beside the id of its record.
 Whoever received it verifies it with `standalone.gov_verify` alone.
 """
@@ -23,6 +23,7 @@ from openfeature_gov.canonical import encode
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.merkle import Frontier, leaf_hash, node_hash
 from openfeature_gov.evidence.standalone.gov_verify import (
+    Block,
     Checkpoint,
     Evidence,
     Leaf,
@@ -31,7 +32,7 @@ from openfeature_gov.evidence.standalone.gov_verify import (
 )
 
 FORMAT = "gov.bundle/1"
-TOLD = frozenset({"key_rotation", "erasure", "tamper"})
+TOLD = frozenset({"key_rotation", "erasure", "tamper", "archive"})
 """The kinds of records that a verifier must know, wherever in the log they stand."""
 MANY = 5_000
 """How many checkpoints outside its range a bundle holds, evenly spaced if there are
@@ -63,7 +64,7 @@ def span(evidence: Evidence, from_us: int | None, to_us: int | None) -> Span | N
     return Span(first, last) if first else None
 
 
-class _Cover:
+class Cover:
     """Join leaf hashes to perfect subtrees that reach over none of *cuts*."""
 
     def __init__(self, at: int, cuts: Collection[int]) -> None:
@@ -71,20 +72,25 @@ class _Cover:
         self._at, self._cuts = at, cuts
         self._open: list[tuple[int, bytes]] = []
 
-    def add(self, leaf: Leaf) -> None:
-        """Take the next record."""
-        if leaf.columns is not None and leaf.columns["kind"] in TOLD:
+    def add(self, entry: Block | Leaf) -> None:
+        """Take the next record, or what stands for some."""
+        if isinstance(entry, Block):
+            self._join(entry.root, entry.level)
+        elif entry.columns is None or entry.columns["kind"] in TOLD:
             self._close()
-            self.entries.append(["record", leaf.body.decode("utf-8")])
+            self.entries.append(["record", entry.body.decode("utf-8")])
             self._at += 1
-            return
-        root, level = leaf_hash(leaf.body), 0
+        else:
+            self._join(leaf_hash(entry.body), 0)
+        if self._at in self._cuts:
+            self._close()
+
+    def _join(self, root: bytes, level: int) -> None:
+        end = self._at + (1 << level)
         while self._at >> level & 1 and self._open and self._open[-1][0] == level:
             root, level = node_hash(self._open.pop()[1], root), level + 1
         self._open.append((level, root))
-        self._at += 1
-        if self._at in self._cuts:
-            self._close()
+        self._at = end
 
     def _close(self) -> None:
         for level, root in self._open:
@@ -104,20 +110,21 @@ def export(
     *,
     held: Iterable[str] = (),
     rotations: Iterable[bytes] = (),
+    upto: int | None = None,
 ) -> Span:
     """Write a bundle of the records *wanted* to *target*, return what is in it.
 
     Records behind the last checkpoint stay out: nothing proves them yet. With None no
     record is in it, and it shows that the log goes on. *held* are checkpoints that the
     bundle must be comparable with, as signed notes; *rotations* are records of new keys
-    in other logs.
+    in other logs. It ends at the checkpoint over *upto* records, or the last before.
 
     Raises:
         RecordStoreError: when no checkpoint covers the range, or the log has a gap.
         OSError: when *target* cannot be written.
 
     """
-    notes = _notes(evidence)
+    notes = [one for one in _notes(evidence) if upto is None or one[0].size <= upto]
     size = notes[-1][0].size if notes else 0
     first, last = (size + 1, size) if wanted is None else wanted
     span = Span(first, min(last, size))
@@ -167,17 +174,22 @@ def _write_records(
     archive: ZipFile, evidence: Evidence, span: Span, size: int, cuts: Collection[int]
 ) -> tuple[list[list[Any]], list[list[Any]]]:
     """Write records and personal parts of *span*, return the cover left and right."""
-    left, right = _Cover(0, cuts), _Cover(span.last, cuts)
+    left, right = Cover(0, cuts), Cover(span.last, cuts)
     with TemporaryFile() as personal:
         with archive.open(_info("records.jsonl"), "w", force_zip64=True) as file:
-            for leaf, seq in _sealed(evidence, size):
+            for entry, seq in _sealed(evidence, size):
                 if seq < span.first:
-                    left.add(leaf)
+                    left.add(entry)
                 elif seq > span.last:
-                    right.add(leaf)
+                    right.add(entry)
+                elif isinstance(entry, Leaf) and entry.columns is not None:
+                    file.write(entry.body + b"\n")
+                    personal.write(_personal(evidence, entry))
                 else:
-                    file.write(leaf.body + b"\n")
-                    personal.write(_personal(evidence, leaf))
+                    raise RecordStoreError(
+                        f"records {span.first} to {evidence.archives[-1].last} were"
+                        " archived: hand over their bundles"
+                    )
         personal.seek(0)
         with archive.open(_info("personal.jsonl"), "w", force_zip64=True) as file:
             while chunk := personal.read(CHUNK):
@@ -215,8 +227,12 @@ def prove(evidence: Evidence, record_id: str, held: Iterable[str] = ()) -> str:
     siblings = _siblings(seq - 1, head.size)
     starts = sorted([seq - 1, *siblings])
     trees = [Frontier() for _ in starts]
-    for leaf, count in _sealed(evidence, head.size):
-        trees[bisect_right(starts, count - 1) - 1].append(leaf_hash(leaf.body))
+    for entry, count in _sealed(evidence, head.size):
+        tree = trees[bisect_right(starts, count - 1) - 1]
+        if isinstance(entry, Block):
+            tree.add(entry.root, entry.level)
+        else:
+            tree.append(leaf_hash(entry.body))
     path = [trees[starts.index(start)].root() for start in siblings]
     lines = ["c2sp.org/tlog-proof@v1", f"extra {b64encode(body).decode('ascii')}"]
     lines.append(f"index {seq - 1}")
@@ -249,10 +265,15 @@ def _leaves(evidence: Evidence) -> Iterator[Leaf]:
     return cast("Iterator[Leaf]", evidence.entries())
 
 
-def _sealed(evidence: Evidence, size: int) -> Iterator[tuple[Leaf, int]]:
-    """Yield the first *size* records, each with its number."""
+def _sealed(evidence: Evidence, size: int) -> Iterator[tuple[Block | Leaf, int]]:
+    """Yield what the first *size* records are, each with the number of its last."""
     count = 0
-    for count, leaf in enumerate(_leaves(evidence), 1):
+    for archive in evidence.archives:
+        for entry in archive.entries():
+            count += 1 << entry.level if isinstance(entry, Block) else 1
+            yield entry, count
+    for leaf in _leaves(evidence):
+        count += 1
         if leaf.seq != count:
             raise RecordStoreError(
                 f"record {count} is missing: verify the log (gov audit verify)"
@@ -293,4 +314,4 @@ def _write(archive: ZipFile, name: str, data: bytes) -> None:
     archive.writestr(_info(name), data)
 
 
-__all__ = ["FORMAT", "Span", "export", "find", "prove", "span"]
+__all__ = ["FORMAT", "Cover", "Span", "export", "find", "prove", "span"]

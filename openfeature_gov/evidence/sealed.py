@@ -48,6 +48,9 @@ class Log(Protocol):
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
 
+    def archived(self) -> bytes:
+        """Return the frontier of the records that were archived, empty for none."""
+
     def unsealed(self, after: int) -> int:
         """Return how many records behind *after* are of writers that have ended."""
 
@@ -117,6 +120,8 @@ def resumed(
         )
     opened(head, trusted(log, signer))
     require_length(log, head.last_seq)
+    if _archived(log).size > head.size:
+        raise AlteredError("archived", f"more than the {head.size} records sealed")
     frontier = Frontier.from_bytes(head.frontier)
     return Tree(head.origin, head.number, head.last_seq, frontier)
 
@@ -183,7 +188,31 @@ def trusted(log: Log, signer: Callable[[], Signer]) -> list[Verifier]:
 
 
 def grown(log: Log, tree: Tree, size: int | None = None) -> Tree:
-    """Return *tree* with the records of *log* behind it, up to *size* or to the end."""
+    """Return *tree* with the records of *log* behind it, up to *size* or to the end.
+
+    Where it is behind what was archived it goes on from there, be that beyond *size*.
+
+    Raises:
+        AlteredError: when what stands for archived records is no frontier.
+
+    """
+    found = _read(log, tree, size)
+    # INVARIANT: looked at after the rows, which go only once this is there.
+    archived = _archived(log)
+    if archived.size <= tree.last_seq:
+        return found
+    return grown(log, tree._replace(frontier=archived, last_seq=archived.size), size)
+
+
+def _archived(log: Log) -> Frontier:
+    data = log.archived()
+    try:
+        return Frontier.from_bytes(data) if data else Frontier()
+    except ValueError as error:
+        raise AlteredError("archived", str(error)) from None
+
+
+def _read(log: Log, tree: Tree, size: int | None) -> Tree:
     frontier, seq = tree.frontier.copy(), tree.last_seq
     while size is None or frontier.size < size:
         limit = CHUNK if size is None else min(CHUNK, size - frontier.size)
@@ -206,8 +235,16 @@ def followed(log: Log, tree: Tree, head: Sealed, keys: list[Verifier]) -> Tree:
     theirs = opened(head, keys)
     base = tree if head.origin == tree.origin else Tree(head.origin, 0)
     found = grown(log, base, head.size)._replace(number=head.number)
+    if (newer := _overtaken(log, found, head)) is not None:
+        return followed(log, tree, newer, keys)
     _require_same(found, head, theirs)
     return found
+
+
+def _overtaken(log: Log, tree: Tree, head: Sealed) -> Sealed | None:
+    """Return the last checkpoint where *head* was archived while *tree* was read."""
+    newer = log.head() if tree.frontier.size > head.size else None
+    return newer if newer is not None and newer.number > head.number else None
 
 
 def checking(log: Log, head: Sealed, keys: list[Verifier]) -> Iterator[int]:
@@ -225,7 +262,8 @@ def checking(log: Log, head: Sealed, keys: list[Verifier]) -> Iterator[int]:
             break
         tree = step
         yield tree.frontier.size
-    _require_same(tree, head, stated)
+    if _overtaken(log, tree, head) is None:
+        _require_same(tree, head, stated)
 
 
 def _require_same(tree: Tree, head: Sealed, stated: Checkpoint) -> None:

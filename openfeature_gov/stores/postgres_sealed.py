@@ -275,6 +275,15 @@ class PostgresLog:
         [(last,)] = self._all(query, self._writer)
         return int(last or 0)
 
+    def archived(self) -> bytes:
+        """Return the frontier of the records that were archived, empty for none."""
+        found = self._all(
+            "SELECT frontier FROM archives WHERE writer = %s"
+            " ORDER BY last_seq DESC LIMIT 1",
+            self._writer,
+        )
+        return bytes(found[0][0]) if found else b""
+
     def unsealed(self, after: int) -> int:
         """Return how many records behind *after* there are, if the writer has ended."""
         [(count,)] = self._all(UNSEALED, self._writer, after)

@@ -112,6 +112,13 @@ class SqliteLog:
         found = self._connection.execute("SELECT max(seq) FROM records").fetchone()
         return int(found[0] or 0)
 
+    def archived(self) -> bytes:
+        """Return the frontier of the records that were archived, empty for none."""
+        found = self._connection.execute(
+            "SELECT frontier FROM archives ORDER BY last_seq DESC LIMIT 1"
+        ).fetchone()
+        return b"" if found is None else bytes(found[0])
+
     def unsealed(self, after: int) -> int:
         """Return how many records behind *after* are of writers that have ended."""
         found = self._connection.execute(UNSEALED, (after,)).fetchone()
