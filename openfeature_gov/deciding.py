@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 from openfeature_gov.contracts import ToolCall
-from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.errors import LostRaceError, RecordStoreError
 from openfeature_gov.evidence.records import outcome_record
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.judging import Judge, Judged, Route, denial
+from openfeature_gov.releasing import Releases, finished, queued, unsettled
 from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Tool
 
 Token = str | None
 """A freshness token: what a write to a flag returned, ``<flag key>@<version>``."""
+TRIES = 5
+"""How often a call is judged anew when others were faster with its request."""
 
 
 class _Seen:
@@ -39,6 +44,7 @@ class Decider:
         self.judge, self.tools = judge, dict[str, Tool]()
         self._reader, self._records, self._clock = reader, records, clock
         self._telemetry = Telemetry()
+        self.releases: Releases | None = None
 
     def known(self, call: ToolCall) -> Tool | None:
         """Return the tool that *call* names, None for none of exactly this name."""
@@ -60,17 +66,40 @@ class Decider:
         """Return the judgement of *call*, without a record or any other effect."""
         return self.judge.judge(call, self.known(call), demanded)
 
+    def _settled(self, call: ToolCall, demanded: Demanded) -> Judged:
+        """Return the judgement of *call*, with what people said where it waits."""
+        judged, tool = self.judged(call, demanded), self.known(call)
+        if self.releases is None or tool is None or not queued(judged):
+            return judged
+        try:
+            return self.releases.settled(call, tool, demanded, judged)
+        except RecordStoreError as error:
+            return unsettled(judged, error)
+
+    async def _asettled(self, call: ToolCall, demanded: Demanded) -> Judged:
+        judged = self.judged(call, demanded)
+        if self.releases is None or not queued(judged):
+            return judged
+        context = contextvars.copy_context()
+        settled = partial(context.run, self._settled, call, demanded)
+        return await asyncio.to_thread(settled)
+
     def recorded(self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED) -> Judged:
         """Return the judgement of *call*, recorded: durable if it changes something."""
         with self._observed(call) as seen:
-            seen.judged = self.judged(call, demanded)
-            try:
-                if seen.judged.durable:
-                    self._records.commit(seen.judged.record)
-                else:
-                    self._records.append(seen.judged.record)
-            except RecordStoreError:
-                seen.judged = self._unrecorded(seen.judged)
+            for _ in range(TRIES):
+                seen.judged = self._settled(call, demanded)
+                try:
+                    if seen.judged.durable:
+                        self._records.commit(seen.judged.record)
+                    else:
+                        self._records.append(seen.judged.record)
+                except LostRaceError:
+                    continue  # somebody else used the release, or answered
+                except RecordStoreError:
+                    break
+                return seen.judged
+            seen.judged = self._unrecorded(seen.judged)
         return seen.judged
 
     async def arecorded(
@@ -78,17 +107,22 @@ class Decider:
     ) -> Judged:
         """Return the recorded judgement of *call*; the async twin of `recorded`."""
         with self._observed(call) as seen:
-            seen.judged = self.judged(call, demanded)
-            try:
-                if seen.judged.durable:
-                    await self._records.acommit(seen.judged.record)
-                else:
-                    self._records.append(seen.judged.record)
-            except RecordStoreError:
-                seen.judged = self._unrecorded(seen.judged)
-            except asyncio.CancelledError:
-                self.settle(seen.judged, "cancelled")
-                raise
+            for _ in range(TRIES):
+                seen.judged = await self._asettled(call, demanded)
+                try:
+                    if seen.judged.durable:
+                        await self._records.acommit(seen.judged.record)
+                    else:
+                        self._records.append(seen.judged.record)
+                except LostRaceError:
+                    continue  # somebody else used the release, or answered
+                except RecordStoreError:
+                    break
+                except asyncio.CancelledError:
+                    self.settle(seen.judged, "cancelled")
+                    raise
+                return seen.judged
+            seen.judged = self._unrecorded(seen.judged)
         return seen.judged
 
     @contextmanager
@@ -132,6 +166,8 @@ class Decider:
             error=error,
             latency_us=None if started is None else (self._clock() - started) // 1000,
         )
+        if judged.used is not None:
+            record = record._replace(change=finished(judged.used, status))
         # A store that cannot take the outcome leaves it open: reconciled to unknown.
         with suppress(RecordStoreError):
             self._records.append(record)

@@ -126,13 +126,16 @@ class ApprovalRules(_Part):
     """State which actions need a human, who that is, and what silence means.
 
     *required_for* holds risk classes and named conditions. *confidence_below* is the
-    share under which ``low_confidence`` holds.
+    share under which ``low_confidence`` holds. *quorum* is how many people must agree,
+    *timeout_minutes* how long each contact has before the next one, or silence, counts.
     """
 
     required_for: tuple[Condition, ...] = ()
     reviewer_group: str = ""
     timeout_fallback: LadderMode = Mode.OFF
     escalation: tuple[Name, ...] = ()
+    quorum: Annotated[int, Field(ge=1, le=9)] = 1
+    timeout_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
     confidence_below: Annotated[Decimal, Field(gt=0, le=1, strict=False)] = Decimal(
         "0.8"
     )

@@ -7,6 +7,7 @@ reason; what a tool raises is recorded and passed on, and so is cancellation.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import threading
 import time
@@ -19,24 +20,31 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from openfeature.provider import FeatureProvider
 
 from openfeature_gov import tickets
+from openfeature_gov.approvals.codec import arguments
+from openfeature_gov.approvals.people import Directory
+from openfeature_gov.approvals.queue import ApprovalQueue
+from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.states import State
 from openfeature_gov.awaited import Awaited
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.controls import Controls
 from openfeature_gov.deciding import Decider, Token
 from openfeature_gov.errors import RegistrationError
 from openfeature_gov.evidence.records import outcome_record
-from openfeature_gov.flags.reader import FlagReader
+from openfeature_gov.flags.reader import NOTHING_DEMANDED, FlagReader
 from openfeature_gov.gate import gated
 from openfeature_gov.governance import TOOL_NAME, Governance
 from openfeature_gov.judging import Judge, Judged, ambient
 from openfeature_gov.ladder import Mode
 from openfeature_gov.outcomes import Outcome, Status
+from openfeature_gov.releasing import Approvals, Releases, finished
 from openfeature_gov.running import Runner, heard
 from openfeature_gov.stores import RecordStore
-from openfeature_gov.tools import Extractors, Function, Narrower, Tool
+from openfeature_gov.tools import Consequence, Extractors, Function, Narrower, Tool
 
 if TYPE_CHECKING:  # what seals is loaded with the store that it seals
     from openfeature_gov.evidence.sealing import Sealing
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 REPORTED = ("executed", "failed", "cancelled", "not_run")
@@ -56,6 +64,7 @@ class Governor:
         records: RecordStore,
         *,
         controls: Controls | None = None,
+        approvals: Approvals | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -71,6 +80,9 @@ class Governor:
             now=now,
         )
         self._decider = Decider(judge, reader, records, clock)
+        self.approvals: ApprovalQueue | None = None
+        if approvals is not None:
+            self._take_approvals(judge, approvals, lambda: now() // 1000)
         self._runner = Runner(self._decider, clock)
         self._awaited = Awaited()
         self._lock = threading.Lock()
@@ -84,6 +96,7 @@ class Governor:
         records: Path | str,
         *,
         controls: Controls | None = None,
+        people: Directory | None = None,
         sealing: Sealing | None = None,
     ) -> Governor:
         """Return a Governor on the embedded default: two files and a SQLite log.
@@ -92,7 +105,8 @@ class Governor:
         a provider that is not bound yet and is shut down with the Governor, such as
         ``FeatBitProvider.live(...)``; *records* is a file, created where missing, or
         ``postgresql://USER@HOST/DATABASE`` (extra ``sql``), which is sealed only where
-        *sealing* names a key and a file for checkpoints.
+        *sealing* names a key and a file for checkpoints. With *people*, who know the
+        reviewers, what waits for a person becomes a request that they can answer.
 
         Raises:
             InvalidContractError: for a refused governance file.
@@ -102,12 +116,27 @@ class Governor:
 
         """
         from openfeature_gov.embedded import assemble  # noqa: PLC0415 - optional part
+        from openfeature_gov.stores.shelves import RecordShelf  # noqa: PLC0415
 
         source = Path(flags) if isinstance(flags, str) else flags
         parts = assemble(Path(governance), source, records, sealing)
-        governor = cls(parts.governance, parts.reader, parts.records, controls=controls)
+        shelf = RecordShelf(parts.records, records)
+        governor = cls(
+            parts.governance,
+            parts.reader,
+            parts.records,
+            controls=controls,
+            approvals=None if people is None else Approvals(shelf, people),
+        )
         governor._releases.append(parts.release)
         return governor
+
+    def _take_approvals(
+        self, judge: Judge, approvals: Approvals, now_us: Callable[[], int]
+    ) -> None:
+        shelf, people = approvals
+        self.approvals = ApprovalQueue(shelf, people, now_us)
+        self._decider.releases = Releases(judge, shelf, self.approvals, now_us)
 
     def close(self) -> None:
         """Make every record durable and let go of everything; idempotent.
@@ -139,6 +168,7 @@ class Governor:
         draft: Function | None = None,
         fallback: Function | None = None,
         narrow: Narrower | None = None,
+        consequence: Consequence | None = None,
         injected: tuple[str, ...] = (),
     ) -> Callable[[F], F]:
         """Register the decorated function as a tool and put the last gate before it.
@@ -146,9 +176,10 @@ class Governor:
         *search*, *read* and *draft* do less, in the modes search_only, scoped_read
         and draft_write; *fallback* runs in an incident. Each gets the arguments of the
         call. *narrow* applies constraints to the arguments; without it a call under
-        constraints does not run. *injected* names parameters that the framework fills
-        in. The function that is returned decides by itself when it is called without
-        a ticket, and returns a text for the model when it may not run.
+        constraints does not run. *consequence* says in plain words what happens to
+        whom, for the person who approves a call. *injected* names parameters that the
+        framework fills in. The function that is returned decides by itself when it is
+        called without a ticket, and returns a text for the model when it may not run.
 
         Raises:
             RegistrationError: for a name that is taken, looks like another, or has no
@@ -169,6 +200,7 @@ class Governor:
                 handlers={mode: one for mode, one in handlers.items() if one},
                 fallback=fallback,
                 narrow=narrow,
+                consequence=consequence,
                 injected=frozenset(injected),
             )
             self._add(tool)
@@ -296,6 +328,59 @@ class Governor:
         )
         return await self._runner.arun(judged, injected)
 
+    def resume(
+        self, approval_id: str, *, injected: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        """Decide again about the call that *approval_id* is about, and run it.
+
+        In any process that acts for the same user and agent (`acting`). A release
+        counts only if everything that it bound is still so.
+
+        Raises:
+            ValueError: for an unknown request, or one whose arguments are not plain
+                JSON: make that call again instead.
+            RegistrationError: as `run`.
+
+        """
+        return self.run(self._call_of(approval_id), injected=injected)
+
+    async def aresume(
+        self, approval_id: str, *, injected: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        """Decide again about a call that waited; the async twin of `resume`."""
+        call = await asyncio.to_thread(self._call_of, approval_id)
+        return await self.arun(call, injected=injected)
+
+    async def answered(self, approval_id: str, *, every_s: float = 0.5) -> Request:
+        """Return the request *approval_id* once it does not wait any more.
+
+        Looks every *every_s* seconds and holds no thread meanwhile.
+
+        Raises:
+            ValueError: for an unknown request.
+
+        """
+        while True:
+            request = await asyncio.to_thread(self._request, approval_id)
+            if request.state is not State.PENDING:
+                return request
+            await asyncio.sleep(every_s)
+
+    def _request(self, approval_id: str) -> Request:
+        queue = self.approvals
+        request = None if queue is None else queue.get(approval_id)
+        if request is None:
+            raise ValueError(f"{approval_id!r}: no such request for approval")
+        return request
+
+    def _call_of(self, approval_id: str) -> ToolCall:
+        request = self._request(approval_id)
+        if request.facts.get("resumable") is not True:
+            raise ValueError(
+                f"{approval_id}: its arguments are more than JSON; call it again"
+            )
+        return ToolCall(request.tool, arguments(request), call_id=request.call_id)
+
     def report(
         self,
         record_id: str,
@@ -321,7 +406,7 @@ class Governor:
         """
         if status not in REPORTED:
             raise ValueError(f"status {status!r} is none of {', '.join(REPORTED)}")
-        self._awaited.take(record_id)
+        used = self._awaited.take(record_id)
         record = outcome_record(
             self._decider.judge.stamp(),
             record_id,
@@ -333,11 +418,13 @@ class Governor:
             incident=incident,
             output=output,
         )
+        if used is not None:
+            record = record._replace(change=finished(used, status))
         self.records.commit(record)
 
     def _handed_over(self, judged: Judged) -> Outcome:
         if judged.route.function is not None:
-            self._awaited.add(judged.record.id)
+            self._awaited.add(judged.record.id, judged.used)
         return heard(judged, Status.DECIDED)
 
     def _leave(self, judged: Judged) -> Outcome | None:
@@ -368,7 +455,9 @@ class Governor:
             return None
         context, here = found.contract.context, ambient.get()
         asked = ToolCall(tool.name, found.contract.arguments, context)
-        again = self._decider.judged(asked).route
+        again = self._decider.judge.judge(
+            asked, tool, NOTHING_DEMANDED, found.release
+        ).route
         same = again.ran == "tool" and again.canonical == found.route.canonical
         if same and here in (None, context):
             return found

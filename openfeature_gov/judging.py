@@ -10,8 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
 from secrets import token_bytes
-from typing import Any
+from typing import Any, NamedTuple
 
+from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.canonical import seal
 from openfeature_gov.contracts import ActionContract, CallContext, ToolCall
 from openfeature_gov.controls import Controls
@@ -45,11 +46,20 @@ class Route:
     canonical: bytes = b""
 
 
+class Release(NamedTuple):
+    """Add what became of a request to the verdicts; *approved* lifts one rung."""
+
+    verdict: Verdict
+    approved: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """Hold everything about one call between the law and its execution.
 
-    *durable* says that the record must be on the disk before anything happens.
+    *durable* says that the record must be on the disk before anything happens;
+    *approval* is the id of the request that the call waits for or was decided by,
+    *release* what it said, *used* the request as this call's record uses it up.
     """
 
     decision: Decision
@@ -58,6 +68,9 @@ class Judged:
     contract: ActionContract | None = None
     flags: Readings | None = None
     durable: bool = False
+    approval: str = ""
+    release: Release | None = None
+    used: Kept | None = None
 
 
 class Judge:
@@ -88,13 +101,15 @@ class Judge:
         call: ToolCall,
         tool: Tool | None,
         demanded: Demanded = NOTHING_DEMANDED,
+        release: Release | None = None,
     ) -> Judged:
         """Return the judgement of *call*; *tool* is None for an unregistered name.
 
-        Never raises: whatever goes wrong here is a refusal with a reason.
+        *release* is what a person said about it. Never raises: whatever goes wrong
+        here is a refusal with a reason.
         """
         try:
-            return self._weigh(call, tool, demanded, self._clock())
+            return self._weigh(call, tool, demanded, release, self._clock())
         except InvalidCallError as error:
             return self._refused(call, error.code, error.detail)
         except Exception as error:  # noqa: BLE001 - our own fault must deny as well
@@ -108,8 +123,17 @@ class Judge:
         except InvalidCallError:
             return None
 
+    def rules(self, tool: Tool) -> GovernanceContract:
+        """Return the governance contract of *tool*."""
+        return self._governance.contracts[tool.name]
+
     def _weigh(
-        self, call: ToolCall, tool: Tool | None, demanded: Demanded, started: int
+        self,
+        call: ToolCall,
+        tool: Tool | None,
+        demanded: Demanded,
+        release: Release | None,
+        started: int,
     ) -> Judged:
         if tool is None:
             raise InvalidCallError("tool_unknown", "no tool of exactly this name")
@@ -119,10 +143,14 @@ class Judge:
             raise InvalidCallError("context_missing", "nobody said who acts")
         contract = tool.describe(call, rules, context)
         flags = self._reader.read(contract, rules, demanded)
+        verdicts = self._controls.verdicts(contract, rules, flags, self._health())
+        if release is not None:
+            verdicts.append(release.verdict)
         decision = decide(
-            self._controls.verdicts(contract, rules, flags, self._health()),
+            verdicts,
             need=need_of(contract.risk_class, contract.reversibility),
             listed=rules.modes,
+            approved=release is not None and release.approved,
         )
         route = _route(decision, tool, contract, rules)
         runs = route.function is not None
@@ -147,6 +175,7 @@ class Judge:
             contract=contract,
             flags=flags,
             durable=durable,
+            release=release,
         )
 
     def _refused(self, call: ToolCall, code: str, detail: str) -> Judged:

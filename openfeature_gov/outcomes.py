@@ -24,7 +24,8 @@ class Status(StrEnum):
 class Outcome:
     """Hold what became of one call.
 
-    *record_id* names the decision's record, empty for a plan. *value* is what a
+    *record_id* names the decision's record, empty for a plan, *approval_id* the
+    request that it waits for or was decided by. *value* is what a
     function returned, *ran* which one (``tool``, a mode's handler, ``fallback``).
     *arguments* are those that may run, narrowed where constraints say so. *message*
     is written for the model: what happened, and whether to try again.
@@ -33,6 +34,7 @@ class Outcome:
     decision: Decision
     status: Status
     record_id: str = ""
+    approval_id: str = ""
     message: str = ""
     ran: str = ""
     value: Any = None

@@ -147,7 +147,10 @@ def heard(judged: Judged, status: Status, value: Any = None) -> Outcome:
         decision=decision,
         status=status,
         record_id=record_id,
-        message=outcomes.message(decision, status, ran=route.ran, ref=record_id),
+        message=outcomes.message(
+            decision, status, ran=route.ran, ref=judged.approval or record_id
+        ),
+        approval_id=judged.approval,
         ran=route.ran,
         value=value,
         arguments=copy.deepcopy(route.arguments),

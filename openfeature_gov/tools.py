@@ -39,6 +39,7 @@ MAX_RECORDS = 2**53 - 1
 
 Function = Callable[..., Any]
 Extractor = Callable[[Mapping[str, Any]], Any]
+Consequence = Callable[[dict[str, Any]], str]
 Narrower = Callable[[dict[str, Any], tuple[Constraint, ...]], dict[str, Any]]
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -77,7 +78,8 @@ class Tool:
     """Hold one registered tool. Frozen; lives as long as the Governor.
 
     *handlers* maps a mode to the function that does less; *fallback* runs in an
-    incident; *narrow* returns arguments that honour constraints. *injected* names
+    incident; *narrow* returns arguments that honour constraints; *consequence* says in
+    plain words what happens to whom when the call is approved. *injected* names
     parameters that the framework fills in and that are no part of the action.
     """
 
@@ -87,6 +89,7 @@ class Tool:
     handlers: Mapping[Mode, Function] = field(default_factory=dict)
     fallback: Function | None = None
     narrow: Narrower | None = None
+    consequence: Consequence | None = None
     injected: frozenset[str] = frozenset()
     positions: tuple[str, ...] = field(init=False)
     defaults: Mapping[str, Any] = field(init=False)

@@ -23,6 +23,7 @@ from queue import SimpleQueue
 from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 
+from tests.properties.mutations.approvals import APPROVALS
 from tests.properties.mutations.contracts import CONTRACTS
 from tests.properties.mutations.controls import CONTROLS
 from tests.properties.mutations.flags import FLAGS
@@ -45,6 +46,7 @@ MUTANTS = (
     *TOOLS,
     *RECORDS,
     *LIVE,
+    *APPROVALS,
     *SEALING,
 )
 ROOT = Path(__file__).parents[2]

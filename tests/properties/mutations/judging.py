@@ -182,7 +182,8 @@ JUDGING = (
     *mutants(
         "awaited.py",
         _governor("report_takes_one_known_status_for_one_known_decision"),
-        ("if self._ids.pop(record_id, record_id) is not None:", "if False:"),
+        ("return self._ids.pop(record_id)", "return self._ids.pop(record_id, None)"),
+        ("return self._ids.pop(record_id)", "return self._ids[record_id]"),
     ),
     *mutants(
         "governor.py",

@@ -52,7 +52,10 @@ POSTGRES = (
         _store("each_role_can_do_its_part_and_no_more"),
         ('SQL("REVOKE ALL ON {} FROM {}")', 'SQL("REVOKE DELETE ON {} FROM {}")'),
         ("GRANT UPDATE (personal) ON", "GRANT UPDATE ON"),
-        ("(roles.writer, roles.eraser)))", "(roles.writer, roles.reader)))"),
+        (
+            "writing = (roles.writer, roles.eraser,",
+            "writing = (roles.writer, roles.reader,",
+        ),
     ),
     *mutants(
         "stores/postgres.py",

@@ -1,0 +1,259 @@
+"""What a queued call meets: an open request, a person's answer, or a new request.
+
+Asked only about calls that the law queues. Whatever a person released is judged again
+with every control, and used up in the transaction of the record that it runs under.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from secrets import token_hex
+from typing import Any, NamedTuple
+
+import orjson
+
+from openfeature_gov.approvals import requests, steps
+from openfeature_gov.approvals.people import Directory
+from openfeature_gov.approvals.queue import ApprovalQueue, Kept, Shelf, change
+from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.states import Event, State
+from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.contracts import ActionContract, ToolCall
+from openfeature_gov.controls.readings import Readings
+from openfeature_gov.decisions import Effect, Verdict
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.records import Change, Record
+from openfeature_gov.flags.reader import Demanded
+from openfeature_gov.governance import GovernanceContract
+from openfeature_gov.judging import Judge, Judged, Release, Route, denial
+from openfeature_gov.ladder import Mode
+from openfeature_gov.tools import Tool
+
+
+class Approvals(NamedTuple):
+    """Say where requests for approval are kept, and who may answer them."""
+
+    shelf: Shelf
+    people: Directory
+
+
+NAME = "release"
+MOST_OPEN = 100
+"""Requests of one agent that may be open: nobody can be flooded."""
+ASKED = frozenset(State) - {State.WITHDRAWN, State.SUPERSEDED, State.FAILED}
+Told = Callable[[Request, Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Hold one queued call while it is settled."""
+
+    call: ToolCall
+    tool: Tool
+    demanded: Demanded
+    judged: Judged
+    contract: ActionContract
+    rules: GovernanceContract
+    flags: Readings
+    binding: str
+
+
+class Releases:
+    """Settle queued calls against the requests on *shelf*. Safe to share.
+
+    *queue* takes the steps of requests, *now* returns microseconds since 1970.
+    """
+
+    def __init__(
+        self, judge: Judge, shelf: Shelf, queue: ApprovalQueue, now: Callable[[], int]
+    ) -> None:
+        self._judge, self._shelf, self._queue, self._now = judge, shelf, queue, now
+
+    def settled(
+        self, call: ToolCall, tool: Tool, demanded: Demanded, judged: Judged
+    ) -> Judged:
+        """Return what becomes of a call that was *judged* to wait for a person.
+
+        Raises:
+            RecordStoreError: when the requests cannot be read or stored.
+
+        """
+        if judged.contract is None or judged.flags is None:
+            return judged
+        rules = self._judge.rules(tool)
+        binding = requests.binding(
+            judged.contract, rules, judged.flags, judged.decision.constraints
+        )
+        one = _Call(
+            *(call, tool, demanded, judged),
+            *(judged.contract, rules, judged.flags, binding),
+        )
+        for kept in reversed(
+            self._shelf.requests(states=ASKED, digest=one.contract.digest)
+        ):
+            answer = self._answered(one, kept)
+            if answer is not None:
+                return answer
+        return self._asked(one)
+
+    def _answered(self, one: _Call, kept: Kept) -> Judged | None:
+        """Return what the request *kept* means for the call, None for nothing."""
+        request = kept.request
+        same = request.binding == one.binding
+        match request.state:
+            case State.REFUSED:
+                return self._capped(one, request, Mode.OFF, "refused_by_person")
+            case State.EXPIRED if same and request.task == one.contract.context.task:
+                cap = one.rules.approval.timeout_fallback
+                return self._capped(one, request, cap, "approval_expired")
+            case State.PENDING | State.APPROVED if not same:
+                self._queue.supersede(request.id, "flags_or_contract_changed")
+                return None
+            case State.PENDING:
+                return replace(one.judged, approval=request.id)
+            case State.APPROVED:
+                return self._released(one, kept)
+            case State.CONSUMED | State.EXECUTED | State.UNKNOWN:
+                return self._repeated(one, request)
+            case _:
+                return None
+
+    def _repeated(self, one: _Call, request: Request) -> Judged | None:
+        """Return a denial for a retry of the very call that was released before."""
+        if not request.call_id or request.call_id != one.contract.call_id:
+            return None
+        return self._capped(one, request, Mode.OFF, "call_already_ran")
+
+    def _capped(self, one: _Call, request: Request, cap: Mode, reason: str) -> Judged:
+        verdict = Verdict(NAME, cap, reason, evidence=_evidence(request))
+        again = self._judge.judge(
+            one.call, one.tool, one.demanded, Release(verdict, approved=False)
+        )
+        return replace(again, approval=request.id)
+
+    def _released(self, one: _Call, kept: Kept) -> Judged | None:
+        """Return the call judged again with its release, which its record uses up."""
+        request = kept.request
+        verdict = Verdict(
+            NAME,
+            Mode.AUTONOMOUS,
+            "approved",
+            constraints=request.constraints,
+            evidence=_evidence(request),
+        )
+        again = self._judge.judge(
+            one.call, one.tool, one.demanded, Release(verdict, approved=True)
+        )
+        if again.route.ran != "tool" or again.contract is None or again.flags is None:
+            return again
+        # What is bound must be what runs: read again, it may be something else.
+        binding = requests.binding(
+            again.contract, one.rules, again.flags, one.judged.decision.constraints
+        )
+        used = steps.consume(
+            request, binding=binding, by=again.record.id, now_us=self._now()
+        )
+        if isinstance(used, Denied):
+            return None
+        record = again.record._replace(change=change(used, kept.version))
+        return replace(
+            again,
+            record=record,
+            approval=request.id,
+            used=Kept(used, kept.version + 1),
+            durable=True,
+        )
+
+    def _asked(self, one: _Call) -> Judged:
+        """Return the queued call with a new request, stored with its record."""
+        text = _consequence(one.tool, one.contract)
+        if not text and one.contract.consequential:
+            return self._refused(one, "consequence_missing")
+        open_ones = self._shelf.requests(limit=10 * MOST_OPEN)
+        agent = one.contract.context.actor.agent
+        if sum(kept.request.agent == agent for kept in open_ones) >= MOST_OPEN:
+            return self._refused(one, "too_many_requests")
+        request = self._request(one, text)
+        record: Record = one.judged.record._replace(change=change(request, 0))
+        return replace(one.judged, record=record, approval=request.id, durable=True)
+
+    def _refused(self, one: _Call, reason: str) -> Judged:
+        verdict = Verdict(NAME, Mode.OFF, reason)
+        release = Release(verdict, approved=False)
+        return self._judge.judge(one.call, one.tool, one.demanded, release)
+
+    def _request(self, one: _Call, consequence: str) -> Request:
+        contract, rules, now = one.contract, one.rules, self._now()
+        minutes = rules.approval.timeout_minutes
+        return Request(
+            id=token_hex(16),
+            state=State.PENDING,
+            digest=contract.digest,
+            binding=one.binding,
+            tool=contract.tool,
+            workflow=contract.workflow,
+            task=contract.context.task,
+            agent=contract.context.actor.agent,
+            group=rules.approval.reviewer_group,
+            quorum=rules.approval.quorum,
+            created_us=now,
+            deadline_us=now + minutes * steps.MINUTE_US,
+            call_id=contract.call_id,
+            record_id=one.judged.record.id,
+            requesters=requests.requesters(contract),
+            escalation=rules.approval.escalation,
+            arguments=contract.canonical,
+            facts={
+                **requests.card(
+                    contract, rules, one.flags, one.judged.decision, consequence
+                ),
+                # What is more than JSON would come back as text.
+                "resumable": orjson.loads(contract.canonical) == contract.arguments,
+            },
+        )
+
+
+def finished(used: Kept, status: str) -> Change | None:
+    """Return the change that notes how the one execution ended."""
+    event = Event.SUCCEED if status == "executed" else Event.FAIL
+    step = steps.finish(used.request, event)
+    return change(step, used.version) if isinstance(step, Request) else None
+
+
+def unsettled(judged: Judged, error: RecordStoreError) -> Judged:
+    """Return the denial of a queued call that nobody would see."""
+    del error
+    return replace(
+        judged,
+        decision=denial("recording", "approvals_unavailable"),
+        route=Route(),
+        durable=False,
+    )
+
+
+def queued(judged: Judged) -> bool:
+    """Say whether the law lets *judged* wait for a person."""
+    return judged.decision.effect is Effect.QUEUE_FOR_APPROVAL
+
+
+def _evidence(request: Request) -> dict[str, Any]:
+    return {
+        "approval": request.id,
+        "state": request.state.value,
+        "reviewer": request.reviewer,
+        "votes": len(request.votes),
+        "binding": request.binding,
+    }
+
+
+def _consequence(tool: Tool, contract: ActionContract) -> str:
+    """Return the tool's own words for what happens; empty when it has none."""
+    if tool.consequence is None:
+        return ""
+    try:
+        text = tool.consequence(copy.deepcopy(contract.arguments))
+    except Exception:  # noqa: BLE001 - what cannot be told is no consequence
+        return ""
+    return text.strip() if isinstance(text, str) else ""

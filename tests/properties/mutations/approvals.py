@@ -1,0 +1,118 @@
+"""Mutants of approvals: whose word counts, for what, until when, and how often."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.properties.mutations.mutant import mutants, tests_of
+
+_rules = partial(tests_of, "properties/test_approvals.py")
+_queue = partial(tests_of, "test_approvals_queue.py")
+_governor = partial(tests_of, "test_governor_approvals.py")
+APPROVALS = (
+    *mutants(
+        "approvals/steps.py",
+        _rules(
+            "an_answer_that_comes_late_changes_nothing",
+            "nobody_answers_after_the_deadline",
+            "who_saw_something_else_approves_nothing",
+            "a_quorum_counts_people",
+            "a_reviewer_only_tightens",
+            "a_refusal_needs_a_reason_and_takes_back_an_unused_release",
+            "silence_escalates_and_then_expires",
+            "a_deadline_moves_forward_by_a_day_at_most",
+            "a_release_is_used_for_exactly_what_was_bound",
+            "only_the_requester_withdraws",
+        ),
+        ("if seen != request.binding:", "if False:"),
+        (">= request.quorum", ">= 1"),
+        ("merge((*request.constraints, *constraints))", "tuple(constraints)"),
+        ("if not reason.strip():", "if False:"),
+        ("until_us <= now_us + LONGEST_EXTENSION_US", "until_us"),
+        ("if subject not in request.requesters:", "if False:"),
+        ("if now_us < request.deadline_us:\n", "if False:\n"),
+        ("request.state is State.APPROVED and now_us >=", "False and now_us >="),
+        ("request.state is State.APPROVED and binding !=", "False and binding !="),
+        ("    if now_us >= request.deadline_us:\n", "    if False:\n"),
+    ),
+    *mutants(
+        "approvals/people.py",
+        _rules(
+            "nobody_behind_the_action_releases_it",
+            "who_is_not_authenticated_says_nothing",
+        ),
+        ("if not reviewer.subject or not reviewer.way:", "if False:"),
+        (
+            "if behind & {skeleton(one) for one in (reviewer.subject, *same)}:",
+            "if False:",
+        ),
+        ("(request.agent, *request.requesters)", "request.requesters"),
+        ("(reviewer.subject, *same)", "(reviewer.subject,)"),
+    ),
+    *mutants(
+        "approvals/states.py",
+        _rules(
+            "terminal_states_are_final",
+            "only_a_release_can_be_used_and_only_once",
+        ),
+        ("(_A, Event.CONSUME): State.CONSUMED", "(_P, Event.CONSUME): State.CONSUMED"),
+        ("(_C, Event.FAIL): State.FAILED", "(_C, Event.FAIL): State.APPROVED"),
+    ),
+    *mutants(
+        "approvals/requests.py",
+        _governor("changed_flags_supersede_a_release", "nobody_else_resumes_it"),
+        (
+            '                "flags": flag_states(flags),\n                "constraints',
+            '                "constraints',
+        ),
+        (
+            '                "agent": contract.context.actor.agent,\n                "stage"',
+            '                "stage"',
+        ),
+    ),
+    *mutants(
+        "approvals/queue.py",
+        _queue("a_step_that_is_denied_is_recorded_and_changes_nothing"),
+        ("        if isinstance(taken, Denied):\n            return record\n", ""),
+    ),
+    *mutants(
+        "releasing.py",
+        _governor(
+            "the_same_call_asks_once",
+            "an_approved_call_runs_once",
+            "no_release_overrides_a_kill",
+            "changed_flags_supersede_a_release",
+            "a_refusal_holds",
+            "a_tighter_release_narrows_what_runs",
+            "silence_leads_to_the_lower_mode",
+            "a_retry_of_a_call_that_ran_does_not_run",
+            "what_nobody_can_explain_is_not_asked",
+            "one_agent_cannot_flood_the_reviewers",
+            "more_than_json_is_not_resumed",
+        ),
+        (
+            "case State.PENDING | State.APPROVED if not same:",
+            "case State.PENDING | State.APPROVED if False:",
+        ),
+        ('Mode.OFF, "refused_by_person"', 'Mode.AUTONOMOUS, "refused_by_person"'),
+        ("constraints=request.constraints,\n            evidence", "evidence"),
+        ("cap = one.rules.approval.timeout_fallback", "cap = Mode.AUTONOMOUS"),
+        ("request.call_id != one.contract.call_id", "True"),
+        ("if not text and one.contract.consequential:", "if False:"),
+        (">= MOST_OPEN:", "> 10 * MOST_OPEN:"),
+        (
+            "record=record,\n            approval=request.id,\n            used",
+            "approval=request.id,\n            used",
+        ),
+        (
+            '"resumable": orjson.loads(contract.canonical) == contract.arguments',
+            '"resumable": True',
+        ),
+    ),
+    *mutants(
+        "stores/schema.py",
+        _queue("of_two_answers_at_once_the_first_counts"),
+        ("WHERE id = ? AND version = ?", "WHERE id = ? AND version >= ?"),
+        ("    if done.rowcount != 1:\n", "    if False:\n"),
+    ),
+)
