@@ -113,7 +113,7 @@ POSTGRES = (
     *mutants(
         "stores/postgres_sealed.py",
         _sealed("a_new_host_goes_on_from_the_last_checkpoint"),
-        ("    _begin(Published(path), log, now)\n", ""),
+        ("        _begin(Published(path), log, now)\n", ""),
     ),
     *mutants(
         "stores/postgres_sealed.py",
