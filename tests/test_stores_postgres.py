@@ -21,6 +21,7 @@ from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.stores import postgres as module
 from openfeature_gov.stores import postgres_schema, writing
+from openfeature_gov.stores.migrating import upgrade
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.postgres import PostgresStore
 from openfeature_gov.stores.postgres_roles import Roles, set_up_roles
@@ -182,6 +183,20 @@ def test_a_password_is_in_no_message(url: str) -> None:
             assert "pass word" not in str(error)
             assert "password" not in str(error).replace("the password", "")
             error = error.__cause__
+
+
+def test_a_database_of_version_1_is_migrated_in_place(url: str) -> None:
+    """Whoever owns the tables brings them up to date by opening the log."""
+    upgrade(url, "0001")
+    run(
+        url,
+        "INSERT INTO records (seq, id, kind, at_us, writer, executes, body)"
+        " VALUES (1, 'w-1', 'note', 1, 'w', 0, '{}')",
+    )
+    with closing(PostgresStore(url)) as store:
+        store.commit(note(store))
+    assert len(ask(url, "SELECT personal, target FROM records")) == 4
+    assert ask(url, "SELECT body FROM records WHERE id = 'w-1'") == [(b"{}",)]
 
 
 def wipe(url: str) -> None:

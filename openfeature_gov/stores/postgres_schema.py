@@ -199,6 +199,10 @@ SELECT c.relpersistence = 'p' AND (SELECT count(*) = 2 FROM pg_trigger t
 FROM pg_class c WHERE c.oid = %(table)s::regclass
 """
 
+CURRENT = """
+SELECT 1 FROM pg_attribute WHERE attrelid = 'records'::regclass AND attname = 'personal'
+"""
+"""Finds a column that version 1 did not have."""
 NAMED = sql.SQL(", ").join(map(sql.Identifier, STORED))
 INSERT = sql.SQL("INSERT INTO records ({}) VALUES ({})").format(
     NAMED, sql.SQL(", ").join([sql.Placeholder()] * len(STORED))
@@ -271,7 +275,7 @@ def connect(url: str, name: str) -> Connection[tuple[Any, ...]]:
     connection = Connection.connect(reached(url, name), autocommit=True)
     try:
         _check(connection, place(url))
-        _prepare(connection, place(url))
+        _prepare(connection, url)
     except BaseException:
         connection.close()
         raise
@@ -329,8 +333,9 @@ def _check(connection: Connection[tuple[Any, ...]], where: str) -> None:
             )
 
 
-def _prepare(connection: Connection[tuple[Any, ...]], where: str) -> None:
+def _prepare(connection: Connection[tuple[Any, ...]], url: str) -> None:
     """Create what is missing, once; raise where the guards are not in force."""
+    where = place(url)
     if not _present(connection):
         try:
             with connection.transaction():
@@ -343,6 +348,10 @@ def _prepare(connection: Connection[tuple[Any, ...]], where: str) -> None:
                 f"{where}: there is no table of records, and this user may not create"
                 f" it ({error}); let the database's owner open the log once"
             ) from error
+    if connection.execute(CURRENT).fetchone() is None:
+        from openfeature_gov.stores.migrating import upgrade  # noqa: PLC0415 - rare
+
+        upgrade(url)
     for table in GUARDED_TABLES:
         if not guarded(connection, table):
             raise RecordStoreError(

@@ -48,6 +48,19 @@ POSTGRES = (
         ("        ) from None", "        ) from error"),
     ),
     *mutants(
+        "stores/postgres_schema.py",
+        _store("a_database_of_version_1_is_migrated_in_place"),
+        ("if connection.execute(CURRENT).fetchone() is None:", "if False:"),
+    ),
+    *mutants(
+        "stores/postgres_schema.py",
+        _store("many_first_openers_make_one_schema"),
+        (
+            "                if not _present(connection):\n",
+            "                if True:\n",
+        ),
+    ),
+    *mutants(
         "stores/postgres_roles.py",
         _store("each_role_can_do_its_part_and_no_more"),
         ('SQL("REVOKE ALL ON {} FROM {}")', 'SQL("REVOKE DELETE ON {} FROM {}")'),
