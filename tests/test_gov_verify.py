@@ -75,6 +75,17 @@ def test_a_proof_shows_its_record(tmp_path: Path) -> None:
             assert codes(verified(log, file)) == ["root"]
 
 
+def test_a_proof_shows_a_record_in_its_one_spelling(tmp_path: Path) -> None:
+    """A record that was sealed in another is no evidence of what it says."""
+    log = Log(3, every=9)
+    log.rows[1] = (log.rows[1][0].replace(b'"effect":', b'"effect": '), None)
+    log.notes.clear()
+    log.seal()
+    file = tmp_path / "proof"
+    file.write_bytes(proof(log, 1))
+    assert codes(verified(log, file)) == ["canonical"]
+
+
 def test_a_proof_needs_the_checkpoint_that_is_held(tmp_path: Path) -> None:
     """A proof below another checkpoint, or by another key, shows nothing."""
     log, other = Log(9), Log(9)
@@ -118,6 +129,38 @@ def test_an_empty_log_holds_only_where_it_was_anchored(tmp_path: Path) -> None:
     grown.seal()
     held = [grown.notes[0][2]]
     assert codes(verified(grown, grown.database(tmp_path / "b.db"), held)) == []
+
+
+def test_a_bundle_ends_at_its_last_checkpoint(tmp_path: Path) -> None:
+    """Records that nothing protects may not be slipped in behind it."""
+    log = Log(9)
+    parts = log.parts(1, 9)
+    parts["records.jsonl"] += decision(10)[0] + b"\n"
+    more = canonical({"id": "d-10", "personal": decision(10)[1].decode()})
+    parts["personal.jsonl"] += more + b"\n"
+    report = verified(log, packed(tmp_path / "b.zip", parts))
+    assert (codes(report), report.unsealed) == (["unsealed"], 1)
+
+
+def test_checkpoints_stand_in_their_order(tmp_path: Path) -> None:
+    """A smaller one behind a larger one is a finding, and so is the same again."""
+    for order in ([2, 0, 1], [0, 1, 1, 2]):
+        log = Log(9, every=3)
+        log.notes = [log.notes[place] for place in order]
+        held = [max(log.notes)[2]]
+        bundle = packed(tmp_path / "b.zip", log.parts(1, 9))
+        assert codes(verified(log, bundle, held)) == ["checkpoints"]
+
+
+def test_one_change_is_one_finding(tmp_path: Path) -> None:
+    """However many checkpoints follow it, and with the first records it may be in."""
+    log = Log(20, every=2)
+    bundle = log.parts(1, 20)
+    bundle["records.jsonl"] = bundle["records.jsonl"].replace(
+        b'"refund"', b'"return"', 7
+    )
+    (found,) = verified(log, packed(tmp_path / "b.zip", bundle)).findings
+    assert (found.code, found.first_seq, found.last_seq) == ("root", 1, 2)
 
 
 SEVERAL = "gov.example/other"
@@ -632,9 +675,12 @@ def test_what_is_printed_is_plain(tmp_path: Path) -> None:
     log = Log(2)
     log.add(*event(3, "gap", lost="\x1b[2J\u202e\u200b"))
     log.seal(origin="gov.example/\u202e")
+    log.add(*event(4, "gap", lost="x" * 9_999))
+    log.seal()
     report = verified(log, log.database(tmp_path / "records.db"))
     text = gov_verify.told(report)
     assert text.isascii()
+    assert max(map(len, text.splitlines())) < 300
     assert set(text) & set(map(chr, range(32))) <= {"\n"}
 
 
@@ -696,7 +742,7 @@ def test_published_checkpoints_may_be_held(desk: tuple[Log, Path, Path]) -> None
     for text in ("", "x", notes[0] + "x\n", '{"note":1}\n', "[]", "{" * 99_999 + "\n"):
         held.write_text(text, "utf-8")
         with pytest.raises(gov_verify.UsageError):
-            gov_verify.verify(gov_verify.files([file]), [], gov_verify.held_in([held]))
+            gov_verify.held_in([held])
 
 
 def test_it_needs_nothing_but_cryptography() -> None:
