@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from itertools import count
 from typing import Any, cast
 
 import psycopg
@@ -14,10 +13,11 @@ from psycopg.sql import SQL
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.stores.logs import COLUMNS, DERIVED, Log, Values
-from openfeature_gov.stores.postgres_schema import place
+from openfeature_gov.stores.postgres_schema import place, reached
 
-PORTION = 2_000
-_numbers = count(1)
+NAME = "gov-audit"
+PORTION = 1_000 if psycopg.pq.version() >= 170_000 else 1
+"""How many rows come at a time, where libpq can do more than one."""
 MARK = re.compile(r"(?<!:):(\w+)")
 SERVED = (
     "EXISTS (SELECT 1 FROM jsonb_array_elements(CASE WHEN kind = 'decision' THEN"
@@ -41,7 +41,7 @@ def opened_at(url: str) -> Iterator[Log]:
 
     """
     try:
-        with closing(psycopg.connect(url)) as connection:
+        with closing(psycopg.connect(reached(url, NAME))) as connection:
             connection.read_only = True
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.execute("SET LOCAL jit = off")
@@ -66,10 +66,11 @@ def opened_at(url: str) -> Iterator[Log]:
 def _rows(
     connection: psycopg.Connection[Any], query: str, values: Values
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of *query*, whose parameters are named ``:name``, in portions."""
+    """Yield the rows of *query*, whose parameters are named ``:name``, as they come.
+
+    Meanwhile the connection takes no other query.
+    """
     said = cast("Any", MARK.sub(r"%(\1)s", query.replace("%", "%%")))
-    with connection.cursor(f"rows_{next(_numbers)}") as cursor:
-        cursor.itersize = PORTION
-        cursor.execute(SQL(said), dict(values))
-        for row in cursor:
-            yield tuple(row)
+    with connection.cursor() as cursor:
+        # Not a cursor of the server: its plans favour the first row over the last.
+        yield from cursor.stream(SQL(said), dict(values), size=PORTION)
