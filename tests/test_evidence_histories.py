@@ -83,13 +83,13 @@ def test_answers_of_people_are_its_approvals() -> None:
     """All of them, in order; then nothing waits."""
     decision = {"id": "d", "kind": "decision", "atUs": 1, "tool": "t"}
     asked = {**decision, "effect": "queue_for_approval", "executes": False}
-    answers = [
-        {"kind": "approval", "ref": "d", "reviewer": name, "answer": word, "atUs": at}
-        for name, word, at in (("ana", "refused", 2), ("bo", "approved", 3))
+    steps = [
+        {"kind": "approval", "ref": "d", "reviewer": name, "state": word, "atUs": at}
+        for name, word, at in (("ana", "pending", 2), ("bo", "approved", 3))
     ]
-    run = history("t", actions_of([asked, *answers]))
+    run = history("t", actions_of([asked, *steps]))
     given = [(one["reviewer"], one["status"]) for one in run["approval"]]
-    assert given == [("ana", "refused"), ("bo", "approved")]
+    assert given == [("ana", "pending"), ("bo", "approved")]
     assert run["followUp"] == []
 
 

@@ -113,7 +113,7 @@ def test_authority_names_who_put_the_policy_in_force(tmp_path: Path) -> None:
             store.commit(note_record(stamp, "policy_change", comment="why", **facts))
         stamp = Stamp("answer", 1, store.writer)
         record = note_record(
-            stamp, "approval", sample["record"], reviewer="cy", answer="approved"
+            stamp, "approval", sample["record"], reviewer="cy", state="approved"
         )
         store.commit(record._replace(reviewer="cy"))
     report = ask(path, "authority")
@@ -252,14 +252,27 @@ def test_boundaries_say_which_limit_and_what_came_of_it(log: Path) -> None:
     assert denied["resolution"] == "nothing ran"
 
 
+def _step(state: str, reviewer: str | None = None, denied: str = "") -> dict[str, Any]:
+    return {
+        "kind": "approval",
+        "state": state,
+        "reviewer": reviewer,
+        "denied": denied,
+    }
+
+
 def _later() -> Iterator[tuple[list[dict[str, Any]], str]]:
     yield [], "nothing ran"
     yield [{"kind": "outcome", "ran": ""}], "nothing ran"
     ran = {"kind": "outcome", "ran": "draft_write", "status": "executed"}
     yield [ran], "draft_write ran instead: executed"
-    answered = {"kind": "approval", "reviewer": "ana", "answer": "refused"}
-    yield [answered], "refused by ana"
-    yield [answered, {**answered, "reviewer": "bo", "answer": ""}], "approval by bo"
+    yield [_step("pending")], "nothing ran"
+    yield [_step("refused", "ana")], "refused by ana"
+    yield [_step("pending", "eve", "not_a_reviewer")], "nothing ran"
+    approved = [_step("pending", "ana"), _step("approved", "bo")]
+    yield approved, "approved by bo"
+    yield [*approved, _step("executed")], "approved by bo, executed"
+    yield [_step("pending"), _step("expired")], "expired"
 
 
 @pytest.mark.parametrize(("later", "words"), list(_later()))

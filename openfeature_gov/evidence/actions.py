@@ -23,9 +23,15 @@ class Action(NamedTuple):
         return found[-1] if found else {}
 
     @property
+    def approvals(self) -> list[Record]:
+        """Return the steps of its request for approval that counted, in order."""
+        steps = (one for one in self.later if one.get("kind") == "approval")
+        return [one for one in steps if not one.get("denied")]
+
+    @property
     def answer(self) -> Record:
-        """Return the last answer of a reviewer, empty while there is none."""
-        found = [one for one in self.later if one.get("reviewer")]
+        """Return the last answer of a reviewer that counted, empty if there is none."""
+        found = [one for one in self.approvals if one.get("reviewer")]
         return found[-1] if found else {}
 
 
@@ -48,14 +54,19 @@ def access_of(action: Action) -> str:
 
 def resolution(action: Action) -> str:
     """Return in a few words what came of a limit that *action* met."""
-    decision, outcome, answer = action.decision, action.outcome, action.answer
-    if answer:
-        word = answer.get("answer") or answer.get("status") or answer.get("kind")
-        return f"{word} by {answer['reviewer']}"
+    decision, outcome = action.decision, action.outcome
+    words = []
+    if answer := action.answer:
+        words.append(f"{answer.get('state')} by {answer['reviewer']}")
+    if action.approvals and (last := action.approvals[-1].get("state")) not in (
+        answer.get("state"),
+        "pending",
+    ):
+        words.append(str(last))
     if outcome.get("ran"):
-        return f"{outcome['ran']} ran instead: {outcome.get('status')}"
+        words.append(f"{outcome['ran']} ran instead: {outcome.get('status')}")
     waits = decision.get("effect") == "queue_for_approval"
-    return "waits for a person" if waits else "nothing ran"
+    return ", ".join(words) or ("waits for a person" if waits else "nothing ran")
 
 
 def named(action: Action) -> Facts:

@@ -109,21 +109,22 @@ def _output(actions: Sequence[Action]) -> Facts:
 
 
 def _approval(action: Action) -> Iterator[Facts]:
-    """Yield each answer of a person to *action*, or that it waits for one."""
+    """Yield each step of a request for approval, or that nobody was heard yet."""
     one = action.decision
     rules = one.get("contract") or {}
     asked = {"record": one["id"], "tool": one.get("tool")}
-    answers = [each for each in action.later if each.get("reviewer")]
-    for each in answers:
-        word = each.get("answer") or each.get("status") or each.get("kind")
+    steps = [each for each in action.later if each.get("kind") == "approval"]
+    for each in steps:
         yield {
             **asked,
-            "status": word,
-            "reviewer": each["reviewer"],
+            "status": each.get("state"),
+            "event": each.get("event"),
+            "denied": each.get("denied") or None,
+            "reviewer": each.get("reviewer") or None,
             "atUs": each.get("atUs"),
             "rationale": each.get("rationale") or None,
         }
-    if not answers and one.get("effect") == "queue_for_approval":
+    if not steps and one.get("effect") == "queue_for_approval":
         yield {
             **asked,
             "status": "waiting",

@@ -318,7 +318,8 @@ def _answer(record: Record) -> Facts:
         "atUs": record.get("atUs"),
         "decision": record.get("ref"),
         "reviewer": record.get("reviewer"),
-        "answer": record.get("answer") or record.get("status") or record.get("kind"),
+        "answer": record.get("denied") or record.get("state"),
+        "rationale": record.get("rationale") or None,
     }
 
 
