@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from openfeature_gov import ToolCall
+from openfeature_gov.canonical import encode
 from openfeature_gov.cli import app
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import erasure
@@ -195,6 +197,19 @@ def test_clock_steps_are_told_once_and_only_beyond_the_tolerance() -> None:
     assert steps(*once) == [2]
     others = [("a", "decision", start), ("b", "decision", 1), ("a", "gap", 1)]
     assert steps(*others) == []
+
+
+def test_the_digest_of_a_personal_part_is_the_record_s_own() -> None:
+    """Whatever else in a body is called the same."""
+    personal = b'{"salt":"s"}'
+    digest = sha256(personal).hexdigest()
+    own = {"a": {"personalDigest": "0" * 64}, "personalDigest": digest}
+    for body in ({"personalDigest": digest}, own, {"z": own["a"], **own}):
+        entry = Entry(1, "a", "decision", 1, "w", encode(body), personal)
+        assert list(read([entry], frozenset())) == []
+        altered = entry._replace(personal=b"{}")
+        (found,) = read([altered], frozenset())
+        assert found.name == "personal_altered"
 
 
 def test_what_runs_is_pending_and_what_died_is_unknown(
