@@ -7,7 +7,8 @@
 Plays recorded tool calls in each mode of the ladder against a real order store, which
 starts anew with every task, and counts what was decided and what changed. Then it
 flips the kill switch half-way through an autonomous run. Exits 1 if the store tells
-that a promise of a mode was not kept. Offline; nothing is left behind.
+that a promise of a mode was not kept. Offline; nothing is left behind, or with
+``--keep FOLDER`` the records of every decision, for ``gov audit``.
 """
 
 from __future__ import annotations
@@ -87,15 +88,17 @@ def govern_calls(
     *,
     featbit: bool = False,
     advance: Advance = lambda: None,
+    keep: Path | None = None,
 ) -> tuple[list[ModeReport], KillReport]:
     """Play *calls* in every setting, then with the kill switch in the middle.
 
     *pristine* is the shop, and stays as it is; *advance* is told of each call. With
     *featbit* the flags are in a simulated FeatBit server, changed through its API.
+    *keep* is the folder that keeps the records, made if missing.
     """
-    with tempfile.TemporaryDirectory(prefix="gov-retail-") as folder:
+    with _folder(keep) as folder:
         live = opened(
-            Path(folder), pristine, mode="off", poll_seconds=POLL_S, featbit=featbit
+            folder, pristine, mode="off", poll_seconds=POLL_S, featbit=featbit
         )
         with live as session:
             reports = [
@@ -104,6 +107,16 @@ def govern_calls(
             ]
             killed = kill_midway(session, pristine, calls=calls, advance=advance)
     return reports, killed
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        keep.mkdir(parents=True)
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="gov-retail-") as folder:
+        yield Path(folder)
 
 
 def run_setting(
@@ -220,7 +233,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         calls, pristine = read_calls(options.calls), read_store(options.store)
         with closing(pristine), progress(len(calls) * (len(SETTINGS) + 1)) as advance:
             reports, killed = govern_calls(
-                calls, pristine, featbit=options.featbit, advance=advance
+                calls,
+                pristine,
+                featbit=options.featbit,
+                advance=advance,
+                keep=options.keep,
             )
     except (OSError, ValueError, OrderError, GovernanceError) as error:
         print(f"retail_support: {error}", file=sys.stderr)
@@ -250,6 +267,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--store", type=Path, default=SHOP, help="JSON of the shop")
     parser.add_argument(
         "--featbit", action="store_true", help="flags in a simulated FeatBit server"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="a new folder for the records"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
     return parser

@@ -16,6 +16,7 @@ from typing import Any
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import merged
+from openfeature_gov.stores.bundled import is_bundle, unpacked
 from openfeature_gov.stores.history import personal_part, reading
 from openfeature_gov.stores.opening import SCHEMES
 
@@ -56,7 +57,8 @@ class Log:
     order records, of which *place* alone tells them apart. *said* is how a filter is
     said, *served* how a flag's key and variant are asked for; *by* marks a column that
     shall not lead the search, *last* tells the last record of a group; *ended* joins
-    outcomes to decisions that ran, *costed* those that say what it cost.
+    outcomes to decisions that ran, *costed* those that say what it cost. *archives*
+    says that this version of the schema can tell what was archived.
     """
 
     rows: Callable[[str, Values], Rows]
@@ -70,6 +72,7 @@ class Log:
     ended: str = ENDED.format("")
     costed: str
     one_log: bool = True
+    archives: bool = True
 
     def ordered(self, direction: str, *, narrow: bool = False) -> str:
         """Return the order of the log; *narrow* says that an index finds the records.
@@ -130,7 +133,7 @@ KEYS = {"seq": "seq", "writer": "writer", "at_us": "atUs"}
 
 @contextmanager
 def opened(records: Path | str) -> Iterator[Log]:
-    """Open the log *records*, a file or a ``postgresql://`` URL, for reading only.
+    """Open *records* for reading only: a file, a bundle, or a ``postgresql://`` URL.
 
     Raises:
         RecordStoreError: when there is no such log, or a record cannot be read.
@@ -140,6 +143,9 @@ def opened(records: Path | str) -> Iterator[Log]:
         if isinstance(records, str) and records.startswith(SCHEMES):
             with _database(records) as log:
                 yield log
+        elif is_bundle(records):
+            with unpacked(records) as connection:
+                yield _file(connection)
         else:
             with reading(records) as connection:
                 yield _file(connection)
@@ -174,5 +180,6 @@ def _file(connection: sqlite3.Connection) -> Log:
         rows=lambda query, values: connection.execute(query, dict(values)),
         said={**{name: name for name in COLUMNS}, **derived},
         personal=personal_part(connection),
+        archives=personal_part(connection) != "NULL",
         costed=COSTED.format(" INDEXED BY records_cost" if indexed else ""),
     )

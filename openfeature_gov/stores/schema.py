@@ -175,6 +175,13 @@ def insert(rows: int) -> str:
     )
 
 
+def insert_at() -> str:
+    """Return the statement that inserts one row at a sequence number of its own."""
+    names = ("seq", *_STORED)
+    marks = ", ".join("?" * len(names))
+    return f"INSERT INTO records ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - constants and placeholders
+
+
 ADD_APPROVAL = """
 INSERT INTO approvals (id, version, state, digest, deadline_us, created_us, packed)
   VALUES (?, 1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING

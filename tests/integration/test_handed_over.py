@@ -41,6 +41,9 @@ finally:
 """Run a file as ``-I -S`` leaves Python: the standard library, and one folder."""
 
 
+REPORTS = ("actions", "authority", "data", "cost", "boundaries")
+
+
 class Handed(NamedTuple):
     """What an auditor has: a folder with the verifier, the bundle and a checkpoint."""
 
@@ -143,6 +146,19 @@ def test_the_bundle_holds_every_decision(handed: Handed) -> None:
     assert len(decisions) == handed.calls
     executing = {one["id"] for one in bodies if one.get("executes")}
     assert executing <= {one["ref"] for one in bodies if one["kind"] == "outcome"}
+
+
+@pytest.mark.parametrize("question", REPORTS)
+def test_the_five_questions_are_answered_from_the_bundle(
+    handed: Handed, question: str
+) -> None:
+    """With the answers that the log itself gives."""
+    asked = [
+        gov("report", question, "--records", records)
+        for records in (handed.folder / "all.zip", handed.log)
+    ]
+    assert asked[0] == asked[1]
+    assert asked[0]["rows"]
 
 
 def test_a_forged_bundle_does_not_verify(handed: Handed) -> None:

@@ -1,0 +1,55 @@
+"""Ask a bundle what one would ask the log: its records as a database in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile, is_zipfile
+
+import orjson
+
+from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.bundles import FORMAT
+from openfeature_gov.evidence.records import derived
+from openfeature_gov.stores.schema import INDEXES, TABLES, VERSION, insert_at
+
+
+def is_bundle(path: Path | str) -> bool:
+    """Say whether the file *path* looks like a bundle and not like a database."""
+    return is_zipfile(path)
+
+
+@contextmanager
+def unpacked(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """Lend the records of the bundle *path*. Nothing is verified: `gov audit verify`.
+
+    Raises:
+        RecordStoreError: when it is no bundle that can be read.
+
+    """
+    try:
+        with ZipFile(path) as bundle, closing(sqlite3.connect(":memory:")) as database:
+            for statement in (*TABLES, *INDEXES, f"PRAGMA user_version={VERSION}"):
+                database.execute(statement)
+            database.executemany(insert_at(), _rows(bundle))
+            database.commit()
+            yield database
+    except (BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+        raise RecordStoreError(f"{path}: no bundle that can be read: {error}") from None
+
+
+def _rows(bundle: ZipFile) -> Iterator[tuple[object, ...]]:
+    manifest = orjson.loads(bundle.read("manifest.json"))
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"format {manifest['format']!r}, not {FORMAT}")
+    with bundle.open("personal.jsonl") as lines:
+        parts = {
+            one["id"]: one["personal"].encode() for one in map(orjson.loads, lines)
+        }
+    with bundle.open("records.jsonl") as lines:
+        for seq, line in enumerate(lines, manifest["firstSeq"]):
+            body = line.rstrip(b"\n")
+            facts = orjson.loads(body)
+            yield (seq, *derived(facts), body, parts.get(facts["id"]))
