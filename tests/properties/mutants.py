@@ -24,6 +24,7 @@ from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 
 from tests.properties.mutations.approvals import APPROVALS
+from tests.properties.mutations.audit import AUDIT
 from tests.properties.mutations.contracts import CONTRACTS
 from tests.properties.mutations.controls import CONTROLS
 from tests.properties.mutations.flags import FLAGS
@@ -48,6 +49,7 @@ MUTANTS = (
     *LIVE,
     *APPROVALS,
     *SEALING,
+    *AUDIT,
 )
 ROOT = Path(__file__).parents[2]
 SOURCES = ("openfeature_gov", "providers", "rollout", "tests")
