@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from openfeature_gov.cli import exporting, output, sealing
+from openfeature_gov.cli import archiving, exporting, output, sealing
 from openfeature_gov.cli.evidence import Checkpoints, evidence_of, held_in
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.options import RECORDS
@@ -54,6 +54,12 @@ def verify(
     sealed: Annotated[
         bool, typer.Option("--sealed", help="Nothing may follow the last checkpoint.")
     ] = False,
+    archives: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with the bundles of archived records: verified in their place."
+        ),
+    ] = None,
     as_json: output.Json = None,
 ) -> None:
     """Verify records against a pinned key and the checkpoints that you hold.
@@ -71,6 +77,7 @@ def verify(
             deep=deep,
             quick=quick,
             sealed=sealed,
+            archives=archives,
         )
     except gov_verify.UsageError as error:
         raise typer.BadParameter(str(error)) from None
@@ -101,4 +108,7 @@ def _opened(evidence: list[str]) -> dict[str, Callable[[], Evidence | Proof]]:
 app.command("export")(exporting.export)
 app.command("prove")(exporting.prove)
 app.command("seal")(sealing.seal)
+app.command("archive")(archiving.archive)
+app.command("hold")(archiving.hold)
+app.command("release")(archiving.release)
 app.add_typer(sealing.app, name="key")

@@ -17,6 +17,7 @@ from openfeature_gov.evidence import erasure
 from openfeature_gov.evidence.erasure import Erased, Subject
 from openfeature_gov.stores import erasing
 from openfeature_gov.stores.opening import SCHEMES, open_store
+from openfeature_gov.targets import RefusedError
 
 SHOWN = 20
 
@@ -45,7 +46,8 @@ def erase(
     """Erase what is personal in records about one user, account or target record.
 
     What was decided stays, and every proof of it; a record says that parts were
-    erased, not about whom. Bundles and backups are not reached: erase there too.
+    erased, not about whom. Bundles and backups are not reached: erase there too. What
+    is held stays: exit 4 says by whom and why.
     """
     subject = _subject(user, account, target_record)
     by = signed(actor, reason, Path(records))
@@ -99,6 +101,8 @@ def _erased(records: str, subject: Subject, actor: str, reason: str) -> Erased:
         return erasure.erase(store, subject, actor=actor, reason=reason)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    except erasure.HeldError as error:
+        raise RefusedError(str(error)) from None
     finally:
         store.close()
 

@@ -19,7 +19,7 @@ from openfeature_gov.cli.moments import microseconds
 from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.cli.runs import Place
 from openfeature_gov.evidence.queries import Cell, flat, line, write_csv, write_lines
-from openfeature_gov.stores import queries
+from openfeature_gov.stores import archiving, queries
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.queries import EVERYTHING, Filter, Page
 from openfeature_gov.targets import RefusedError
@@ -174,9 +174,16 @@ def lookup(
     """
     found = queries.related(runs.reachable(records), what)
     if not found:
-        raise RefusedError(f"{records}: no record {what!r}")
+        raise RefusedError(f"{records}: no record {what!r}{_archived(records, what)}")
     data = {"records": found}
     output.show(data, lambda console: runs.tree(console, found), as_json=as_json)
+
+
+def _archived(records: str, what: str) -> str:
+    """Return in which bundles the record *what* may be, as archives' records tell."""
+    found = archiving.bundles_of(records, what)
+    named = "; ".join(f"{one['bundle']} (sha256 {one['sha256']})" for one in found)
+    return f"; its writer's records were archived in {named}" if found else ""
 
 
 def form_of(form: Format | None, as_json: bool | None) -> Format:

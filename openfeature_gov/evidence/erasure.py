@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import orjson
 
+from openfeature_gov.errors import GovernanceError
 from openfeature_gov.evidence.records import Record, Stamp, note_record, readable
 from openfeature_gov.evidence.texts import FIELD_LIMIT, reference
 
@@ -35,6 +36,9 @@ class Parts(Protocol):
     def personal(self) -> Iterator[tuple[str, bytes]]:
         """Yield the id and the personal part of every record that has one."""
 
+    def held(self, ids: Sequence[str]) -> list[str]:
+        """Return of each record of *ids* that is held by whom and why."""
+
     def erase(self, ids: Sequence[str]) -> bool:
         """Make the personal parts of *ids* null; say whether no trace is left."""
 
@@ -43,6 +47,10 @@ class Parts(Protocol):
 
     def commit(self, record: Record) -> None:
         """Take *record* and return once it is durable."""
+
+
+class HeldError(GovernanceError):
+    """Report that records are held: by whom, why, and what to do."""
 
 
 class Erased(NamedTuple):
@@ -85,6 +93,7 @@ def erase(store: Parts, subject: Subject, *, actor: str, reason: str) -> Erased:
     Raises:
         ValueError: for an empty key or *actor*, and for a *reason* that is empty, too
             long, or holds the key.
+        HeldError: when a record about *subject* is held; nothing was erased.
         RecordStoreError: when it cannot be recorded or erased.
 
     """
@@ -95,6 +104,9 @@ def erase(store: Parts, subject: Subject, *, actor: str, reason: str) -> Erased:
     if subject.key in reason:
         raise ValueError("the reason holds the key to erase; it would stay for ever")
     ids = about(store.personal(), subject)
+    if held := store.held(ids):
+        more = f" (and {len(held) - 1} more)" if len(held) > 1 else ""
+        raise HeldError(f"nothing was erased: {held[0]}{more}")
     evidence = []
     for start in range(0, len(ids), LISTED):
         record = note_record(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from openfeature_gov.evidence.findings import NOTED, Entry, Finding, noted, read
 from openfeature_gov.stores.logs import Log, opened
@@ -63,7 +64,10 @@ def _outcomes(log: Log) -> Iterator[Finding]:
     for seq, identity, ended, tool in log.rows(MISSING, {}):
         name = "outcome_missing" if ended else "outcome_pending"
         yield Finding(name, seq, identity, f"tool {tool}")
+    carried = {one for body in _archives(log) for one in body["carried"]}
     for seq, identity, ref in log.rows(UNMATCHED, {}):
+        if ref in carried:
+            continue
         yield Finding("outcome_unmatched", seq, identity, f"decision {ref}")
     repeated = REPEATED.format(log.ordered("ASC"))
     for seq, identity, ref, status in log.rows(repeated, {}):
@@ -84,6 +88,20 @@ def _notes(log: Log) -> Iterator[Finding]:
         yield from noted(record)
 
 
+def _archives(log: Log) -> list[dict[str, Any]]:
+    """Return what records tell of archives: decisions whose outcomes were left here."""
+    return log.recorded("kind = 'archive' AND kind NOT IN ('decision', 'outcome')")
+
+
+def archived(log: Log) -> dict[str, int]:
+    """Return the last number that was archived, by writer; of one log by no name."""
+    if not log.archives:
+        return {}
+    name = "''" if log.one_log else "writer"
+    query = f"SELECT {name}, max(last_seq) FROM archives GROUP BY 1"  # noqa: S608 - constants
+    return dict(log.rows(query, {}))
+
+
 def _read(log: Log) -> Iterator[Finding]:
     erasures = log.recorded("kind = 'erasure' AND kind NOT IN ('decision', 'outcome')")
     erased = frozenset(one for body in erasures for one in body.get("records") or ())
@@ -92,4 +110,5 @@ def _read(log: Log) -> Iterator[Finding]:
         f" {log.personal} FROM records ORDER BY {', '.join(log.place)}",
         {},
     )
-    return read(map(Entry._make, rows), erased, one_log=log.one_log)
+    entries = map(Entry._make, rows)
+    return read(entries, erased, one_log=log.one_log, archived=archived(log))

@@ -76,6 +76,17 @@ class PostgresStore(QueuedStore):
         """
         return postgres_erasing.parts(self._url)
 
+    def held(self, ids: Sequence[str]) -> list[str]:
+        """Return of each record of *ids* that is held by whom and why.
+
+        Raises:
+            RecordStoreError: when the log cannot be read.
+
+        """
+        from openfeature_gov.stores.keeping import held  # noqa: PLC0415 - a cycle
+
+        return held(self._url, ids)
+
     def erase(self, ids: Sequence[str]) -> bool:
         """Make the personal parts of *ids* null; say whether no trace is left.
 

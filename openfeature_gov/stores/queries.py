@@ -16,6 +16,13 @@ from typing import Any, NamedTuple
 from openfeature_gov.evidence.otlp import Stored
 from openfeature_gov.stores.logs import COLUMNS, DERIVED, Log, opened
 
+WRITERS = """
+WITH RECURSIVE w (writer) AS (SELECT min(writer) FROM records UNION ALL
+  SELECT (SELECT min(r.writer) FROM records r WHERE r.writer > w.writer) FROM w
+  WHERE w.writer IS NOT NULL)
+SELECT writer FROM w WHERE writer IS NOT NULL
+"""
+"""Looks once for each writer, whatever was archived of its records."""
 NAMED = (
     "SELECT id FROM records WHERE id = :id UNION"
     " SELECT ref FROM records WHERE id = :id AND ref IS NOT NULL"
@@ -134,8 +141,7 @@ def writers(records: Path | str) -> list[str | None]:
     with opened(records) as log:
         if log.one_log:
             return [None]
-        rows = log.rows("SELECT DISTINCT writer FROM records WHERE seq = 1", {})
-        return sorted(writer for (writer,) in rows)
+        return sorted(writer for (writer,) in log.rows(WRITERS, {}))
 
 
 def page(

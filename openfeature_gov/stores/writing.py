@@ -86,6 +86,15 @@ class QueuedStore(ABC):
         """
 
     @abstractmethod
+    def held(self, ids: Sequence[str]) -> list[str]:
+        """Return of each record of *ids* that is held by whom and why.
+
+        Raises:
+            RecordStoreError: when the log cannot be read.
+
+        """
+
+    @abstractmethod
     def erase(self, ids: Sequence[str]) -> bool:
         """Make the personal parts of *ids* null; say whether no trace is left.
 
