@@ -132,7 +132,7 @@ def card(
     context = contract.context
     confidence = context.evidence.confidence
     return {
-        "consequence": consequence[:CARD_LIMIT],
+        "consequence": _bounded(consequence),
         "intent": contract.intent.value,
         "targetSystem": contract.target_system,
         "targetRecord": contract.record,
@@ -160,6 +160,12 @@ def card(
         "timeout": rules.approval.timeout_fallback.label,
         "rollbackOwner": rules.rollback.owner,
     }
+
+
+def _bounded(text: str) -> str:
+    """Return the beginning of *text*, which says how much is missing."""
+    left = len(text) - CARD_LIMIT
+    return text if left <= 0 else f"{text[:CARD_LIMIT]}… ({left} characters left out)"
 
 
 def _limits(constraint: Constraint) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from openfeature_gov.cli import (
+    approvals,
     audit,
     decide,
     erasing,
@@ -34,6 +35,7 @@ ORDER = (
     "decide",
     "flags",
     "featbit",
+    "approvals",
     "runs",
     "audit",
     "verify",
@@ -121,6 +123,7 @@ app.command("init")(init.init)
 app.command("decide")(decide.decide)
 app.add_typer(flags.app, name="flags")
 app.add_typer(featbit.app, name="featbit")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(runs.app, name="runs")
 app.add_typer(audit.app, name="audit")
 app.add_typer(governance.app, name="governance")

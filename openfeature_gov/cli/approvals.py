@@ -1,0 +1,259 @@
+"""`gov approvals`: look at what waits for a person, and answer it.
+
+Who answers is the operating-system user of the process, found in the reviewers file;
+no option claims a name. What one has not looked at cannot be approved: the fingerprint
+that ``show`` prints below the whole card must be typed.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from openfeature_gov.approvals import people
+from openfeature_gov.approvals.directory import ReviewerDirectory
+from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.states import State
+from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, MINUTE_US
+from openfeature_gov.cli import output, runs
+from openfeature_gov.cli.answering import (
+    LateShelf,
+    caller,
+    now_us,
+    queue_of,
+    refused,
+    taken,
+)
+from openfeature_gov.cli.approval_cards import Card
+from openfeature_gov.cli.approval_rows import details, line, row, summary
+from openfeature_gov.cli.exits import Exit
+from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.runs import Place
+from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
+from openfeature_gov.decisions import Constraint
+
+app = typer.Typer(
+    no_args_is_help=True, help="Answer what waits for a person, as the OS user you are."
+)
+REVIEWERS = Path("reviewers.yaml")
+POLL_S = 0.5
+MOST = 10_000
+LIMIT = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,63})=(0|[1-9][0-9]{0,14})")
+Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+Reviewers = Annotated[
+    Path,
+    typer.Option(
+        "--reviewers", envvar="GOV_REVIEWERS", help="File that says who reviews."
+    ),
+]
+Why = Annotated[str, typer.Option("--reason", help="Why; recorded, and the agent's.")]
+
+
+@app.command("list")
+def list_requests(
+    *,
+    state: Annotated[
+        list[State] | None, typer.Option(help="In this state (default: pending).")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many.")] = 1_000,
+    records: Place = RECORDS,
+    as_json: output.Json = None,
+) -> None:
+    """List the requests that wait for a person, the oldest first."""
+    wanted = state or (State.PENDING,)
+    found = LateShelf(runs.reachable(records)).requests(states=wanted, limit=limit)
+    now = now_us()
+    data = {"requests": [summary(kept.request) for kept in found]}
+
+    def render(console: Console) -> None:
+        names = ("TOOL", "RISK", "UNDO", "AMOUNT", "AGE", "DEADLINE", "VOTES")
+        output.ledger(console, names, [row(kept.request, now) for kept in found])
+        if not found:
+            console.print(Text("Nothing waits.", "dim"))
+
+    output.show(data, render, as_json=as_json)
+
+
+@app.command("show")
+def show(
+    request_id: Id,
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Hide no byte.")] = False,
+    records: Place = RECORDS,
+    reviewers: Reviewers = REVIEWERS,
+    as_json: output.Json = None,
+) -> None:
+    """Show one request: what happens, exactly what runs, why it waits, and for whom.
+
+    For reviewers alone. A long value is cut and says so; the fingerprint that
+    ``approve`` asks for appears only below a card that hides nothing.
+    """
+    directory = ReviewerDirectory(reviewers)
+    me = caller(directory)
+    if not me.way:
+        raise refused("reviewer_unauthenticated", f"{me.subject} is no reviewer")
+    with queue_of(records, directory) as queue:
+        request = queue.get(request_id)
+    if request is None:
+        raise refused("approval_unknown", f"{records} holds no request {request_id!r}")
+    stop = people.objection(request, me, directory)
+    whole = {**summary(request), **details(request), "objection": stop}
+
+    def render(console: Console) -> None:
+        Card(console, request, full=full).draw(now_us(), stop)
+
+    output.show(whole, render, as_json=as_json)
+
+
+@app.command("approve")
+def approve(
+    request_id: Id,
+    *,
+    seen: Annotated[
+        str, typer.Option(metavar="FINGERPRINT", help="As gov approvals show ends.")
+    ],
+    reason: Why = "",
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND=NUMBER", help="At most that; repeatable."),
+    ] = None,
+    records: Place = RECORDS,
+    reviewers: Reviewers = REVIEWERS,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
+    as_json: output.Json = None,
+) -> None:
+    """Release exactly the action that you looked at, for one execution.
+
+    Exit 5 while more votes are needed, 4 when you may not.
+    """
+    constraints = [_limit(one) for one in limit or ()]
+    directory = ReviewerDirectory(reviewers)
+    me = caller(directory)
+    typed = seen.strip().lower()
+    with queue_of(
+        records, directory, key=key_file, checkpoints=checkpoint_file
+    ) as queue:
+        held = queue.get(request_id)
+        same = held is not None and typed in (held.fingerprint, held.binding)
+        binding = held.binding if held is not None and same else typed
+        request = taken(
+            queue.approve(
+                *(request_id, me),
+                seen=binding,
+                reason=reason,
+                constraints=constraints,
+            )
+        )
+    _told(request, as_json)
+    if request.state is State.PENDING:
+        raise typer.Exit(Exit.PENDING)
+
+
+@app.command("deny")
+def deny(
+    request_id: Id,
+    *,
+    reason: Why,
+    records: Place = RECORDS,
+    reviewers: Reviewers = REVIEWERS,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
+    as_json: output.Json = None,
+) -> None:
+    """Refuse the action, or take back a release that was not used yet."""
+    directory = ReviewerDirectory(reviewers)
+    me = caller(directory)
+    with queue_of(
+        records, directory, key=key_file, checkpoints=checkpoint_file
+    ) as queue:
+        request = taken(queue.refuse(request_id, me, reason=reason))
+    _told(request, as_json)
+
+
+@app.command("extend")
+def extend(
+    request_id: Id,
+    *,
+    by: Annotated[
+        int,
+        typer.Option(
+            metavar="MINUTES", min=1, max=LONGEST_EXTENSION_US // MINUTE_US, help="+"
+        ),
+    ],
+    records: Place = RECORDS,
+    reviewers: Reviewers = REVIEWERS,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
+    as_json: output.Json = None,
+) -> None:
+    """Move the deadline of a request that waits, to a day from now at most."""
+    directory = ReviewerDirectory(reviewers)
+    me = caller(directory)
+    with queue_of(
+        records, directory, key=key_file, checkpoints=checkpoint_file
+    ) as queue:
+        held = queue.get(request_id)
+        until = 0 if held is None else held.deadline_us + by * MINUTE_US
+        request = taken(queue.extend(request_id, me, until_us=until))
+    _told(request, as_json)
+
+
+@app.command("watch")
+def watch(*, records: Place = RECORDS, as_json: output.Json = None) -> None:
+    """Print each request that waits, and each new one as it comes; ends at Ctrl-C."""
+    shelf = LateShelf(runs.reachable(records))
+    known: frozenset[str] = frozenset()
+    while True:
+        found = shelf.requests(states=(State.PENDING,), limit=MOST)
+        for kept in found:
+            if kept.request.id not in known:
+                data = summary(kept.request)
+                output.line(data, line(kept.request), as_json=as_json)
+        known = frozenset(kept.request.id for kept in found)
+        time.sleep(POLL_S)
+
+
+@app.command("expire")
+def expire(
+    *,
+    records: Place = RECORDS,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
+    as_json: output.Json = None,
+) -> None:
+    """Escalate or end, once, what nobody answered in time; for cron."""
+    with queue_of(records, key=key_file, checkpoints=checkpoint_file) as queue:
+        ended = list(queue.tick())
+    data = {"requests": [summary(one) for one in ended]}
+
+    def render(console: Console) -> None:
+        for one in ended:
+            console.print(line(one), soft_wrap=True)
+
+    output.show(data, render, as_json=as_json)
+
+
+def _told(request: Request, as_json: bool | None) -> None:
+    def render(console: Console) -> None:
+        console.print(line(request), soft_wrap=True)
+        if request.state is State.PENDING:
+            votes = f"{len(request.votes)} of {request.quorum} votes"
+            console.print(Text(f"  waits on: {votes}", "yellow"))
+
+    output.show(summary(request), render, as_json=as_json)
+
+
+def _limit(text: str) -> Constraint:
+    found = LIMIT.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter(
+            f"{text!r} is none; say it as records=10", param_hint="'--limit'"
+        )
+    return Constraint(found[1], limit=int(found[2]))
