@@ -68,8 +68,8 @@ def stop(source: Source, before_us: int) -> Stop:
         values: dict[str, Any] = {"log": source.log, "before": before_us}
 
         def seq(query: str, **more: Any) -> int:
-            rows = log.rows(query.format(mine), {**values, **more})
-            return int(next(rows, (0,))[0] or 0)
+            rows = [*log.rows(query.format(mine), {**values, **more})]
+            return int(rows[0][0] or 0) if rows else 0
 
         young = seq(
             f"SELECT seq FROM records WHERE {log.by}at_us >= :before{{}}"  # noqa: S608 - constants
@@ -90,7 +90,7 @@ def stop(source: Source, before_us: int) -> Stop:
 
 def _held(log: Log, name: str, seq: Callable[..., int]) -> Iterator[tuple[int, str]]:
     """Yield before which records of the log *name* holds stop, and which."""
-    for identity, ref, place, writer, body in log.rows(IN_FORCE, {}):
+    for identity, ref, place, writer, body in [*log.rows(IN_FORCE, {})]:
         hold, said = hold_of(ref), orjson.loads(bytes(body))
         found = seq(
             f"SELECT min(seq) FROM records WHERE {ON[bool(hold.task)]}{{}}",  # noqa: S608 - constants
