@@ -548,10 +548,6 @@ def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             running.kill()
 
 
-@pytest.mark.xfail(
-    reason="opened() reads the file itself: that drops the locks of this process",
-    strict=False,
-)
 def test_another_process_answers_what_a_governor_asks(here: Path) -> None:
     """What it approves runs once; what it denies does not, and the agent hears why."""
     (here / "agent").mkdir()

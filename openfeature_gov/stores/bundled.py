@@ -17,8 +17,17 @@ from openfeature_gov.stores.schema import INDEXES, TABLES, VERSION, insert_at
 
 
 def is_bundle(path: Path | str) -> bool:
-    """Say whether the file *path* looks like a bundle and not like a database."""
-    return is_zipfile(path)
+    """Say whether the file *path* is a zip and no database."""
+    # INVARIANT: SQLite looks first. Closing a descriptor of our own on a database would
+    # drop the locks that this process's connections hold on it (POSIX).
+    try:
+        uri = f"{Path(path).absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        no_database = error.sqlite_errorcode == sqlite3.SQLITE_NOTADB
+        return no_database and is_zipfile(path)
+    return False
 
 
 @contextmanager

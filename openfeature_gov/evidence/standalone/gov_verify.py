@@ -1383,15 +1383,33 @@ def open_evidence(path: Path) -> Evidence | Proof:
         OSError: when it cannot be read.
 
     """
+    if _is_database(path):
+        return Database(path)
     with path.open("rb") as file:
         head = file.read(MAX_NOTE)
-    if head.startswith(b"SQLite format 3\0"):
-        return Database(path)
     if head.startswith(b"PK"):
         return Bundle(path)
     if head.startswith(b"c2sp.org/tlog-proof@v1\n"):
         return read_proof(head)
     raise Refused("evidence", "neither a bundle nor a record file nor a proof")
+
+
+def _is_database(path: Path) -> bool:
+    """Say whether SQLite takes *path* for a database of its own that is not empty.
+
+    SQLite has to look first: closing a file that one opened by oneself drops the locks
+    that other connections of the process hold on it.
+    """
+    if not path.is_file():
+        return False
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            return bool(pages)
+    except sqlite3.DatabaseError as error:
+        other = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN)
+        return error.sqlite_errorcode & 0xFF not in other
 
 
 def files(paths: Iterable[Path]) -> dict[str, Callable[[], Evidence | Proof]]:
