@@ -13,7 +13,12 @@ from openfeature_gov import Actor, Evidence, Mode, Verdict
 from openfeature_gov.contracts import ActionContract, CallContext
 from openfeature_gov.controls import Controls, Reading, Readings, StoreHealth
 from openfeature_gov.controls.freshness import SECOND, freshness
-from openfeature_gov.controls.recording import GRACE_NS, recording
+from openfeature_gov.controls.recording import (
+    GRACE_NS,
+    UNSEALED_HELD_NS,
+    UNSEALED_NS,
+    recording,
+)
 from openfeature_gov.flags.kinds import KINDS
 from openfeature_gov.governance import GovernanceContract, parse
 from openfeature_gov.ladder import MODES, Intent, Reversibility, RiskClass
@@ -215,6 +220,34 @@ def test_failing_records_stop_what_has_consequences(
     assert (given.cap, given.fallback) == (cap, fallback)
     whole = Controls().verdicts(contract, rules(), readings(**CALM), health)
     assert given in whole
+
+
+@pytest.mark.parametrize(
+    ("risk", "reversibility", "overdue_ns", "cap"),
+    [
+        ("search", "automatic", 2 * UNSEALED_NS, Mode.AUTONOMOUS),
+        ("reversible_write", "automatic", 2 * UNSEALED_NS, Mode.AUTONOMOUS),
+        ("external_effect", "manual", UNSEALED_NS, Mode.AUTONOMOUS),
+        ("external_effect", "manual", UNSEALED_NS + 1, Mode.APPROVAL_REQUIRED),
+        ("external_effect", "none", UNSEALED_HELD_NS, Mode.AUTONOMOUS),
+        ("external_effect", "none", UNSEALED_HELD_NS + 1, Mode.OFF),
+        ("admin_action", "manual", UNSEALED_HELD_NS + 1, Mode.OFF),
+        ("irreversible", "none", UNSEALED_HELD_NS + 1, Mode.OFF),
+    ],
+)
+def test_overdue_checkpoints_lower_authority(
+    risk: str, reversibility: str, overdue_ns: int, cap: Mode
+) -> None:
+    """What cannot be proved later stops: the gravest after 5 minutes, others wait."""
+    contract = replace(
+        CONTRACT,
+        risk_class=RiskClass(risk),
+        reversibility=Reversibility(reversibility),
+    )
+    given = recording(contract, rules(), StoreHealth(unsealed_ns=overdue_ns))
+    assert given.cap is cap
+    failing = StoreHealth(1, unsealed_ns=overdue_ns)
+    assert recording(contract, rules(), failing).cap <= cap
 
 
 BOUNDARY = (

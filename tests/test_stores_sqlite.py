@@ -15,6 +15,7 @@ import pytest
 from openfeature_gov import Effect, RecordStoreError, Status, ToolCall
 from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import history, leases, writing
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.schema import SETTINGS, connect
@@ -226,3 +227,26 @@ def test_the_lock_of_a_batch_is_waited_for_in_bounds(
         pytest.fail("two at once")
     one.close()
     two.close()
+
+
+def test_a_place_for_checkpoints_that_is_gone_is_told(tmp_path: Path) -> None:
+    """Records go on; the store says since when none could be published."""
+    vault = tmp_path / "vault"
+    vault.mkdir()
+    sealing = Sealing(every=1, key=tmp_path / "key", checkpoints=vault / "points")
+    store = SqliteStore(tmp_path / "records.db", sealing=sealing)
+    try:
+        store.commit(note_record(store.stamp(), "mark"))
+        assert store.health().unsealed_ns == 0
+        vault.rename(tmp_path / "moved")
+        deadline = time.monotonic() + 20
+        while not store.health().unsealed_ns:
+            assert time.monotonic() < deadline
+            store.commit(note_record(store.stamp(), "mark"))
+        assert store.health().failing_ns == 0
+        (tmp_path / "moved").rename(vault)
+        while store.health().unsealed_ns:
+            assert time.monotonic() < deadline
+            store.commit(note_record(store.stamp(), "mark"))
+    finally:
+        store.close()

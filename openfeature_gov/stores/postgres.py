@@ -132,6 +132,10 @@ class PostgresStore(QueuedStore):
             if owner is not None:
                 owner.close()
 
+    def _behind_ns(self) -> int:
+        seals = self._seals
+        return 0 if seals is None else seals.own.behind_ns()
+
     def _enter(self) -> None:
         self._seq = 0
         self._kept: set[str] = set()

@@ -140,6 +140,10 @@ class SqliteStore(QueuedStore):
             raise
         self.sealer.start()
 
+    def _behind_ns(self) -> int:
+        sealer = self.sealer
+        return 0 if sealer is None else sealer.behind_ns()
+
     def _enter(self) -> None:
         self._rows = 0
         self._connection: sqlite3.Connection | None = None

@@ -241,19 +241,23 @@ class QueuedStore(ABC):
         return kind(f"{self.place}: {error}")
 
     def health(self) -> StoreHealth:
-        """Return since when nothing was written, and whether the backlog is full.
+        """Return since when nothing was written or sealed, and if the backlog is full.
 
         A batch that hangs, on a slow disk or behind another process, counts as failing
         from its beginning once it takes longer than `STALL_NS`.
         """
-        since, busy = self._failing_since, self._busy_since
-        if since is None and busy is None:
+        since, busy, behind = self._failing_since, self._busy_since, self._behind_ns()
+        if since is None and busy is None and not behind:
             return HEALTHY
         now = self._clock()
         if since is None and (busy is None or now - busy < STALL_NS):
-            return HEALTHY
+            return StoreHealth(unsealed_ns=behind) if behind else HEALTHY
         start = min(one for one in (since, busy) if one is not None)
-        return StoreHealth(max(1, now - start), full=self._full())
+        return StoreHealth(max(1, now - start), full=self._full(), unsealed_ns=behind)
+
+    def _behind_ns(self) -> int:
+        """Return since when a checkpoint that was due could not be published."""
+        return 0
 
     def flush(self) -> None:
         """Return once everything handed over so far is durable.
