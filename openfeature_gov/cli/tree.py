@@ -27,7 +27,10 @@ from openfeature_gov.cli import (
 )
 from openfeature_gov.cli.exits import MEANING, code_of, text_of
 
-LAZY = {"demo": "openfeature_gov.cli.demo"}
+LAZY = {
+    "demo": "openfeature_gov.cli.demo",
+    "serve": "openfeature_gov.cli.serving",
+}
 """Commands whose modules are imported when they are asked for, by name."""
 ORDER = (
     "init",
@@ -36,6 +39,7 @@ ORDER = (
     "flags",
     "featbit",
     "approvals",
+    "serve",
     "runs",
     "audit",
     "verify",

@@ -1,0 +1,276 @@
+"""The JSON API: list, show and answer requests, as the bearer of a token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Request as HttpRequest
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from openfeature_gov.approvals import people
+from openfeature_gov.approvals.codec import plain
+from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.steps import MINUTE_US, TEXT_LIMIT, Denied, Step
+from openfeature_gov.decisions import Constraint
+from openfeature_gov.server import reasons
+from openfeature_gov.server.desk import At, Desk
+from openfeature_gov.server.problems import API, DeniedError, responses
+
+LARGEST_PAGE = 1_000
+LARGEST_LIMIT = 2**53 - 1
+DAY_MINUTES = 24 * 60
+ID = r"^[A-Za-z0-9_-]{1,64}$"
+Id = Annotated[str, Path(pattern=ID)]
+COMMON = (401, 422, 429, 503)
+ANSWERS = responses(403, 404, 409, 413, *COMMON)
+
+
+def _text(value: str) -> str:
+    """Refuse what cannot be stored as UTF-8."""
+    if not value.isascii():
+        value.encode()
+    return value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Why = Annotated[Text, Field(max_length=TEXT_LIMIT)]
+Word = Annotated[Text, Field(min_length=1, max_length=100)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class Limit(_Body):
+    """Tighten the action: at most *limit* of *kind*, or only *among*."""
+
+    kind: Word
+    limit: Annotated[int, Field(ge=0, le=LARGEST_LIMIT)] | None = None
+    among: Annotated[list[Word], Field(max_length=100)] | None = None
+
+
+class Approval(_Body):
+    """Release the action whose binding was *seen*."""
+
+    seen: Annotated[Text, Field(min_length=1, max_length=64)]
+    reason: Why = ""
+    constraints: Annotated[list[Limit], Field(max_length=20)] = []
+
+
+class Denial(_Body):
+    """Refuse the action; the agent gets the *reason*."""
+
+    reason: Annotated[Why, Field(min_length=1)]
+
+
+class Extension(_Body):
+    """Move the deadline by *minutes*."""
+
+    minutes: Annotated[int, Field(ge=1, le=DAY_MINUTES)]
+
+
+class Summary(BaseModel):
+    """Say in short what waits; times count microseconds since 1970."""
+
+    id: str
+    fingerprint: str
+    state: str
+    tool: str
+    workflow: str
+    agent: str
+    riskClass: str  # noqa: N815 - as in records
+    reversibility: str
+    consequence: str
+    holder: str
+    votes: int
+    quorum: int
+    createdUs: int  # noqa: N815
+    deadlineUs: int  # noqa: N815
+
+
+class Listing(BaseModel):
+    """Hold one page; *after* asks for the next one, null on the last."""
+
+    approvals: list[Summary]
+    after: str | None
+
+
+class Whole(Summary):
+    """Say everything; *arguments* are the canonical bytes that run, as text.
+
+    *objection* is the reason code why the caller may not answer, null if it may.
+    """
+
+    binding: str
+    digest: str
+    arguments: str
+    constraints: list[dict[str, Any]]
+    facts: dict[str, Any]
+    task: str
+    requesters: list[str]
+    group: str
+    escalation: list[str]
+    level: int
+    approvedBy: dict[str, str]  # noqa: N815
+    reviewer: str
+    reason: str
+    answeredUs: int  # noqa: N815
+    recordId: str  # noqa: N815
+    objection: str | None
+
+
+SCHEME = HTTPBearer(auto_error=False, description="A reviewer's token.")
+
+
+class Route(APIRoute):
+    """Know the caller before anything of the body is looked at."""
+
+    def get_route_handler(
+        self,
+    ) -> Callable[[HttpRequest], Coroutine[Any, Any, Response]]:
+        """Return what serves a request of somebody known."""
+        handler = super().get_route_handler()
+
+        async def known(request: HttpRequest) -> Response:
+            desk: Desk = request.app.state.desk
+            bearer = await SCHEME(request)
+            token = bearer.credentials if bearer else ""
+            client = request.client.host if request.client else ""
+            request.state.me = await run_in_threadpool(desk.reviewer, token, client)
+            return await handler(request)
+
+        return known
+
+
+def _caller(
+    request: HttpRequest,
+    _: Annotated[HTTPAuthorizationCredentials | None, Depends(SCHEME)],
+) -> Reviewer:
+    """Return the bearer of the token; nothing else says who one is."""
+    found: Reviewer = request.state.me
+    return found
+
+
+Me = Annotated[Reviewer, Depends(_caller)]
+routes = APIRouter(prefix=API, tags=["approvals"], route_class=Route)
+
+
+@routes.get("", responses=responses(*COMMON))
+def waiting(
+    desk: At,
+    _: Me,
+    after: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
+) -> Listing:
+    """List what waits for a person, the oldest first."""
+    try:
+        page = desk.shelf.page(after, limit)
+    except ValueError:
+        raise DeniedError(422, "cursor_invalid") from None
+    return Listing(
+        approvals=[Summary(**_summary(one)) for one in page.requests],
+        after=page.after,
+    )
+
+
+@routes.get("/{request_id}", responses=responses(404, *COMMON))
+def show(desk: At, request_id: Id, me: Me) -> Whole:
+    """Show one request whole, with the exact arguments."""
+    found = desk.queue.get(request_id)
+    if found is None:
+        raise DeniedError(404, "approval_unknown")
+    return _whole(desk, found, me)
+
+
+@routes.post("/{request_id}/approve", responses=ANSWERS)
+def approve(desk: At, request_id: Id, body: Approval, me: Me) -> Whole:
+    """Release the action, or count a vote for it; constraints only tighten."""
+    tighter = [
+        Constraint(
+            one.kind, one.limit, None if one.among is None else frozenset(one.among)
+        )
+        for one in body.constraints
+    ]
+    step = desk.queue.approve(
+        request_id, me, seen=body.seen, reason=body.reason, constraints=tighter
+    )
+    return _whole(desk, _taken(step), me)
+
+
+@routes.post("/{request_id}/deny", responses=ANSWERS)
+def deny(desk: At, request_id: Id, body: Denial, me: Me) -> Whole:
+    """Refuse the action, or take back a release that was not used."""
+    step = desk.queue.refuse(request_id, me, reason=body.reason)
+    return _whole(desk, _taken(step), me)
+
+
+@routes.post("/{request_id}/extend", responses=ANSWERS)
+def extend(desk: At, request_id: Id, body: Extension, me: Me) -> Whole:
+    """Move the deadline later, to a day from now at most."""
+    return _whole(desk, _taken(extended(desk, request_id, me, body.minutes)), me)
+
+
+def extended(desk: Desk, request_id: str, me: Reviewer, minutes: int) -> Step:
+    """Move the deadline of a request by *minutes*.
+
+    Raises:
+        DeniedError: when there is no such request.
+        RecordStoreError: when nothing could be recorded; nothing changed then.
+
+    """
+    found = desk.queue.get(request_id)
+    if found is None:
+        raise DeniedError(404, "approval_unknown")
+    until = found.deadline_us + minutes * MINUTE_US
+    return desk.queue.extend(request_id, me, until_us=until)
+
+
+def _taken(step: Step) -> Request:
+    if isinstance(step, Denied):
+        raise DeniedError(reasons.status(step.reason), step.reason)
+    return step
+
+
+def _summary(one: Request) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "fingerprint": one.fingerprint,
+        "state": one.state.value,
+        "tool": one.tool,
+        "workflow": one.workflow,
+        "agent": one.agent,
+        "riskClass": str(one.facts.get("riskClass", "")),
+        "reversibility": str(one.facts.get("reversibility", "")),
+        "consequence": str(one.facts.get("consequence", "")),
+        "holder": one.holder,
+        "votes": len(one.votes),
+        "quorum": one.quorum,
+        "createdUs": one.created_us,
+        "deadlineUs": one.deadline_us,
+    }
+
+
+def _whole(desk: Desk, one: Request, me: Reviewer) -> Whole:
+    facts = plain(one)
+    return Whole(
+        **_summary(one),
+        **{
+            name: facts[name]
+            for name in (
+                *("binding", "digest", "arguments", "constraints", "facts", "task"),
+                *("group", "level", "reviewer", "reason"),
+            )
+        },
+        requesters=list(one.requesters),
+        escalation=list(one.escalation),
+        approvedBy=dict(one.votes),
+        answeredUs=one.answered_us,
+        recordId=one.record_id,
+        objection=people.objection(one, me, desk.people),
+    )

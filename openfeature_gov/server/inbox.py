@@ -1,0 +1,194 @@
+"""The inbox for people: works without JavaScript, and is quicker with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from openfeature_gov.approvals import people, requests
+from openfeature_gov.approvals.states import OPEN, State
+from openfeature_gov.approvals.steps import TEXT_LIMIT, Denied, Step
+from openfeature_gov.decisions import Constraint
+from openfeature_gov.server import cards, reasons
+from openfeature_gov.server.api import DAY_MINUTES, Id, extended
+from openfeature_gov.server.desk import At, Desk
+from openfeature_gov.server.entrance import (
+    INBOX,
+    Here,
+    LoginNeededError,
+    Me,
+    Sent,
+    here,
+)
+from openfeature_gov.server.forms import Form
+from openfeature_gov.server.pages import page
+from openfeature_gov.server.problems import DeniedError
+
+NUMBER = re.compile(r"[0-9]{1,15}")
+KIND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+SHOWN = 1_000
+"""Requests on one page of the list."""
+routes = APIRouter(include_in_schema=False)
+
+
+@routes.get(INBOX)
+def listed(
+    desk: At, here: Me, after: Annotated[str | None, Query(max_length=100)] = None
+) -> Response:
+    """Show what waits, the oldest first."""
+    # Read before the list: what comes in between is news to the page.
+    revision = desk.shelf.revision()
+    try:
+        found = desk.shelf.page(after, SHOWN)
+    except ValueError:
+        raise DeniedError(422, "cursor_invalid") from None
+    return page(
+        "list",
+        here=here,
+        page=found,
+        first=after is None,
+        now=desk.now(),
+        revision=revision,
+    )
+
+
+@routes.get("/revision")
+def revision(
+    desk: At, request: Request, of: Annotated[str, Query(max_length=64)] = ""
+) -> Response:
+    """Say what changes when the list does, or the one request *of*."""
+    try:
+        here(desk, request, awake=False)
+    except LoginNeededError:
+        raise DeniedError(401, "reviewer_unauthenticated") from None
+    return JSONResponse({"revision": desk.shelf.revision(of)})
+
+
+@routes.get(INBOX + "/{request_id}")
+def shown(desk: At, here: Me, request_id: Id, full: str = "") -> Response:
+    """Show one request; with ``full=1`` every byte of it."""
+    found = desk.queue.get(request_id)
+    if found is None:
+        return _unknown(here)
+    return _card(desk, here, found, full=full == "1")
+
+
+def _card(desk: Desk, here: Here, found: requests.Request, *, full: bool) -> Response:
+    return page(
+        "card",
+        here=here,
+        card=cards.card(found, full=full),
+        objection=_objection(desk, here, found),
+        words=reasons.words,
+        now=desk.now(),
+        revision=desk.shelf.revision(found.id),
+    )
+
+
+def _objection(desk: Desk, here: Here, found: requests.Request) -> str | None:
+    """Return the reason code why *here* cannot answer, None when it can."""
+    if found.state not in OPEN:
+        return f"already_{found.state.value}"
+    if desk.now() >= found.deadline_us:
+        return "deadline_passed"
+    return people.objection(found, here.me, desk.people)
+
+
+def _unknown(here: Here) -> Response:
+    return page(
+        "answer",
+        404,
+        here=here,
+        title="There is no such request",
+        said="The link may be cut short.",
+        request=None,
+    )
+
+
+@routes.post(INBOX + "/{request_id}/approve")
+def approve(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
+    """Release the action that the reviewer saw."""
+    step = desk.queue.approve(
+        request_id,
+        here.me,
+        seen=fields.get("seen", "")[:64],
+        reason=_reason(fields),
+        constraints=_limits(fields),
+    )
+    return _answer(desk, here, request_id, step)
+
+
+@routes.post(INBOX + "/{request_id}/deny")
+def deny(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
+    """Refuse the action."""
+    step = desk.queue.refuse(request_id, here.me, reason=_reason(fields))
+    return _answer(desk, here, request_id, step)
+
+
+@routes.post(INBOX + "/{request_id}/extend")
+def extend(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
+    """Move the deadline."""
+    minutes = fields.get("minutes", "")
+    if not NUMBER.fullmatch(minutes) or not 1 <= int(minutes) <= DAY_MINUTES:
+        raise DeniedError(422, "minutes_invalid", f"1 to {DAY_MINUTES} minutes")
+    step = extended(desk, request_id, here.me, int(minutes))
+    return _answer(desk, here, request_id, step, moved=True)
+
+
+def _answer(
+    desk: Desk, here: Here, request_id: str, step: Step, *, moved: bool = False
+) -> Response:
+    """Return the page that says what became of an answer."""
+    if isinstance(step, Denied):
+        if step.reason == "approval_unknown":
+            return _unknown(here)
+        found = desk.queue.get(request_id)
+        title, said = "Not done", reasons.words(step.reason)
+        status = reasons.status(step.reason)
+        if found is not None and found.reviewer:
+            said = f"{said} ({found.state.value} by {found.reviewer})"
+    else:
+        found, status = step, HTTPStatus.OK
+        title, said = _done(step, desk.now(), moved=moved)
+    return page("answer", status, here=here, title=title, said=said, request=found)
+
+
+def _done(request: requests.Request, now_us: int, *, moved: bool) -> tuple[str, str]:
+    """Return what became of *request*; *moved* says that its deadline was."""
+    if moved:
+        return "Extended", f"The deadline is {cards.moment(request.deadline_us)}."
+    match request.state:
+        case State.APPROVED:
+            until = cards.span(request.deadline_us - now_us)
+            return "Approved", f"It may run once, as it stands; that ends {until}."
+        case State.REFUSED:
+            return "Refused", "It will not run. The agent gets your reason."
+        case _:
+            votes = f"{len(request.votes)} of {request.quorum}"
+            return "Counted", f"{votes} approvals; it still waits for others."
+
+
+def _reason(fields: Mapping[str, str]) -> str:
+    reason = fields.get("reason", "").strip()
+    if len(reason) > TEXT_LIMIT:
+        raise DeniedError(422, "reason_too_long", f"at most {TEXT_LIMIT} characters")
+    return reason
+
+
+def _limits(fields: Mapping[str, str]) -> list[Constraint]:
+    """Return the limits that the reviewer lowered; an empty field lowers nothing."""
+    found = []
+    for name, value in fields.items():
+        kind = name.removeprefix("limit.")
+        if kind == name or not value.strip():
+            continue
+        number = value.strip()
+        if not (KIND.fullmatch(kind) and NUMBER.fullmatch(number)):
+            raise DeniedError(422, "limit_invalid", "A limit is a whole number.")
+        found.append(Constraint(kind, int(number)))
+    return found

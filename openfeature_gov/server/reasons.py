@@ -1,0 +1,47 @@
+"""Why an answer was not taken: the status and the words for each reason code."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+WORDS = {
+    "approval_unknown": "There is no such request.",
+    "deadline_passed": "Its time is up; the clock settles it.",
+    "shown_something_else": "What you were shown is not what waits now. Look again.",
+    "reviewer_unauthenticated": "The token is nobody's.",
+    "reviewer_unknown": "You were taken out of the reviewers.",
+    "reviewer_not_asked": "You are in no group that was asked.",
+    "self_approval": "You stand behind this action; somebody else must answer.",
+    "already_voted": "Your approval is counted already; somebody else is needed.",
+    "reason_missing": "Say why: the agent gets it as its answer.",
+    "deadline_invalid": "A deadline moves later, to a day from now at most.",
+    "already_approved": "Somebody was faster: it is approved already.",
+    "already_refused": "Somebody was faster: it is refused already.",
+    "already_expired": "Too late: nobody answered in time, and it expired.",
+    "already_withdrawn": "Too late: whoever asked has withdrawn it.",
+    "already_superseded": "Too late: the action, its contract or the flags changed.",
+    "already_consumed": "Too late: it is running.",
+    "already_executed": "Too late: it ran already.",
+    "already_failed": "Too late: it ran already, and failed.",
+    "already_unknown": "Too late: it began to run, and nobody knows how it ended.",
+}
+NOT_YOURS = frozenset(
+    {
+        "reviewer_unauthenticated",
+        "reviewer_unknown",
+        "reviewer_not_asked",
+        "self_approval",
+    }
+)
+
+
+def words(reason: str) -> str:
+    """Return what the code *reason* means to a person."""
+    return WORDS.get(reason, "It cannot be answered so.")
+
+
+def status(reason: str) -> HTTPStatus:
+    """Return the HTTP status of an answer that was denied for *reason*."""
+    if reason == "approval_unknown":
+        return HTTPStatus.NOT_FOUND
+    return HTTPStatus.FORBIDDEN if reason in NOT_YOURS else HTTPStatus.CONFLICT
