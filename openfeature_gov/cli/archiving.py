@@ -107,9 +107,8 @@ def hold(
     timed = start is not None or end is not None
     if bool(task) is timed:
         raise typer.BadParameter("give --task, or --from and --to")
-    wanted = (
-        Hold(task) if task else Hold("", start or 0, END_US if end is None else end)
-    )
+    last = END_US if end is None else min(end, END_US)
+    wanted = Hold(task) if task else Hold("", max(start or 0, 0), last)
     asked = _asked(actor, reason, records)
     sealing = _sealing(records, key_file, checkpoint_file)
     with closing(open_store(records, sealing=sealing)) as store:

