@@ -12,6 +12,7 @@ import pytest
 from openfeature_gov import RecordStoreError
 from openfeature_gov.evidence import archives, erasure
 from openfeature_gov.evidence.archives import Asked, Hold
+from openfeature_gov.evidence.bundles import Span
 from openfeature_gov.evidence.erasure import Subject
 from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.evidence.sealing import Sealing
@@ -421,3 +422,57 @@ def test_queries_answer_of_what_is_left(vault: Vault) -> None:
     assert one.bundle in {
         told["bundle"] for told in archiving.bundles_of(str(vault.path), str(gone))
     }
+
+
+def test_outcomes_of_what_was_archived_are_no_findings(vault: Vault) -> None:
+    """The record of the archive names the decisions whose outcomes it left behind."""
+    ((decision, seq),) = vault.sql(
+        "SELECT d.id, o.seq FROM records d JOIN records o ON o.ref = d.id"
+        " WHERE d.kind = 'decision' AND o.kind = 'outcome' AND d.seq > 20"
+        " ORDER BY o.seq LIMIT 1"
+    )
+    vault.archive(int(str(seq)) - 1)
+    (told,) = history.records(vault.path, kind="archive")
+    assert decision in told["carried"]
+    names = {one.name for one in inspection.findings(vault.path)}
+    assert not names & {"outcome_unmatched", "sequence_gap"}
+    vault.sql("DROP TRIGGER records_no_delete")
+    vault.sql("DELETE FROM records WHERE kind = 'archive'")
+    names = {one.name for one in inspection.findings(vault.path)}
+    assert {"outcome_unmatched", "sequence_gap"} <= names
+
+
+def test_what_stands_for_records_must_be_a_frontier(vault: Vault) -> None:
+    """A process that opens a log with nonsense in its place says so, and goes on."""
+    vault.archive(40)
+    vault.sql("DROP TRIGGER archives_no_update")
+    vault.sql("UPDATE archives SET frontier = x'00'")
+    with closing(SqliteStore(vault.path)) as store:
+        assert store.sealer is not None
+        for _ in range(3):
+            store.commit(archives.release_record(store.stamp(), "x", ASKED))
+            store.sealer.seal()
+    (told,) = history.records(vault.path, kind="tamper")
+    assert told["finding"] == "archived"
+
+
+def test_more_cannot_be_archived_than_was_sealed(vault: Vault) -> None:
+    """Else a process would take anything for what it never saw."""
+    vault.archive(40)
+    with closing(SqliteStore(vault.path, sealing=None)) as store:
+        for _ in range(30):
+            store.append(archives.release_record(store.stamp(), "x", ASKED))
+    with closing(gov_verify.Database(vault.path)) as evidence:
+        last = int(str(vault.sql("SELECT max(seq) FROM records")[0][0]))
+        stands = archives.standing(evidence, Span(41, last - 1))
+    connection = sqlite3.connect(vault.path, isolation_level=None)
+    with closing(connection):
+        connection.execute(
+            "INSERT INTO archives VALUES (?, 41, 'x', 'b', 'd', ?, ?, 1)",
+            (last - 1, stands.frontier, stands.cover),
+        )
+        connection.execute("DELETE FROM records WHERE seq < ?", (last,))
+    SqliteStore(vault.path).close()
+    (told,) = history.records(vault.path, kind="tamper")
+    assert told["finding"] == "archived"
+    assert not vault.verify().verified

@@ -120,8 +120,11 @@ def resumed(
         )
     opened(head, trusted(log, signer))
     require_length(log, head.last_seq)
-    if _archived(log).size > head.size:
-        raise AlteredError("archived", f"more than the {head.size} records sealed")
+    archived = _archived(log)
+    if archived is None or archived.size > head.size:
+        raise AlteredError(
+            "archived", f"not what {head.size} sealed records begin with"
+        )
     frontier = Frontier.from_bytes(head.frontier)
     return Tree(head.origin, head.number, head.last_seq, frontier)
 
@@ -191,25 +194,22 @@ def grown(log: Log, tree: Tree, size: int | None = None) -> Tree:
     """Return *tree* with the records of *log* behind it, up to *size* or to the end.
 
     Where it is behind what was archived it goes on from there, be that beyond *size*.
-
-    Raises:
-        AlteredError: when what stands for archived records is no frontier.
-
     """
     found = _read(log, tree, size)
     # INVARIANT: looked at after the rows, which go only once this is there.
     archived = _archived(log)
-    if archived.size <= tree.last_seq:
+    if archived is None or archived.size <= tree.last_seq:
         return found
     return grown(log, tree._replace(frontier=archived, last_seq=archived.size), size)
 
 
-def _archived(log: Log) -> Frontier:
+def _archived(log: Log) -> Frontier | None:
+    """Return the frontier of what was archived, None where that is no frontier."""
     data = log.archived()
     try:
         return Frontier.from_bytes(data) if data else Frontier()
-    except ValueError as error:
-        raise AlteredError("archived", str(error)) from None
+    except ValueError:
+        return None
 
 
 def _read(log: Log, tree: Tree, size: int | None) -> Tree:
