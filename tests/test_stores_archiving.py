@@ -369,8 +369,11 @@ def test_an_archive_that_was_begun_is_finished(
     )
     (bundle,) = vault.bundles.iterdir()
     data = bundle.read_bytes()
+    begun = history.records(vault.path, kind="archive")
+    monkeypatch.setattr(archiving, "BUNDLE", 50)
     done = vault.archive()
     assert done[0].span.last == 70
+    assert [one["id"] for one in begun] == [done[0].record]
     assert bundle.read_bytes() == data
     ((record,),) = vault.sql("SELECT record FROM archives WHERE first_seq = 1")
     assert record == done[0].record
