@@ -18,7 +18,7 @@ from openfeature_gov.approvals import requests, steps
 from openfeature_gov.approvals.people import Directory
 from openfeature_gov.approvals.queue import ApprovalQueue, Kept, Shelf, change
 from openfeature_gov.approvals.requests import Request
-from openfeature_gov.approvals.states import Event, State
+from openfeature_gov.approvals.states import OPEN, Event, State
 from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.contracts import ActionContract, ToolCall
 from openfeature_gov.controls.readings import Readings
@@ -93,10 +93,18 @@ class Releases:
         for kept in reversed(
             self._shelf.requests(states=ASKED, digest=one.contract.digest)
         ):
-            answer = self._answered(one, kept)
+            answer = self._answered(one, self._current(kept))
             if answer is not None:
                 return answer
         return self._asked(one)
+
+    def _current(self, kept: Kept) -> Kept:
+        """Return *kept* after the clock's step, whether a clock runs here or not."""
+        request = kept.request
+        if request.state not in OPEN or self._now() < request.deadline_us:
+            return kept
+        self._queue.expire(request.id)
+        return self._shelf.request(request.id) or kept
 
     def _answered(self, one: _Call, kept: Kept) -> Judged | None:
         """Return what the request *kept* means for the call, None for nothing."""
@@ -152,10 +160,9 @@ class Releases:
         binding = requests.binding(
             again.contract, one.rules, again.flags, one.judged.decision.constraints
         )
-        used = steps.consume(
-            request, binding=binding, by=again.record.id, now_us=self._now()
-        )
+        used = self._queue.used(request, binding=binding, by=again.record.id)
         if isinstance(used, Denied):
+            self._queue.supersede(request.id, used.reason)
             return None
         record = again.record._replace(change=change(used, kept.version))
         return replace(

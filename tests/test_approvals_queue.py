@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from openfeature_gov.approvals.codec import pack
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.queue import ApprovalQueue, Shelf, change
+from openfeature_gov.approvals.queue import ApprovalQueue, Shelf, change, lost
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import Event, State
 from openfeature_gov.approvals.steps import Denied
-from openfeature_gov.evidence.records import note_record
+from openfeature_gov.evidence.records import note_record, outcome_record
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.shelves import RecordShelf
@@ -134,7 +135,7 @@ def test_of_two_answers_at_once_the_first_counts(desk: Desk) -> None:
             for number in range(40)
         ]
     steps = [one.result() for one in answers]
-    taken = [step.state for step in steps if isinstance(step, Request)]
+    taken = sorted(step.state for step in steps if isinstance(step, Request))
     assert taken in ([State.APPROVED, State.REFUSED], [State.REFUSED])
     assert desk.state() is State.REFUSED
     assert len(desk.log()) == 40
@@ -160,3 +161,26 @@ def test_the_oldest_waits_first(desk: Desk) -> None:
         desk.put(asked(id=f"r{number}", created_us=-number - 1))
     desk.queue.refuse("r1", BOB, reason="no")
     assert [one.id for one in desk.queue.waiting()] == ["r2", "r0", "r"]
+
+
+def test_an_outcome_is_kept_though_its_step_came_late(tmp_path: Path) -> None:
+    """Whoever took the process for dead noted an end; what happened is told too."""
+    with lent("sqlite", tmp_path) as desk:
+        desk.put(asked(State.CONSUMED, consumed_by="e"))
+        assert isinstance(desk.queue.finish("r", Event.LOSE), Request)
+        late = outcome_record(desk.shelf.stamp(), "e", status="executed")
+        step = change(asked(State.EXECUTED), 1)
+        desk.shelf.commit(late._replace(change=step))
+        assert desk.state() is State.UNKNOWN
+    with opened(tmp_path / "records.db") as log:
+        (outcome,) = log.recorded("kind = 'outcome'")
+    assert outcome["status"] == "executed"
+
+
+def test_what_cannot_be_read_keeps_nobody_from_starting() -> None:
+    """It stays used up; of the others it is noted that nobody knows how they ended."""
+    used = asked(State.CONSUMED, consumed_by="e")
+    ends = lost([(b"{}", 1), (pack(used), 3), (pack(asked(State.EXECUTED)), 4)])
+    assert {by: (one.was, one.state) for by, one in ends.items()} == {
+        "e": (3, "unknown")
+    }

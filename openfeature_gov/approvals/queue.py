@@ -8,10 +8,11 @@ what the first left.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from openfeature_gov.approvals import steps
-from openfeature_gov.approvals.codec import pack
+from openfeature_gov.approvals.codec import pack, unpack
 from openfeature_gov.approvals.people import Directory, Reviewer
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import OPEN, Event, State
@@ -198,13 +199,31 @@ class ApprovalQueue:
 
         """
         for kept in self._shelf.requests(due_us=self._now()):
-            step = self._take(
-                kept.request.id,
-                Event.EXPIRE,
-                lambda request, now_us: steps.expire(request, now_us, CONTACT_US),
-            )
+            step = self.expire(kept.request.id)
             if isinstance(step, Request):
                 yield step
+
+    def expire(self, request_id: str) -> Step:
+        """Escalate or end the request, if that is due.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; nothing changed then.
+
+        """
+        return self._take(
+            request_id,
+            Event.EXPIRE,
+            lambda request, now_us: steps.expire(request, now_us, CONTACT_US),
+        )
+
+    def used(self, request: Request, *, binding: str, by: str) -> Step:
+        """Return *request* used up for the execution *by*; stores and records nothing.
+
+        Whoever runs the action does that, in the transaction of its own record.
+        """
+        return steps.consume(
+            request, self._directory, binding=binding, by=by, now_us=self._now()
+        )
 
     def _take(
         self,
@@ -267,3 +286,19 @@ def change(request: Request, was: int) -> Change:
         request.created_us,
         pack(request),
     )
+
+
+def lost(consumed: Iterable[tuple[bytes, int]]) -> dict[str, Change]:
+    """Return by execution the change that says that nobody knows how it ended.
+
+    *consumed* are requests that were used up, packed, each with its version. One that
+    cannot be read stays as it is: nothing runs under it any more.
+    """
+    found = {}
+    for packed, version in consumed:
+        with suppress(ValueError):
+            request = unpack(packed)
+            step = steps.finish(request, Event.LOSE)
+            if isinstance(step, Request):
+                found[request.consumed_by] = change(step, version)
+    return found

@@ -145,12 +145,22 @@ def expire(request: Request, now_us: int, step_us: int) -> Step:
     return _step(request, Event.EXPIRE)
 
 
-def consume(request: Request, *, binding: str, by: str, now_us: int) -> Step:
-    """Use the release up, for the one execution *by*."""
+def consume(
+    request: Request, directory: Directory, *, binding: str, by: str, now_us: int
+) -> Step:
+    """Use the release up, for the one execution *by*.
+
+    Whoever released it must still be allowed to: the votes are counted again.
+    """
     if request.state is State.APPROVED and now_us >= request.deadline_us:
         return Denied("approval_expired", request.state)
     if request.state is State.APPROVED and binding != request.binding:
         return Denied("approval_superseded", request.state)
+    if (
+        request.state is State.APPROVED
+        and _voices(request, request.votes, directory) < request.quorum
+    ):
+        return Denied("approver_removed", request.state)
     return _step(request, Event.CONSUME, consumed_by=by)
 
 

@@ -25,7 +25,7 @@ from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import postgres_erasing
 from openfeature_gov.stores import postgres_schema as schema
 from openfeature_gov.stores.postgres_sealed import Seals, seals
-from openfeature_gov.stores.schema import row
+from openfeature_gov.stores.schema import CONSUMED, row
 from openfeature_gov.stores.writing import Errors, QueuedStore
 
 RETURN_S = 30
@@ -287,6 +287,9 @@ class PostgresStore(QueuedStore):
 
     def _orphans(self, writer: str) -> list[str]:
         return [ref for (ref,) in self._all(schema.ORPHANS, writer)]
+
+    def _consumed(self) -> list[tuple[bytes, int]]:
+        return [(bytes(packed), version) for packed, version in self._all(CONSUMED)]
 
     def _release(self) -> None:
         self._close()

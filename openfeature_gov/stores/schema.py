@@ -215,6 +215,8 @@ SELECT d.id FROM records d WHERE d.writer = ? AND d.executes = 1 AND NOT EXISTS
   (SELECT 1 FROM records o WHERE o.ref = d.id AND o.kind = 'outcome') ORDER BY d.seq
 """
 
+CONSUMED = "SELECT packed, version FROM approvals WHERE state = 'consumed'"
+
 OPEN_WRITERS = """
 SELECT s.writer FROM records s WHERE s.kind = 'start' AND NOT EXISTS
   (SELECT 1 FROM records e WHERE e.ref = s.writer AND e.kind IN ('stop', 'reconciled'))

@@ -21,6 +21,7 @@ from openfeature_gov.stores import erasing, sealed
 from openfeature_gov.stores.leases import Lease, Turn
 from openfeature_gov.stores.schema import (
     CHUNKS,
+    CONSUMED,
     OPEN_WRITERS,
     ORPHANS,
     connect,
@@ -229,6 +230,9 @@ class SqliteStore(QueuedStore):
 
     def _orphans(self, writer: str) -> list[str]:
         return [ref for (ref,) in self._opened().execute(ORPHANS, (writer,))]
+
+    def _consumed(self) -> list[tuple[bytes, int]]:
+        return self._opened().execute(CONSUMED).fetchall()
 
     def _release(self) -> None:
         self._lease.release()

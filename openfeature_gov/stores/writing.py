@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, suppress
 from secrets import token_hex
 from typing import ClassVar
 
+from openfeature_gov.approvals.queue import lost
 from openfeature_gov.controls.recording import HEALTHY, StoreHealth
 from openfeature_gov.errors import LostRaceError, RecordStoreError
 from openfeature_gov.evidence.records import (
@@ -141,6 +142,10 @@ class QueuedStore(ABC):
     @abstractmethod
     def _orphans(self, writer: str) -> list[str]:
         """Return the ids of the decisions that *writer* left without an outcome."""
+
+    @abstractmethod
+    def _consumed(self) -> list[tuple[bytes, int]]:
+        """Return the requests that were used up and did not end, with versions."""
 
     @abstractmethod
     def _release(self) -> None:
@@ -438,12 +443,19 @@ class QueuedStore(ABC):
         try:
             self._insert([record])
         except LostRaceError as error:
-            failure = error
+            failure = self._kept_outcome(record, error)
         except self.REFUSED as error:
             facts = {"refused": readable(record.id), "error": type(error).__name__}
             self._insert([note_record(self.stamp(), "unwritable", **facts)])
             failure = error
         _settle([(record, done)], failure)
+
+    def _kept_outcome(self, record: Record, error: LostRaceError) -> Exception | None:
+        """Write an outcome without its step: what happened has happened."""
+        if record.kind != "outcome":
+            return error
+        self._insert([record._replace(change=None)])
+        return None
 
     def _reconcile(self) -> None:
         """Give every decision that a dead writer left open the outcome unknown."""
@@ -454,14 +466,15 @@ class QueuedStore(ABC):
             self._buried(writer)
 
     def _settle_orphans(self, writer: str) -> int:
+        """Let what *writer* left open end as unknown, and the requests it used up."""
         orphans = self._orphans(writer)
         if orphans:
-            self._write(
-                [
-                    (outcome_record(self.stamp(), ref, status="unknown"), None)
-                    for ref in orphans
-                ]
-            )
+            ends = lost(self._consumed())
+            batch: list[Item] = []
+            for ref in orphans:
+                unknown = outcome_record(self.stamp(), ref, status="unknown")
+                batch.append((unknown._replace(change=ends.get(ref)), None))
+            self._write(batch)
         return len(orphans)
 
     def after_fork(self) -> None:

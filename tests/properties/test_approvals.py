@@ -20,7 +20,7 @@ from openfeature_gov.approvals.states import (
     follow,
     refusal,
 )
-from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.approvals.steps import Denied, Step
 from openfeature_gov.decisions import Constraint
 
 NOW, DEADLINE, LATER = 1_000_000_000, 2_000_000_000, 2_500_000_000
@@ -68,9 +68,20 @@ def reviewer(subject: str) -> Reviewer:
     return Reviewer(subject, frozenset({"support"}), "cli")
 
 
-def approved(one: Request, subject: str = "bob", **changes: object) -> steps.Step:
+def approved(one: Request, subject: str = "bob", **changes: object) -> Step:
     given = {"now_us": NOW, "seen": "b", **changes}
     return steps.approve(one, reviewer(subject), People(), **given)  # type: ignore[arg-type] # a table of them
+
+
+def released(*subjects: str, **changes: object) -> Request:
+    """Return a request that bob, or *subjects*, released."""
+    votes = dict.fromkeys(subjects or ("bob",), "")
+    return request(State.APPROVED, votes=votes, **changes)
+
+
+def consumed(one: Request, people: People | None = None, **changes: object) -> Step:
+    given = {"binding": "b", "by": "e", "now_us": NOW, **changes}
+    return steps.consume(one, people or People(), **given)  # type: ignore[arg-type] # a table of them
 
 
 def test_terminal_states_are_final() -> None:
@@ -105,7 +116,7 @@ def test_an_answer_that_comes_late_changes_nothing(state: State) -> None:
         steps.withdraw(one, "user-1"),
         steps.supersede(one, "flags_changed"),
         steps.expire(one, LATER, 1),
-        steps.consume(one, binding="b", by="e", now_us=NOW),
+        consumed(one),
         steps.extend(one, reviewer("bob"), People(), now_us=NOW, until_us=DEADLINE + 1),
     ):
         assert answer == Denied(refusal(state), state)
@@ -117,7 +128,7 @@ def test_nobody_answers_after_the_deadline() -> None:
         assert approved(request(), now_us=at) == Denied(
             "deadline_passed", State.PENDING
         )
-        used = steps.consume(request(State.APPROVED), binding="b", by="e", now_us=at)
+        used = consumed(released(), now_us=at)
         assert used == Denied("approval_expired", State.APPROVED)
     assert isinstance(approved(request(), now_us=DEADLINE - 1), Request)
 
@@ -221,18 +232,27 @@ def test_a_deadline_moves_forward_by_a_day_at_most() -> None:
 
 def test_a_release_is_used_for_exactly_what_was_bound() -> None:
     """By one execution, whose name stays."""
-    one = request(State.APPROVED)
-    assert steps.consume(one, binding="x", by="e", now_us=NOW) == Denied(
-        "approval_superseded", State.APPROVED
-    )
-    used = steps.consume(one, binding="b", by="e", now_us=NOW)
+    one = released()
+    assert consumed(one, binding="x") == Denied("approval_superseded", State.APPROVED)
+    used = consumed(one)
     assert isinstance(used, Request)
     assert (used.state, used.consumed_by) == (State.CONSUMED, "e")
-    again = steps.consume(used, binding="b", by="f", now_us=NOW)
+    again = consumed(used, by="f")
     assert again == Denied("already_consumed", State.CONSUMED)
     done = steps.finish(used, Event.SUCCEED)
     assert isinstance(done, Request)
     assert done.state is State.EXECUTED
+
+
+def test_whoever_released_it_must_still_be_a_reviewer() -> None:
+    """At use as well; of a quorum each, and two names of one person are one."""
+    gone = People(frozenset(SUBJECTS) - {"bob"})
+    removed = Denied("approver_removed", State.APPROVED)
+    assert consumed(released(), gone) == removed
+    assert consumed(released("bob", "cy", quorum=2), gone) == removed
+    assert consumed(released("ann", "ann-2", quorum=2)) == removed
+    assert isinstance(consumed(released("bob", "cy"), gone), Request)
+    assert isinstance(consumed(released("bob", "cy", quorum=2)), Request)
 
 
 def test_only_the_requester_withdraws() -> None:
