@@ -34,6 +34,7 @@ from tests import worked as work
 from tests.integration import postgres
 from tests.integration.postgres import ask, run
 from tests.integration.test_tampering_postgres import Elsewhere
+from tests.test_stores_postgres import as_user, users
 
 ASKED = Asked("ann", "retention")
 EVER = 1 << 60
@@ -212,6 +213,20 @@ def test_parts_that_another_process_erased_are_known_as_erased(vault: Vault) -> 
     assert vault.archive()
     assert vault.found() == []
     assert vault.found(restored=True) == []
+
+
+def test_the_archivers_role_is_all_that_it_takes(vault: Vault) -> None:
+    """Who writes cannot remove; who archives can, and that is all."""
+    with users(vault.url):
+        vault.url, owner = as_user(vault.url, "writer"), vault.url
+        with pytest.raises(RecordStoreError, match=r"(?s)stay: .*gov_archiver"):
+            vault.archive()
+        begin = first_seqs(owner)
+        assert set(begin.values()) == {1}
+        vault.url = as_user(owner, "archiver")
+        assert vault.archive()
+        vault.url = owner
+        assert vault.found(restored=True) == []
 
 
 def test_who_may_not_delete_is_told_so(vault: Vault) -> None:
