@@ -55,9 +55,11 @@ class Vault:
     def held(self) -> str:
         return list(published.notes(self.folder / "checkpoints"))[-1]
 
-    def verify(self, *held: str, **options: bool) -> list[Report]:
+    def verify(
+        self, *held: str, deep: bool = False, sealed: bool = False
+    ) -> list[Report]:
         mine = held or (self.held(),)
-        return verify(logs(self.url), [self.vkey()], mine, **options)
+        return verify(logs(self.url), [self.vkey()], mine, deep=deep, sealed=sealed)
 
     def codes(self, *held: str) -> set[str]:
         return {one.code for r in self.verify(*held, deep=True) for one in r.findings}
