@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -30,6 +31,7 @@ from openfeature_gov.stores import (
 from openfeature_gov.stores.archiving import Done
 from openfeature_gov.stores.keeping import Stop
 from openfeature_gov.stores.sqlite import SqliteStore
+from tests.test_evidence_schema import BODY
 from tests.worked import worked
 
 ASKED = Asked("ann", "retention")
@@ -479,3 +481,19 @@ def test_more_cannot_be_archived_than_was_sealed(vault: Vault) -> None:
     (told,) = history.records(vault.path, kind="tamper")
     assert told["finding"] == "archived"
     assert not vault.verify().verified
+
+
+def test_what_is_recorded_of_it_is_as_the_schema_says(
+    held: tuple[Vault, int, str],
+) -> None:
+    """Archives, holds and releases: every key is described."""
+    vault, _, hold = held
+    vault.archive(20)
+    vault.note("release_record", hold)
+    bodies = vault.sql(
+        "SELECT body FROM records WHERE kind IN ('archive', 'hold', 'release')"
+    )
+    assert len(bodies) == 3
+    for (body,) in bodies:
+        assert isinstance(body, bytes)
+        BODY.validate(json.loads(body))
