@@ -310,6 +310,7 @@ def test_no_field_breaks_out_or_hides(office: Office, bob: Visitor) -> None:
             assert hidden not in answer.text
         assert r"\u202e" in page.text
         assert "<mark>\\u202e</mark>" in answer.text
+        assert "<mark>\\\\</mark>u202e" not in answer.text
 
 
 def test_an_escape_that_somebody_wrote_looks_like_none() -> None:

@@ -140,7 +140,7 @@ def card(request: Request, *, full: bool) -> Card:
 def row(label: str, value: str, *, full: bool, quoted: bool = False) -> Row:
     """Return *value* as one row, cut unless *full*; what is cut is counted."""
     shown = value if full else showing.head(value, SHOWN_BYTES)
-    odd = showing.uncommon(shown)
+    odd = showing.uncommon(label + shown)
     more = len(odd) - SHOWN_CHARACTERS
     named = odd[:SHOWN_CHARACTERS] + ([f"{more} other characters"] if more > 0 else [])
     hidden = showing.size(value) - showing.size(shown)

@@ -106,7 +106,7 @@ Me = Annotated[Here, Depends(_me)]
 """Whoever asks for a page."""
 
 
-def _sender(me: Me, fields: Form) -> Here:
+def _sender(fields: Form, me: Me) -> Here:
     forms.check(me.session, fields)
     return me
 
@@ -132,7 +132,8 @@ def login_page(request: Request, _: Exception) -> Response:
     the page asks once more, by itself.
     """
     wanted = _next(request.url.path)
-    if request.headers.get("sec-fetch-site") == "cross-site":
+    elsewhere = request.headers.get("sec-fetch-site") == "cross-site"
+    if elsewhere and request.method == "GET":
         return page("again", wanted=wanted)
     return page("login", 401, wanted=wanted, problem="")
 

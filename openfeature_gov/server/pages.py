@@ -52,7 +52,9 @@ PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-PAGES.filters.update(quoted=quoted, plain=_plain, brief=cards.brief, span=cards.span)
+PAGES.filters.update(
+    quoted=quoted, marked=marked, plain=_plain, brief=cards.brief, span=cards.span
+)
 PAGES.globals.update(risk=cards.risk, harm=cards.harm, amount=cards.amount)
 
 
