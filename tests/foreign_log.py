@@ -150,7 +150,7 @@ class Log:
         """Write a record file."""
         names = ("seq", *records.COLUMNS, "body", "personal")
         with closing(sqlite3.connect(target)) as db:
-            for statement in (*schema.TABLES, *schema.TRIGGERS):
+            for statement in (*schema.TABLES, *schema.INDEXES, *schema.TRIGGERS):
                 db.execute(statement)
             for seq, (body, personal) in enumerate(self.rows, 1):
                 row = (seq, *records.derived(json.loads(body)), body, personal)

@@ -21,6 +21,7 @@ import pytest
 from openfeature_gov.evidence import records
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.stores import schema
+from openfeature_gov.stores.migrating import upgrade
 from tests.foreign_log import (
     ORIGIN,
     Log,
@@ -442,11 +443,27 @@ def test_every_column_is_derived_again(tmp_path: Path) -> None:
             db.execute("DROP TRIGGER records_no_update")
             new = "zz" if name not in ("at_us", "executes", "amount") else 7
             db.execute(f"UPDATE records SET {name} = ? WHERE seq = 2", (new,))
-            db.execute(gov_verify.TRIGGERS["records_no_update"])
+            db.execute(made("records_no_update"))
             db.commit()
         (found,) = verified(log, file).findings
         assert (found.code, found.first_seq) == ("columns", 2)
         assert found.what.startswith(f"{name} is ")
+
+
+def test_a_record_of_the_first_schema_has_all_columns(tmp_path: Path) -> None:
+    """The migration filled them: one that is empty was emptied."""
+    log = Log(1, every=9)
+    log.add(*decision(2, schema="gov.record/1"))
+    log.notes.clear()
+    log.seal()
+    file = log.database(tmp_path / "records.db")
+    assert codes(verified(log, file)) == []
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("DROP TRIGGER records_no_update")
+        db.execute("UPDATE records SET target = NULL WHERE seq = 2")
+        db.execute(made("records_no_update"))
+        db.commit()
+    assert codes(verified(log, file)) == ["columns"]
 
 
 ROWS = {
@@ -475,7 +492,7 @@ def test_the_row_of_a_checkpoint_says_what_its_note_says(
     with closing(sqlite3.connect(file)) as db:
         db.execute("DROP TRIGGER checkpoints_no_update")
         db.execute(f"UPDATE checkpoints SET {ROWS[row]}")
-        db.execute(gov_verify.TRIGGERS["checkpoints_no_update"])
+        db.execute(made("checkpoints_no_update"))
         db.commit()
     assert codes(verified(log, file)) == ["loose"]
 
@@ -501,16 +518,27 @@ def test_columns_are_derived_as_the_store_derives_them() -> None:
     assert gov_verify.COLUMNS == records.COLUMNS
 
 
-def test_triggers_are_those_of_the_store(tmp_path: Path) -> None:
-    """The verifier's copy is the store's text."""
-    file = Log(1).database(tmp_path / "records.db")
-    with closing(sqlite3.connect(file)) as db:
-        held = db.execute(
-            "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-            " AND tbl_name IN ('records', 'checkpoints', 'archives')"
-        )
-        found = {name: " ".join(sql.split()) for name, sql in held}
-    assert found == gov_verify.TRIGGERS
+def made(name: str) -> str:
+    """Return the store's statement that makes the trigger *name*."""
+    (text,) = (one for one in schema.TRIGGERS if f" {name} " in one)
+    return text
+
+
+def test_the_schema_is_that_of_the_store(tmp_path: Path) -> None:
+    """The verifier's copy is the store's text, whoever made the tables."""
+    schema.connect(tmp_path / "made.db").close()
+    upgrade(tmp_path / "migrated.db")
+    for name in ("made", "migrated"):
+        with closing(sqlite3.connect(tmp_path / f"{name}.db")) as db:
+            db.execute("ANALYZE")
+            held = db.execute(
+                "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+            ).fetchall()
+        found = {one: gov_verify.described(text) for one, text in held}
+        assert {**gov_verify.ELSEWHERE, **found} == {
+            **gov_verify.ELSEWHERE,
+            **gov_verify.SCHEMA,
+        }
 
 
 def test_what_the_log_says_of_itself_is_told(tmp_path: Path) -> None:

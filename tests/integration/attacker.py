@@ -167,6 +167,28 @@ class Attacker:
             "CREATE VIEW records AS SELECT * FROM held WHERE seq < 9",
         )
 
+    def index(self, name: str) -> None:
+        """Let the index *name* leave out an agent, and say that it does not."""
+        with closing(sqlite3.connect(self.db, isolation_level=None)) as connection:
+            query = "SELECT sql FROM sqlite_schema WHERE name = ?"
+            (text,) = connection.execute(query, (name,)).fetchone()
+            connection.execute(f"DROP INDEX {name}")
+            connection.execute(f"{text} AND agent IS NOT 'bot-b'")
+        self.schema("sql = ?", name, text)
+
+    def weaken(self) -> None:
+        """Let a record without a writer vanish as it is written."""
+        new = "sql = replace(sql, ?, 'writer TEXT NOT NULL ON CONFLICT IGNORE')"
+        self.schema(new, "records", "writer TEXT NOT NULL")
+
+    def schema(self, new: str, name: str, *values: str) -> None:
+        """Edit what the file says that *name* is."""
+        with closing(sqlite3.connect(self.db, isolation_level=None)) as connection:
+            connection.execute("PRAGMA writable_schema=ON")
+            connection.execute(
+                f"UPDATE sqlite_schema SET {new} WHERE name = ?", (*values, name)
+            )
+
     def replay(self) -> None:
         """Append an outcome once more, under another id."""
         with self.open() as connection:

@@ -178,6 +178,17 @@ FILES: dict[str, tuple[str, Callable[[Attacker], object]]] = {
         "loose",
         bare("CREATE TRIGGER x AFTER INSERT ON records BEGIN SELECT 1; END"),
     ),
+    "trigger added in other letters": (
+        "loose",
+        bare(
+            "CREATE TRIGGER x BEFORE INSERT ON Records WHEN NEW.agent = 'bot-b'"
+            " BEGIN SELECT RAISE(IGNORE); END"
+        ),
+    ),
+    "index that leaves out": ("loose", lambda it: it.index("records_decided")),
+    "index gone": ("loose", bare("DROP INDEX records_task")),
+    "view added": ("loose", bare("CREATE VIEW more AS SELECT * FROM records")),
+    "table weakened": ("loose", lambda it: it.weaken()),
     "column gone": ("schema", sql("ALTER TABLE records RENAME COLUMN effect TO x")),
     "a view instead": ("schema", lambda it: it.view()),
     "table gone": ("schema", bare("DROP TABLE checkpoints")),

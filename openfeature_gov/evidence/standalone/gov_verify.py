@@ -520,16 +520,21 @@ class Database:
         return [Archive(*one) for one in found]
 
     def loose(self) -> Iterator[str]:
-        """Yield what is wrong with the triggers, and with rows beside the log."""
-        found = dict(
-            self._db.execute(
-                "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-                " AND tbl_name IN ('records', 'checkpoints', 'archives')"
-            ).fetchall()
-        )
-        for name in sorted({*found, *TRIGGERS}):
-            if " ".join(str(found.get(name)).split()) != TRIGGERS.get(name):
-                yield f"trigger {shown(name)} is missing, changed or not ours"
+        """Yield what is wrong with the schema, the indexes, and rows beside the log."""
+        missing = set(SCHEMA)
+        for kind, name, text in self._db.execute(
+            "SELECT type, name, sql FROM sqlite_schema ORDER BY name"
+        ).fetchall():
+            if kind == "index" and text is None:
+                continue  # SQLite's own, for a UNIQUE
+            missing.discard(name)
+            if described(str(text)) not in (SCHEMA.get(name), ELSEWHERE.get(name)):
+                yield f"{shown(kind)} {shown(name)} was changed, or is not ours"
+        for name in sorted(missing):
+            yield f"{name} is missing in the schema"
+        for (what,) in self._db.execute("PRAGMA integrity_check(3)").fetchall():
+            if what != "ok":
+                yield f"the file contradicts itself: {shown(what)}"
         yield from loose_rows(self.sealed)
         (left,) = self._db.execute(
             "SELECT count(*) FROM records WHERE seq <= ?", (archived(self.archives),)
@@ -539,12 +544,11 @@ class Database:
 
     def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:
         """Yield the records that are left, in the order of ``seq``."""
-        missing = [name for name in FIRST_COLUMNS if name not in self._names]
+        missing = [name for name in (*COLUMNS, "personal") if name not in self._names]
         if missing:
             raise Refused("schema", f"records have no columns {', '.join(missing)}")
-        names = [name for name in COLUMNS if name in self._names and not quick]
-        part = "personal" if "personal" in self._names else "NULL"
-        wanted = ", ".join(["seq", "body", "NULL" if quick else part, *names])
+        names = () if quick else COLUMNS
+        wanted = ", ".join(["seq", "body", "NULL" if quick else "personal", *names])
         rows = self._db.execute(
             f"SELECT {wanted} FROM records WHERE seq > ? ORDER BY seq",  # noqa: S608 - fixed names
             (archived(self.archives),),
@@ -825,13 +829,10 @@ def check_canonical(body: bytes) -> None:
         raise Refused("canonical", "the record is not in its canonical form")
 
 
-FIRST_COLUMNS = (
+COLUMNS = (
     *("id", "kind", "at_us", "writer", "ref", "tool", "agent", "task", "effect"),
-    *("reason", "executes"),
+    *("reason", "executes", "target", "variant", "amount", "reviewer"),
 )
-LATER_COLUMNS = ("target", "variant", "amount", "reviewer")
-"""Rows of the schema gov.record/1 have nothing here."""
-COLUMNS = (*FIRST_COLUMNS, *LATER_COLUMNS)
 
 _SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in ("seq", *COLUMNS, "body"))
 _HELD = (
@@ -846,24 +847,129 @@ _KEPT = (
     "NOT EXISTS (SELECT 1 FROM archives a"
     " WHERE OLD.seq BETWEEN a.first_seq AND a.last_seq)"
 )
-TRIGGERS = {
-    f"{table}_no_{event}": f"CREATE TRIGGER {table}_no_{event} BEFORE "
-    f"{event.upper()} ON {table}{when} BEGIN SELECT RAISE(ABORT, "
-    f"'{table} are append-only'); END"
-    for table, event, when in (
-        (
-            "records",
-            "update",
-            f" WHEN {_HELD} OR NOT (NEW.personal IS NULL AND {_SAME})",
-        ),
-        ("records", "delete", f" WHEN {_HELD} OR {_KEPT}"),
-        ("checkpoints", "update", ""),
-        ("checkpoints", "delete", ""),
-        ("archives", "update", ""),
-        ("archives", "delete", ""),
+_STATEMENTS = (
+    """CREATE TABLE records (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL,
+  at_us INTEGER NOT NULL,
+  writer TEXT NOT NULL,
+  ref TEXT,
+  tool TEXT,
+  agent TEXT,
+  task TEXT,
+  effect TEXT,
+  reason TEXT,
+  executes INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  personal BLOB,
+  target TEXT,
+  variant TEXT,
+  amount REAL,
+  reviewer TEXT
+) STRICT""",
+    """CREATE TABLE checkpoints (
+  number INTEGER PRIMARY KEY,
+  origin TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  frontier BLOB NOT NULL,
+  note TEXT NOT NULL UNIQUE,
+  at_us INTEGER NOT NULL,
+  UNIQUE (origin, size)
+) STRICT""",
+    """CREATE TABLE archives (
+  last_seq INTEGER PRIMARY KEY,
+  first_seq INTEGER NOT NULL UNIQUE,
+  record TEXT NOT NULL UNIQUE,
+  bundle TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  frontier BLOB NOT NULL,
+  cover BLOB NOT NULL,
+  at_us INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE approvals (
+  id TEXT NOT NULL PRIMARY KEY,
+  version INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  deadline_us INTEGER NOT NULL,
+  created_us INTEGER NOT NULL,
+  packed BLOB NOT NULL
+) STRICT""",
+    """CREATE INDEX records_ref ON records (ref, kind, reason)
+  WHERE ref IS NOT NULL""",
+    """CREATE INDEX records_log ON records (kind, writer)
+  WHERE kind NOT IN ('decision', 'outcome')""",
+    """CREATE INDEX records_open ON records (writer)
+  WHERE executes = 1""",
+    """CREATE INDEX records_at ON records (at_us)""",
+    """CREATE INDEX records_decided ON records (agent, tool, target,
+  effect, reason, variant, executes, at_us, amount, task, id, kind)
+  WHERE kind = 'decision'""",
+    """CREATE INDEX records_task ON records (task)
+  WHERE task IS NOT NULL""",
+    """CREATE INDEX records_reviewer ON records (reviewer, at_us)
+  WHERE reviewer IS NOT NULL""",
+    """CREATE INDEX records_cost ON records (ref)
+  WHERE kind = 'outcome' AND instr(body, CAST('"cost":"' AS BLOB)) > 0""",
+    """CREATE INDEX approvals_state ON approvals (state, created_us)""",
+    """CREATE INDEX approvals_due ON approvals (deadline_us)
+  WHERE state IN ('pending', 'approved')""",
+    """CREATE INDEX approvals_digest ON approvals (digest)""",
+    f"""CREATE TRIGGER records_no_update BEFORE UPDATE ON records
+  WHEN {_HELD} OR NOT (NEW.personal IS NULL AND {_SAME})
+  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
+    f"""CREATE TRIGGER records_no_delete BEFORE DELETE ON records
+  WHEN {_HELD} OR {_KEPT}
+  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
+    *(
+        f"""CREATE TRIGGER {table}_no_{event} BEFORE {event.upper()} ON {table}
+  BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"""
+        for table in ("checkpoints", "archives")
+        for event in ("update", "delete")
+    ),
+    """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
+  WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
+    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+    AND NEW.created_us IS OLD.created_us AND NEW.version = OLD.version + 1)
+  BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
+    """CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals
+  BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
+)
+
+
+def described(text: str) -> list[str]:
+    """Return what the statement *text* makes, whatever its spaces.
+
+    A table is its columns and keys, in no order: the tools that migrate a database
+    write ``PRIMARY KEY (seq)`` where the store writes ``seq INTEGER PRIMARY KEY``.
+    """
+    spaced = re.sub(r" ?([(),]) ?", r"\1", " ".join(text.split()))
+    head, _, rest = spaced.partition("(")
+    if not head.startswith("CREATE TABLE"):
+        return [spaced]
+    inside, _, options = rest.rpartition(")")
+    parts = [head, options]
+    for part in re.split(r",(?![^(]*\))", inside):
+        keyed = re.fullmatch(r"([a-z_]+)( [A-Z ]+?) (UNIQUE|PRIMARY KEY)", part)
+        parts += [keyed[1] + keyed[2], f"{keyed[3]}({keyed[1]})"] if keyed else [part]
+    return sorted(parts)
+
+
+SCHEMA = {text.split()[2]: described(text) for text in _STATEMENTS}
+"""All that may stand in a record file. A trigger or an index of somebody else's could
+keep records from being written or found."""
+ELSEWHERE = {
+    text.split()[2].partition("(")[0]: described(text)
+    for text in (
+        """CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
+  CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))""",
+        "CREATE TABLE sqlite_stat1(tbl,idx,stat)",
+        "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)",
     )
 }
-"""What keeps honest programs from changing a record: not there, someone tried."""
+"""What migrations and ANALYZE leave there."""
 
 
 def derived(facts: dict[str, Any]) -> dict[str, Any]:
@@ -906,11 +1012,7 @@ def check_columns(facts: dict[str, Any], columns: dict[str, Any]) -> None:
     first = facts.get("schema") == "gov.record/1"
     for name, value in columns.items():
         want = wanted[name]
-        if (
-            first
-            and value is None
-            and (name in LATER_COLUMNS or "unencodable" in facts)
-        ):
+        if first and value is None and "unencodable" in facts:
             continue
         if type(value) is not type(want) or value != want:
             raise Refused(
