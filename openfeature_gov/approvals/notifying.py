@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import urllib3
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -224,6 +223,8 @@ def sender(channel: Channel, link: str = "", *, pause_s: float = PAUSE_S) -> Sen
 
 
 def _webhook(channel: Channel, link: str) -> Send:
+    import urllib3  # noqa: PLC0415 - most commands need none
+
     # Without retries it follows no redirection either.
     pool = urllib3.PoolManager(timeout=urllib3.Timeout(TIMEOUT_S), retries=False)
 

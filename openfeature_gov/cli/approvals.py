@@ -33,6 +33,7 @@ from openfeature_gov.cli.answering import (
 from openfeature_gov.cli.approval_cards import Card
 from openfeature_gov.cli.approval_rows import details, line, row, summary
 from openfeature_gov.cli.exits import Exit
+from openfeature_gov.cli.notifying import notify
 from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.cli.runs import Place
 from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
@@ -238,6 +239,9 @@ def expire(
             console.print(line(one), soft_wrap=True)
 
     output.show(data, render, as_json=as_json)
+
+
+app.command("notify")(notify)
 
 
 def _told(request: Request, as_json: bool | None) -> None:
