@@ -25,6 +25,7 @@ from openfeature_gov.approvals.people import Directory
 from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import State
+from openfeature_gov.approvals.watching import QueueWatch
 from openfeature_gov.awaited import Awaited
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.controls import Controls
@@ -70,14 +71,20 @@ class Governor:
     ) -> None:
         self.governance, self.records = governance, records
         self._clock = clock
+        controls = controls or Controls()
         judge = Judge(
             governance,
             reader,
-            controls or Controls(),
+            controls,
             writer=lambda: records.writer,
             health=records.health,
             clock=clock,
             now=now,
+            waiting=None
+            if approvals is None
+            else QueueWatch(
+                approvals.shelf, clock, lambda: now() // 1000, controls.limits
+            ),
         )
         self._decider = Decider(judge, reader, records, clock)
         self.approvals: ApprovalQueue | None = None

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.canonical import seal
 from openfeature_gov.contracts import ActionContract, CallContext, ToolCall
-from openfeature_gov.controls import Controls
+from openfeature_gov.controls import Controls, QueueHealth
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.controls.recording import StoreHealth
 from openfeature_gov.decisions import Decision, Effect, Verdict, decide, need_of
@@ -86,10 +86,11 @@ class Judge:
         health: Callable[[], StoreHealth],
         clock: Callable[[], int],
         now: Callable[[], int],
+        waiting: Callable[[], QueueHealth] | None = None,
     ) -> None:
         self._governance, self._reader, self._controls = governance, reader, controls
         self._writer, self._health = writer, health
-        self._clock, self._now = clock, now
+        self._clock, self._now, self._waiting = clock, now, waiting
 
     def stamp(self) -> Stamp:
         """Return the identity of the next record of this process."""
@@ -143,7 +144,10 @@ class Judge:
             raise InvalidCallError("context_missing", "nobody said who acts")
         contract = tool.describe(call, rules, context)
         flags = self._reader.read(contract, rules, demanded)
-        verdicts = self._controls.verdicts(contract, rules, flags, self._health())
+        waiting = None if self._waiting is None else self._waiting()
+        verdicts = self._controls.verdicts(
+            contract, rules, flags, self._health(), waiting
+        )
         if release is not None:
             verdicts.append(release.verdict)
         decision = decide(

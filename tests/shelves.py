@@ -46,6 +46,8 @@ class MemoryShelf:
         states: Iterable[State] = OPEN,
         digest: str = "",
         due_us: int | None = None,
+        since_us: int | None = None,
+        newest: bool = False,
         limit: int = 1_000,
     ) -> list[Kept]:
         wanted = frozenset(states)
@@ -55,6 +57,7 @@ class MemoryShelf:
             if kept.request.state in wanted
             and digest in ("", kept.request.digest)
             and (due_us is None or kept.request.deadline_us <= due_us)
+            and (since_us is None or kept.request.created_us >= since_us)
         ]
         found.sort(key=lambda kept: (kept.request.created_us, kept.request.id))
-        return found[:limit]
+        return found[-limit:] if newest else found[:limit]

@@ -59,11 +59,14 @@ class Shelf(Protocol):
         states: Iterable[State] = OPEN,
         digest: str = "",
         due_us: int | None = None,
+        since_us: int | None = None,
+        newest: bool = False,
         limit: int = 1_000,
     ) -> list[Kept]:
         """Return requests in *states*, the oldest first, at most *limit*.
 
-        *digest* keeps those of one action, *due_us* those whose deadline has passed.
+        *digest* keeps those of one action, *due_us* those whose deadline has passed,
+        *since_us* those made then or later; *newest* keeps the newest of too many.
         """
 
 

@@ -18,10 +18,11 @@ from rich.text import Text
 
 from openfeature_gov.approvals import people
 from openfeature_gov.approvals.directory import ReviewerDirectory
+from openfeature_gov.approvals.health import measured
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import State
 from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, MINUTE_US
-from openfeature_gov.cli import output, runs
+from openfeature_gov.cli import approval_health, output, runs
 from openfeature_gov.cli.answering import (
     LateShelf,
     caller,
@@ -37,6 +38,7 @@ from openfeature_gov.cli.notifying import notify
 from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.cli.runs import Place
 from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
+from openfeature_gov.controls.queue import HOUR_US, LIMITS, QueueLimits
 from openfeature_gov.decisions import Constraint
 
 app = typer.Typer(
@@ -219,6 +221,37 @@ def watch(*, records: Place = RECORDS, as_json: output.Json = None) -> None:
                 output.line(data, line(kept.request), as_json=as_json)
         known = frozenset(kept.request.id for kept in found)
         time.sleep(POLL_S)
+
+
+@app.command("health")
+def health(
+    *,
+    days: Annotated[int, typer.Option(min=1, max=365, help="Look so far back.")] = 7,
+    depth: Annotated[
+        int, typer.Option(min=0, max=MOST - 1, help="More waiting is too much.")
+    ] = LIMITS.depth,
+    hours: Annotated[
+        int, typer.Option(min=1, max=168, help="Waiting longer is too long.")
+    ] = LIMITS.oldest_us // HOUR_US,
+    records: Place = RECORDS,
+    as_json: output.Json = None,
+) -> None:
+    """Show how people cope: what waits, how fast and how each of them answers.
+
+    Exit 4 when the queue is overrun, a workflow paused, or a reviewer approves unread.
+    """
+    limits = QueueLimits(depth=depth, oldest_us=hours * HOUR_US)
+    now = now_us()
+    shelf = LateShelf(runs.reachable(records))
+    requests = approval_health.found(shelf, now - days * 24 * HOUR_US, MOST)
+    seen = measured(requests, now, limits)
+
+    def render(console: Console) -> None:
+        approval_health.draw(console, seen, limits)
+
+    output.show(approval_health.told(seen, limits), render, as_json=as_json)
+    if seen.findings:
+        raise typer.Exit(Exit.REFUSED)
 
 
 @app.command("expire")

@@ -13,6 +13,7 @@ from openfeature_gov.controls.denylist import denylist
 from openfeature_gov.controls.fallback import fallback
 from openfeature_gov.controls.freshness import BOUNDS, Bounds, freshness
 from openfeature_gov.controls.mode import mode
+from openfeature_gov.controls.queue import LIMITS, QueueHealth, QueueLimits, queue
 from openfeature_gov.controls.readings import Reading, Readings
 from openfeature_gov.controls.recording import HEALTHY, StoreHealth, recording
 from openfeature_gov.controls.switch import switch
@@ -39,12 +40,14 @@ class Controls:
     """Hold the controls of a deployment: the standard ones and what it adds.
 
     *predicates* answer named conditions of ``approval.requiredFor``; *guardrails* are
-    further controls by name; *bounds* are the ages at which flag data loses authority.
+    further controls by name; *bounds* are the ages at which flag data loses authority,
+    *limits* what the people who answer requests can carry.
     """
 
     guardrails: tuple[tuple[str, Control], ...] = ()
     predicates: Mapping[str, Predicate] = field(default_factory=dict)
     bounds: Bounds = BOUNDS
+    limits: QueueLimits = LIMITS
 
     def verdicts(
         self,
@@ -52,13 +55,19 @@ class Controls:
         rules: GovernanceContract,
         flags: Readings,
         health: StoreHealth = HEALTHY,
+        waiting: QueueHealth | None = None,
     ) -> list[Verdict]:
-        """Return one verdict a control; nothing is short-circuited away."""
+        """Return one verdict a control; nothing is short-circuited away.
+
+        *waiting* says how the queue of requests does, None where there is none.
+        """
         given = [
             freshness(contract, rules, flags, self.bounds),
             conditions(contract, rules, flags, self.predicates),
             recording(contract, rules, health),
         ]
+        if waiting is not None:
+            given.append(queue(contract, rules, waiting, self.limits))
         given += [control(contract, rules, flags) for control in STANDARD]
         for name, control in self.guardrails:
             given.append(ask(name, control, contract, rules, flags))
@@ -101,6 +110,8 @@ __all__ = [
     "Control",
     "Controls",
     "Predicate",
+    "QueueHealth",
+    "QueueLimits",
     "Reading",
     "Readings",
     "StoreHealth",

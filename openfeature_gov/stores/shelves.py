@@ -55,11 +55,14 @@ class RecordShelf:
         states: Iterable[State] = OPEN,
         digest: str = "",
         due_us: int | None = None,
+        since_us: int | None = None,
+        newest: bool = False,
         limit: int = 1_000,
     ) -> list[Kept]:
         """Return requests in *states*, the oldest first, at most *limit*.
 
-        *digest* keeps those of one action, *due_us* those whose deadline has passed.
+        *digest* keeps those of one action, *due_us* those whose deadline has passed,
+        *since_us* those made then or later; *newest* keeps the newest of too many.
 
         Raises:
             RecordStoreError: when they cannot be read.
@@ -80,6 +83,14 @@ class RecordShelf:
                 f"{where} AND deadline_us <= :due",
                 {**wanted, "due": due_us},
             )
+        if since_us is not None:
+            where, wanted = (
+                f"{where} AND created_us >= :since",
+                {**wanted, "since": since_us},
+            )
+        if newest:
+            late = f"{where} ORDER BY created_us DESC, id DESC"
+            return self._read(late, wanted, limit)[::-1]
         return self._read(f"{where} ORDER BY created_us, id", wanted, limit)
 
     def _read(self, where: str, values: dict[str, Any], limit: int) -> list[Kept]:
