@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -192,7 +191,7 @@ def served(
 def listening(desk: Desk) -> Iterator[str]:
     """Serve *desk* on a free port within the block."""
     server = hosting.server(desk)
-    with socket.create_server(("127.0.0.1", 0)) as bound:
+    with hosting.listen("127.0.0.1", 0) as bound:
         thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
         thread.start()
         end = time.monotonic() + 30

@@ -257,7 +257,7 @@ ODD: list[tuple[str, bytes]] = [
     ("null byte", b'{"seen": "\\u0000"}'),
     ("list", b"[]"),
     ("string", b'"x"'),
-    ("float", b'{"minutes": 5.0}'),
+    ("float", b'{"minutes": 5.5}'),
     ("bool", b'{"minutes": true}'),
     ("big", b'{"minutes": 99999999999999999999}'),
     ("negative", b'{"minutes": -1}'),

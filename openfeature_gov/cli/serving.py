@@ -127,9 +127,10 @@ def _tick(queue: ApprovalQueue, ended: threading.Event) -> None:
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    from openfeature_gov.server.hosting import listen  # noqa: PLC0415 - the extra
+
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=256)
+        return listen(host, port)
     except OSError as error:
         raise UnreachableError(f"{host}:{port}: {error.strerror}") from None
 

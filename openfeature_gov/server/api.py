@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi import Request as HttpRequest
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from openfeature_gov.approvals import people
@@ -21,6 +21,7 @@ from openfeature_gov.decisions import Constraint
 from openfeature_gov.server import reasons
 from openfeature_gov.server.desk import At, Desk
 from openfeature_gov.server.problems import API, DeniedError, responses
+from openfeature_gov.server.shelf import CURSOR
 
 LARGEST_PAGE = 1_000
 LARGEST_LIMIT = 2**53 - 1
@@ -28,7 +29,7 @@ DAY_MINUTES = 24 * 60
 ID = r"^[A-Za-z0-9_-]{1,64}$"
 Id = Annotated[str, Path(pattern=ID)]
 COMMON = (401, 422, 429, 503)
-ANSWERS = responses(403, 404, 409, 413, *COMMON)
+ANSWERS = responses(400, 403, 404, 408, 409, 413, *COMMON)
 
 
 def _text(value: str) -> str:
@@ -38,27 +39,41 @@ def _text(value: str) -> str:
     return value
 
 
-Text = Annotated[str, AfterValidator(_text)]
-Why = Annotated[Text, Field(max_length=TEXT_LIMIT)]
-Word = Annotated[Text, Field(min_length=1, max_length=100)]
+def _integral(value: Any) -> Any:
+    """Return a number without a fraction as JSON Schema counts it: an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+INTEGRAL, TEXT = BeforeValidator(_integral), AfterValidator(_text)
+Why = Annotated[str, Field(max_length=TEXT_LIMIT), TEXT]
+Word = Annotated[str, Field(min_length=1, max_length=100), TEXT]
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
+class Paging(BaseModel):
+    """Ask for at most *limit* requests; *after* is what the page before said."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: Annotated[str, Field(pattern=f"^{CURSOR.pattern}$")] | None = None
+    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 100
+
+
 class Limit(_Body):
     """Tighten the action: at most *limit* of *kind*, or only *among*."""
 
     kind: Word
-    limit: Annotated[int, Field(ge=0, le=LARGEST_LIMIT)] | None = None
+    limit: Annotated[int, Field(ge=0, le=LARGEST_LIMIT), INTEGRAL] | None = None
     among: Annotated[list[Word], Field(max_length=100)] | None = None
 
 
 class Approval(_Body):
     """Release the action whose binding was *seen*."""
 
-    seen: Annotated[Text, Field(min_length=1, max_length=64)]
+    seen: Annotated[str, Field(min_length=1, max_length=64), TEXT]
     reason: Why = ""
     constraints: Annotated[list[Limit], Field(max_length=20)] = []
 
@@ -66,13 +81,13 @@ class Approval(_Body):
 class Denial(_Body):
     """Refuse the action; the agent gets the *reason*."""
 
-    reason: Annotated[Why, Field(min_length=1)]
+    reason: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT), TEXT]
 
 
 class Extension(_Body):
     """Move the deadline by *minutes*."""
 
-    minutes: Annotated[int, Field(ge=1, le=DAY_MINUTES)]
+    minutes: Annotated[int, Field(ge=1, le=DAY_MINUTES), INTEGRAL]
 
 
 class Summary(BaseModel):
@@ -162,17 +177,9 @@ routes = APIRouter(prefix=API, tags=["approvals"], route_class=Route)
 
 
 @routes.get("", responses=responses(*COMMON))
-def waiting(
-    desk: At,
-    _: Me,
-    after: Annotated[str | None, Query(max_length=100)] = None,
-    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
-) -> Listing:
+def waiting(desk: At, _: Me, asked: Annotated[Paging, Query()]) -> Listing:
     """List what waits for a person, the oldest first."""
-    try:
-        page = desk.shelf.page(after, limit)
-    except ValueError:
-        raise DeniedError(422, "cursor_invalid") from None
+    page = desk.shelf.page(asked.after, asked.limit)
     return Listing(
         approvals=[Summary(**_summary(one)) for one in page.requests],
         after=page.after,

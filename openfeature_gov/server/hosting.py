@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import uvicorn
 
 from openfeature_gov.server.application import build
@@ -27,3 +29,17 @@ def server(desk: Desk) -> uvicorn.Server:
             limit_concurrency=AT_ONCE,
         )
     )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at *host* and *port*, 0 for a free one.
+
+    Raises:
+        OSError: when it cannot listen there.
+
+    """
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    made = socket.create_server((host, port), family=family, backlog=256)
+    # An answer is sent in two parts; the second must not wait for an acknowledgement.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made

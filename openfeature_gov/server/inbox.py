@@ -28,25 +28,22 @@ from openfeature_gov.server.entrance import (
 from openfeature_gov.server.forms import Form
 from openfeature_gov.server.pages import page
 from openfeature_gov.server.problems import DeniedError
+from openfeature_gov.server.shelf import CURSOR
 
 NUMBER = re.compile(r"[0-9]{1,15}")
 KIND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+After = Annotated[str | None, Query(pattern=f"^{CURSOR.pattern}$")]
 SHOWN = 1_000
 """Requests on one page of the list."""
 routes = APIRouter(include_in_schema=False)
 
 
 @routes.get(INBOX)
-def listed(
-    desk: At, here: Me, after: Annotated[str | None, Query(max_length=100)] = None
-) -> Response:
+def listed(desk: At, here: Me, after: After = None) -> Response:
     """Show what waits, the oldest first."""
     # Read before the list: what comes in between is news to the page.
     revision = desk.shelf.revision()
-    try:
-        found = desk.shelf.page(after, SHOWN)
-    except ValueError:
-        raise DeniedError(422, "cursor_invalid") from None
+    found = desk.shelf.page(after, SHOWN)
     return page(
         "list",
         here=here,

@@ -14,6 +14,8 @@ from openfeature_gov.server import cards
 
 ESCAPE = re.compile(r'\\(?:\\|"|[nrt]|u[0-9a-f]{4}|U[0-9a-f]{8})')
 """What `visible` writes for a character that it does not show as itself."""
+PLAIN = re.compile(r"[ -\[\]-~]*")
+"""ASCII that is printable, without the backslash."""
 
 
 def printed(value: Any) -> Markup:
@@ -21,7 +23,11 @@ def printed(value: Any) -> Markup:
 
     Jinja passes everything that a template prints through here.
     """
-    return value if isinstance(value, Markup) else marked(visible(str(value)))
+    if isinstance(value, Markup):
+        return value
+    text = str(value)
+    # Most of a long list is plain, and nothing of that is shown otherwise.
+    return escape(text) if PLAIN.fullmatch(text) else marked(visible(text))
 
 
 def quoted(value: str) -> Markup:

@@ -31,7 +31,7 @@ class InboxShelf(RecordShelf):
         """Return at most *limit* requests that wait for a person, after a cursor.
 
         Raises:
-            ValueError: when *after* is no cursor.
+            ValueError: when *after* is no cursor, as `CURSOR` says it.
             RecordStoreError: when they cannot be read.
 
         """
