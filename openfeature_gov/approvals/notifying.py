@@ -58,8 +58,8 @@ TRIES = 3
 """How often a notice is tried at once; then its channel waits for the next pass."""
 PAUSE_S = 0.5
 LONGEST_S = 5.0
-MOST = 10_000
-"""How many requests are looked at together."""
+MOST = 100_000
+"""How many waiting requests are looked at together; no queue is near it."""
 TALKATIVE = ("apprise", "urllib3.connectionpool", "urllib3.util.retry")
 """Loggers that say URLs."""
 Send = Callable[[Notice], None]
