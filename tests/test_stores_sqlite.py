@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from openfeature_gov import Effect, RecordStoreError, Status, ToolCall
@@ -250,3 +253,94 @@ def test_a_place_for_checkpoints_that_is_gone_is_told(tmp_path: Path) -> None:
             store.commit(note_record(store.stamp(), "mark"))
     finally:
         store.close()
+
+
+def test_forks_under_load_lose_nothing(tmp_path: Path) -> None:
+    """Threads append while children are made, who outlive what the parent opened."""
+    sealing = Sealing(every=50, seconds=0.05)
+    store = SqliteStore(tmp_path / "records.db", sealing=sealing)
+    stop = threading.Event()
+    kept: list[str] = []
+
+    def load(name: int) -> None:
+        number = 0
+        while not stop.is_set():
+            record = note_record(store.stamp(), "note", side=f"{name}-{number}")
+            store.commit(record)
+            kept.append(record.id)
+            number += 1
+
+    threads = [threading.Thread(target=load, args=(name,)) for name in range(3)]
+    for thread in threads:
+        thread.start()
+    codes, last = [], 0
+    closed_read, closed_write = os.pipe()
+    for number in range(12):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                os.close(closed_write)
+                store.commit(note_record(store.stamp(), "note", side="child"))
+                if number == 11:
+                    os.read(closed_read, 1)  # until the parent has closed its store
+                    store.commit(note_record(store.stamp(), "note", side="late"))
+                    store.close()
+                code = 0
+            finally:
+                os._exit(code)
+        if number == 11:
+            last = child
+        else:
+            codes.append(os.waitpid(child, 0)[1])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    store.close()
+    os.close(closed_write)
+    codes.append(os.waitpid(last, 0)[1])
+    os.close(closed_read)
+    assert codes == [0] * 12
+    with closing(sqlite3.connect(tmp_path / "records.db")) as file:
+        found = {one for (one,) in file.execute("SELECT id FROM records")}
+        sides = [
+            orjson.loads(body).get("side")
+            for (body,) in file.execute("SELECT body FROM records")
+        ]
+    assert found.issuperset(kept)
+    assert sides.count("child") == 12
+    assert sides.count("late") == 1
+
+
+def test_a_child_that_cannot_open_the_log_tries_again(tmp_path: Path) -> None:
+    path = tmp_path / "records.db"
+    store = SqliteStore(path)
+    away = tmp_path / "away"
+    (tmp_path / "records.db.writers").rename(away)
+    (tmp_path / "records.db.writers").write_text("")  # no lease can be made here
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            assert store.health() is not HEALTHY
+            with pytest.raises(RecordStoreError):
+                store.commit(note_record(store.stamp(), "note", side="lost"))
+            (tmp_path / "records.db.writers").unlink()
+            away.rename(tmp_path / "records.db.writers")
+            deadline = time.monotonic() + 30
+            while store.health() is not HEALTHY or store.sealer is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            store.commit(note_record(store.stamp(), "note", side="child"))
+            store.close()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    store.close()
+    with closing(sqlite3.connect(path)) as file:
+        bodies = [
+            orjson.loads(body)
+            for (body,) in file.execute("SELECT body FROM records WHERE kind='note'")
+        ]
+    assert [one["side"] for one in bodies] == ["lost", "child"]

@@ -72,6 +72,9 @@ class Log(Protocol):
     def keep(self, sealed: Sealed, at_us: int) -> bool:
         """Store *sealed* durably, unless another writer took its number."""
 
+    def rest(self) -> None:
+        """Close what is open until it is needed again."""
+
     def close(self) -> None:
         """Let go of the log."""
 

@@ -103,7 +103,7 @@ class Sealer:
         self._now, self._clock = now, clock
         self._lock, self._handing = threading.Lock(), threading.Lock()
         self._due = threading.Event()
-        self._closing = False
+        self._closing = self._resting = False
         self._unsealed = self._trees = self._checked = 0
         self._behind_since: int | None = None
         self._vkey = signer().vkey
@@ -191,6 +191,18 @@ class Sealer:
         self.stop()
         self._tick()
         self._log.close()
+
+    def rest(self, wait_s: float) -> None:
+        """Do nothing until `go_on`, if what is under way ends within *wait_s*."""
+        self._resting = self._lock.acquire(timeout=wait_s)
+        if self._resting:
+            self._log.rest()
+
+    def go_on(self) -> None:
+        """Go on after `rest`."""
+        if self._resting:
+            self._resting = False
+            self._lock.release()
 
     def abandon(self) -> None:
         """Leave everything to the parent, in a forked child."""

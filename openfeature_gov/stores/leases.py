@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -69,6 +70,23 @@ class Turn:
     def __init__(self, database: Path) -> None:
         path = database.with_name(database.name + ".lock")
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Whoever has the turn holds this too: a fork takes it, and with it the pause
+        # between two turns.
+        self._inside = threading.RLock()
+        self._forking = self._held = False
+
+    def hold(self, wait_s: float) -> bool:
+        """Let nobody here take the turn; False if it is kept for *wait_s*."""
+        self._forking = True
+        self._held = self._inside.acquire(timeout=wait_s)
+        return self._held
+
+    def let_go(self) -> None:
+        """Undo `hold`, by the thread that called it."""
+        self._forking = False
+        if self._held:
+            self._held = False
+            self._inside.release()
 
     @contextmanager
     def taken(self) -> Iterator[None]:
@@ -87,14 +105,23 @@ class Turn:
             yield
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self._inside.release()
 
     def _try(self) -> bool:
+        if self._forking or not self._inside.acquire(blocking=False):
+            return False
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._inside.release()
             return False
+        except BaseException:
+            self._inside.release()
+            raise
         return True
 
     def close(self) -> None:
         """Close the descriptor; in a forked child this leaves the parent its lock."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -96,24 +96,20 @@ class PostgresStore(QueuedStore):
         """
         return postgres_erasing.erase(self._url, ids)
 
-    def _start(self) -> None:
+    def _prepare(self) -> None:
         self._seals: Seals | None = None
         self._died = threading.Event()
         self._died.set()
-        super()._start()
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        super()._prepare()
+
+    def _seal(self) -> None:
         if self._sealing is None:
             return
         now, clock = self._now, self._clock
-        try:
-            self._seals = seals(
-                self._url, self, self._sealing, self._died, now=now, clock=clock
-            )
-        except self.FAULTS as error:
-            self.close()
-            raise RecordStoreError(f"{self.place}: {error}") from error
-        except BaseException:
-            self.close()
-            raise
+        self._seals = seals(
+            self._url, self, self._sealing, self._died, now=now, clock=clock
+        )
         self._seals.own.start()
 
     def close(self) -> None:
@@ -134,13 +130,13 @@ class PostgresStore(QueuedStore):
 
     def _behind_ns(self) -> int:
         seals = self._seals
-        return 0 if seals is None else seals.own.behind_ns()
+        return super()._behind_ns() if seals is None else seals.own.behind_ns()
 
     def _enter(self) -> None:
         self._seq = 0
         self._kept: set[str] = set()
         self._settle_at = 0
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._connection = None
 
     def _turn(self) -> AbstractContextManager[object]:
         return nullcontext()

@@ -344,6 +344,9 @@ class PostgresLog:
             return False
         return True
 
+    def rest(self) -> None:
+        """Do nothing: a child leaves the parent its sessions."""
+
     def close(self) -> None:
         """Let go of the database."""
         with suppress(psycopg.Error):

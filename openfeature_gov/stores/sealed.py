@@ -90,43 +90,55 @@ class SqliteLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._turn = Turn(path)
+        self._path, self._turn = path, Turn(path)
+        self._connection: sqlite3.Connection | None = None
         try:
-            with self._turn.taken():
-                self._connection = connect(path)
+            self._opened()
         except BaseException:
             self._turn.close()
             raise
 
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            with self._turn.taken():
+                self._connection = connect(self._path)
+        return self._connection
+
     def rows(self, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Return sequence numbers and bodies behind *after*, in order."""
         # Whoever can alter the schema can store what is no blob.
-        return self._connection.execute(
-            "SELECT seq, coalesce(CAST(body AS BLOB), x'') FROM records WHERE seq > ?"
-            " ORDER BY seq LIMIT ?",
-            (after, limit),
-        ).fetchall()
+        return (
+            self._opened()
+            .execute(
+                "SELECT seq, coalesce(CAST(body AS BLOB), x'') FROM records"
+                " WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
+            )
+            .fetchall()
+        )
 
     def last_seq(self) -> int:
         """Return the last sequence number, 0 for an empty log."""
-        found = self._connection.execute("SELECT max(seq) FROM records").fetchone()
+        found = self._opened().execute("SELECT max(seq) FROM records").fetchone()
         return int(found[0] or 0)
 
     def archived(self) -> bytes:
         """Return the frontier of the records that were archived, empty for none."""
-        found = self._connection.execute(
-            "SELECT frontier FROM archives ORDER BY last_seq DESC LIMIT 1"
-        ).fetchone()
+        found = (
+            self._opened()
+            .execute("SELECT frontier FROM archives ORDER BY last_seq DESC LIMIT 1")
+            .fetchone()
+        )
         return b"" if found is None else bytes(found[0])
 
     def unsealed(self, after: int) -> int:
         """Return how many records behind *after* are of writers that have ended."""
-        found = self._connection.execute(UNSEALED, (after,)).fetchone()
+        found = self._opened().execute(UNSEALED, (after,)).fetchone()
         return int(found[0])
 
     def rotations(self) -> list[bytes]:
         """Return the bodies of the records of key rotations, in order."""
-        found = self._connection.execute(
+        found = self._opened().execute(
             "SELECT body FROM records WHERE kind = ?"
             " AND kind NOT IN ('decision', 'outcome') ORDER BY seq",
             (ROTATED,),
@@ -135,14 +147,18 @@ class SqliteLog:
 
     def head(self) -> Sealed | None:
         """Return the last checkpoint."""
-        found = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM checkpoints ORDER BY number DESC LIMIT 1"  # noqa: S608 - fixed names
-        ).fetchone()
+        found = (
+            self._opened()
+            .execute(
+                f"SELECT {_COLUMNS} FROM checkpoints ORDER BY number DESC LIMIT 1"  # noqa: S608 - fixed names
+            )
+            .fetchone()
+        )
         return None if found is None else Sealed(*found)
 
     def since(self, number: int) -> list[Sealed]:
         """Return the checkpoints behind *number*, in order."""
-        found = self._connection.execute(
+        found = self._opened().execute(
             f"SELECT {_COLUMNS} FROM checkpoints WHERE number > ? ORDER BY number",  # noqa: S608 - fixed names
             (number,),
         )
@@ -150,16 +166,20 @@ class SqliteLog:
 
     def number_of(self, note: str) -> int | None:
         """Return the number of the checkpoint *note*, None for an unknown one."""
-        found = self._connection.execute(
-            "SELECT number FROM checkpoints WHERE note = ?", (note,)
-        ).fetchone()
+        found = (
+            self._opened()
+            .execute("SELECT number FROM checkpoints WHERE note = ?", (note,))
+            .fetchone()
+        )
         return None if found is None else int(found[0])
 
     def before(self, origin: str) -> int:
         """Return the number before the first checkpoint of *origin*, 0 for none."""
-        found = self._connection.execute(
-            "SELECT min(number) FROM checkpoints WHERE origin = ?", (origin,)
-        ).fetchone()
+        found = (
+            self._opened()
+            .execute("SELECT min(number) FROM checkpoints WHERE origin = ?", (origin,))
+            .fetchone()
+        )
         return int(found[0] or 1) - 1
 
     def keep(self, sealed: Sealed, at_us: int) -> bool:
@@ -170,9 +190,10 @@ class SqliteLog:
             TimeoutError: an OSError, when another process holds the log.
 
         """
+        connection = self._opened()
         with self._turn.taken():
             try:
-                self._connection.execute(
+                connection.execute(
                     f"INSERT INTO checkpoints ({_COLUMNS}, at_us)"  # noqa: S608 - fixed names
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (*sealed, at_us),
@@ -183,9 +204,15 @@ class SqliteLog:
 
     def close(self) -> None:
         """Let go of the file."""
-        with suppress(sqlite3.Error):
-            self._connection.close()
+        self.rest()
         self._turn.close()
+
+    def rest(self) -> None:
+        """Close the connection until it is needed again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
 
     def abandon(self) -> None:
         """Let go in a forked child; the connection stays the parent's."""

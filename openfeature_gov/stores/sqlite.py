@@ -123,27 +123,39 @@ class SqliteStore(QueuedStore):
             if owner is not None:
                 owner.close()
 
-    def _start(self) -> None:
+    def before_fork(self, wait_s: float) -> None:
+        """Close what is open, or a child would believe the parent's locks its own.
+
+        SQLite counts the locks of a process in memory, and a fork copies the count: the
+        child would wait for locks that nobody gives back, and take others for granted.
+        """
+        sealer = self.sealer
+        if sealer is not None:
+            sealer.rest(wait_s)
+        if self._turns.hold(wait_s):
+            self._drop()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on after a fork; the connections are opened again when needed."""
+        self._turns.let_go()
+        if self.sealer is not None:
+            self.sealer.go_on()
+
+    def _prepare(self) -> None:
         self.sealer = None
-        super()._start()
+        super()._prepare()
+
+    def _seal(self) -> None:
         if self._sealing is None:
             return
         now, clock = self._now, self._clock
-        try:
-            self.sealer = sealed.sealer(
-                self.path, self, self._sealing, now=now, clock=clock
-            )
-        except self.FAULTS as error:
-            self.close()
-            raise RecordStoreError(f"{self.path}: {error}") from error
-        except BaseException:
-            self.close()
-            raise
-        self.sealer.start()
+        made = sealed.sealer(self.path, self, self._sealing, now=now, clock=clock)
+        self.sealer = made
+        made.start()
 
     def _behind_ns(self) -> int:
         sealer = self.sealer
-        return 0 if sealer is None else sealer.behind_ns()
+        return super()._behind_ns() if sealer is None else sealer.behind_ns()
 
     def _enter(self) -> None:
         self._rows = 0

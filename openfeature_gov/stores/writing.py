@@ -9,8 +9,10 @@ lowers authority.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
@@ -41,10 +43,13 @@ RETRY_S = 1.0
 STALL_NS = 2_000_000_000
 """How long one batch may take before the store counts as failing."""
 COMMIT_WAIT_S = 30.0
+FORK_WAIT_S = 5.0
+"""How long a fork waits for what a store has under way."""
 
 Done = Callable[[Exception | None], None]
 Item = tuple[Record, Done | None]
 Errors = tuple[type[Exception], ...]
+logger = logging.getLogger(__name__)
 _abandoned: list[object] = []
 _stores: weakref.WeakSet[QueuedStore] = weakref.WeakSet()
 
@@ -74,7 +79,10 @@ class QueuedStore(ABC):
     ) -> None:
         self.place = place
         self._now, self._clock = now, clock
-        self._start()
+        self._prepare()
+        self._begin()
+        self._launch()
+        self._seal_or_close()
         _stores.add(self)
 
     @abstractmethod
@@ -103,6 +111,10 @@ class QueuedStore(ABC):
             RecordStoreError: when it could not be done, or in part: do it again.
 
         """
+
+    @abstractmethod
+    def _seal(self) -> None:
+        """Begin to seal the log, if this process is to."""
 
     @abstractmethod
     def _enter(self) -> None:
@@ -158,8 +170,16 @@ class QueuedStore(ABC):
     def _wrote(self, rows: int) -> None:  # noqa: B027 - most have nothing to do
         """Do what is due after *rows* rows became durable; within the turn."""
 
-    def _start(self) -> None:
+    def before_fork(self, wait_s: float) -> None:  # noqa: B027 - not all must rest
+        """Come to rest within *wait_s* seconds, so that a child begins with nothing."""
+
+    def after_fork_in_parent(self) -> None:  # noqa: B027 - not all rested
+        """Go on after a fork."""
+
+    def _prepare(self) -> None:
+        """Begin as a writer of an own name, with nothing in hand."""
         self.writer = token_hex(8)
+        self._begun = False
         self._count = 0
         self._pending: deque[Item] = deque()
         self._work, self._urgent = threading.Event(), threading.Event()
@@ -168,7 +188,11 @@ class QueuedStore(ABC):
         self._pacer: int | None = None
         self._failing_since: int | None = None
         self._busy_since: int | None = None
+        self._unsealed_since: int | None = None
         self._lost = 0
+
+    def _begin(self) -> None:
+        """Open the log, say so in it, and settle what the dead left."""
         try:
             self._enter()
         except self.FAULTS as error:
@@ -184,10 +208,23 @@ class QueuedStore(ABC):
         except BaseException:
             self._let_go()
             raise
+        self._begun = True
+
+    def _launch(self) -> None:
         self._thread = threading.Thread(
             target=self._run, name="gov-records", daemon=True
         )
         self._thread.start()
+
+    def _seal_or_close(self) -> None:
+        try:
+            self._seal()
+        except self.FAULTS as error:
+            self.close()
+            raise RecordStoreError(f"{self.place}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, record: Record) -> None:
         """Take *record*; it becomes durable within milliseconds.
@@ -262,7 +299,8 @@ class QueuedStore(ABC):
 
     def _behind_ns(self) -> int:
         """Return since when a checkpoint that was due could not be published."""
-        return 0
+        since = self._unsealed_since
+        return 0 if since is None else max(1, self._clock() - since)
 
     def flush(self) -> None:
         """Return once everything handed over so far is durable.
@@ -296,6 +334,8 @@ class QueuedStore(ABC):
         self._thread.join(COMMIT_WAIT_S)
         faults: Errors = (*self.FAULTS, RecordStoreError)
         try:
+            if not self._begun:
+                self._begin()
             with self._turn():
                 self._ready()
                 # Whoever appended while the writer was leaving.
@@ -390,6 +430,8 @@ class QueuedStore(ABC):
         rows = len(batch)
         self._busy_since = self._clock()
         try:
+            if not self._begun:
+                self._begin()
             with self._turn():
                 self._ready()
                 self._write(batch)
@@ -478,9 +520,44 @@ class QueuedStore(ABC):
         return len(orphans)
 
     def after_fork(self) -> None:
-        """Become a writer of its own in a forked child; the parent's work stays its."""
+        """Become a writer of its own in a forked child; the parent's work stays its.
+
+        What cannot be opened at once is tried again by the threads of the child.
+        """
         _abandoned.extend((self._abandon(), self._thread))
-        self._start()
+        self._prepare()
+        try:
+            self._begin()
+            self._launch()
+            self._seal()
+        except Exception:  # the child must outlive any fault
+            logger.exception(
+                "%s: not all is open after a fork; it is tried", self.place
+            )
+            self._begin_later()
+
+    def _begin_later(self) -> None:
+        self._unsealed_since = self._clock()
+        if not self._begun:
+            self._failing_since = self._clock()
+            self._launch()
+            self._wake(urgent=True)
+        threading.Thread(
+            target=self._seal_later, name="gov-sealing-later", daemon=True
+        ).start()
+
+    def _seal_later(self) -> None:
+        while not self._closing:
+            time.sleep(RETRY_S)
+            if not self._begun:
+                continue
+            try:
+                self._seal()
+            except Exception:  # it is tried until it works
+                logger.exception("%s: could not be sealed yet", self.place)
+            else:
+                self._unsealed_since = None
+                return
 
 
 def _settle(batch: list[Item], error: Exception | None) -> None:
@@ -495,12 +572,21 @@ def _resolve(future: asyncio.Future[Exception | None], error: Exception | None) 
         future.set_result(error)
 
 
+def _rest_all() -> None:
+    for store in tuple(_stores):
+        store.before_fork(FORK_WAIT_S)
+
+
+def _go_on_all() -> None:
+    for store in tuple(_stores):
+        store.after_fork_in_parent()
+
+
 def _restart_all() -> None:
     for store in tuple(_stores):
-        try:
-            store.after_fork()
-        except RecordStoreError:
-            store._failing_since = store._clock()  # noqa: SLF001
+        store.after_fork()
 
 
-os.register_at_fork(after_in_child=_restart_all)
+os.register_at_fork(
+    before=_rest_all, after_in_parent=_go_on_all, after_in_child=_restart_all
+)
