@@ -134,7 +134,8 @@ class Log:
         """Record that *new* follows the key, and sign with it from now on."""
         text = f"{new.name}\ngov-key-rotation/1\n{new.vkey}\n"
         note = self.signer.note(text, new)
-        self.add(*event(len(self.rows) + 1, "key_rotation", note=note))
+        said = {"note": note, "old": self.signer.vkey}
+        self.add(*event(len(self.rows) + 1, "key_rotation", **said))
         self.signer = new
 
     def frontier(self, size: int) -> bytes:

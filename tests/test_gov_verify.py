@@ -277,13 +277,109 @@ def test_nobody_else_may_name_the_next_key(tmp_path: Path) -> None:
     for note in (thief.note(text), good.note(text), good.note(text + "more\n", thief)):
         forged = Log()
         forged.rows, forged.notes = [*log.rows], [*log.notes]
-        forged.add(*event(6, "key_rotation", note=note))
+        forged.add(*event(6, "key_rotation", note=note, old=good.vkey))
         forged.signer = thief
         forged.seal()
         file = forged.database(tmp_path / f"{len(note)}.db")
         found = codes(verified(log, file, held))
         assert found == ["rotation", "key"], found
         file.unlink()
+
+
+def test_each_key_verifies_what_was_rotated_twice(tmp_path: Path) -> None:
+    """From the pinned key the log is followed forward and back."""
+    log, pinned = Log(5), []
+    for number in (6, 8, 10):
+        pinned.append(log.signer.vkey)
+        log.add(*decision(number))
+        log.seal()
+        log.rotate(Signer())
+    log.seal()
+    pinned.append(log.signer.vkey)
+    file = log.database(tmp_path / "records.db")
+    for key in pinned:
+        assert codes(verified(log, file, sealed=True, keys=[key])) == []
+        assert codes(verified(log, file, quick=True, keys=[key])) == []
+    size, origin, note = log.notes[1]
+    log.notes[1] = (size, origin, respelled(note, at=-20))
+    other = log.database(tmp_path / "forged.db")
+    found = verified(log, other, keys=pinned[-1:])
+    assert codes(found) == ["signature"]
+
+
+def test_a_former_key_is_named_once(tmp_path: Path) -> None:
+    """The new key signed no word of the old one: a second claim is a finding."""
+    log, thief = Log(5), Signer()
+    log.rotate(Signer())
+    log.seal()
+    body = json.loads(log.leaves[-1])
+    text = body["note"].partition("\n\n")[0] + "\n"
+    forged = thief.note(text, log.signer)
+    log.add(*event(7, "key_rotation", note=forged, old=thief.vkey))
+    log.seal()
+    report = verified(log, log.database(tmp_path / "records.db"))
+    assert "rotation" in codes(report)
+
+
+def ledger_of(log: Log, *notes: str) -> Log:
+    """Return a sealed ledger with *notes*, under the key of *log*."""
+    held = Log()
+    held.signer = log.signer
+    for number, note in enumerate(notes, 1):
+        held.add(*event(number, "checkpoint", note=note, ref="w"))
+    held.seal(origin=SEVERAL)
+    return held
+
+
+def both(tmp_path: Path, log: Log, ledger: Log) -> list[list[str]]:
+    """Verify *log* by the checkpoint of its *ledger*; return the codes of both."""
+    files = [tmp_path / "log.db", tmp_path / "ledger.db"]
+    for one, file in zip((log, ledger), files, strict=True):
+        file.unlink(missing_ok=True)
+        one.database(file)
+    reports = gov_verify.verify(
+        gov_verify.files(files), [ledger.signer.vkey], [ledger.notes[-1][2]], deep=True
+    )
+    return [codes(report) for report in reports]
+
+
+def test_every_entry_of_the_ledger_holds(tmp_path: Path) -> None:
+    """A log that was cut back is not saved by an old entry that was made again."""
+    log = Log(9, every=3)
+    first, *_, last = (note for *_, note in log.notes)
+    assert both(tmp_path, log, ledger_of(log, first, last)) == [[], []]
+    cut = Log(3)
+    cut.signer, cut.notes = log.signer, log.notes[:1]
+    found = both(tmp_path, cut, ledger_of(log, first, last, first))
+    assert found == [["rolled_back", "truncated"], ["ledger"]]
+    ledger = ledger_of(log, last)
+    ledger.add(*event(2, "checkpoint", note=first, ref="w"))
+    assert both(tmp_path, cut, ledger) == [["rolled_back", "truncated"], ["ledger"]]
+    unsealed = ledger_of(log)
+    unsealed.rows = ledger_of(log, last).rows
+    assert both(tmp_path, log, unsealed) == [["checkpoint"], []]
+
+
+def test_what_a_former_key_signed_is_verified(tmp_path: Path) -> None:
+    """A ledger of the new key vouches for logs of the old one, not for forgeries."""
+    log, ledger = Log(9), Log()
+    ledger.signer = log.signer
+    ledger.add(*event(1, "checkpoint", note=log.notes[-1][2], ref="w"))
+    ledger.rotate(Signer())
+    ledger.seal(origin=SEVERAL)
+    assert both(tmp_path, log, ledger) == [[], []]
+    forged = Log(3)
+    forged.add(*decision(4, amount="0"))
+    for number in range(5, 10):
+        forged.add(*decision(number))
+    top, old = forged.seal(), log.notes[-1][2].rpartition("\n\n")[2]
+    lie = top.rpartition("\n\n")[0] + "\n\n" + old
+    forged.notes = [(9, ORIGIN, lie)]
+    ledger.rows[0] = event(1, "checkpoint", note=lie, ref="w")
+    ledger.notes.clear()
+    ledger.seal(origin=SEVERAL)
+    (found, _) = both(tmp_path, forged, ledger)
+    assert "signature" in found
 
 
 @pytest.mark.parametrize(
@@ -313,11 +409,15 @@ def test_an_ed25519_key_alone_is_a_key(tmp_path: Path) -> None:
             gov_verify.parse_key(f"name+{hashed}+{b64encode(raw).decode()}")
 
 
-def respelled(note: str) -> str:
-    """Return *note* with a signature that means the same in other letters."""
+def respelled(note: str, at: int = 0) -> str:
+    """Return *note* with a signature that means the same in other letters.
+
+    With *at*, how far from its end another letter stands, it means something else.
+    """
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    head, last = note[: note.rindex("=") - 1], note[note.rindex("=") - 1]
-    return head + letters[letters.index(last) ^ 1] + note[note.rindex("=") :]
+    place = at or note.rindex("=") - 1
+    head, last, tail = note[:place], note[place], note[place:][1:]
+    return head + letters[letters.index(last) ^ 1] + tail
 
 
 NOTES: dict[str, Callable[[str], str]] = {

@@ -6,6 +6,7 @@ the ledger, which holds those of the logs.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,6 +19,7 @@ import psycopg
 import pytest
 
 from openfeature_gov import Governor, RecordStoreError
+from openfeature_gov.canonical import encode
 from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.evidence.standalone import gov_verify
@@ -120,6 +122,22 @@ def restored(it: Attacker) -> None:
     it.restore()
 
 
+def again(it: Attacker) -> None:
+    """Cut a log back to a checkpoint, and enter that one in the ledger once more."""
+    it.truncate()
+    assert isinstance(it, Superuser)
+    book = it.on(LEDGER)
+    with it.open() as session:
+        (note,) = session.execute("SELECT note FROM checkpoints").fetchone()
+    with book.open() as session:
+        seq, body = session.execute(
+            "SELECT seq, body FROM records ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        facts = {**json.loads(body), "id": "again", "ref": it.writer, "note": note}
+        book.add(session, seq + 1, encode(facts))
+    book.sealed(book.real_key(), None)
+
+
 OTHER = "CREATE OR REPLACE FUNCTION gov_append_only() RETURNS trigger LANGUAGE plpgsql"
 NOTHING = f"{OTHER} AS $$BEGIN RETURN NULL; END$$"
 SERVER: dict[str, tuple[str, Callable[[Attacker], object]]] = {
@@ -129,6 +147,7 @@ SERVER: dict[str, tuple[str, Callable[[Attacker], object]]] = {
     "entry deleted": ("root", ledger(lambda it: it.delete(1))),
     "entries reordered": ("root", ledger(lambda it: it.swap(1, 2))),
     "ledger's checkpoints": ("absent", ledger(sql("DELETE FROM checkpoints"))),
+    "log cut, entry made again": ("ledger", again),
     "given to another": ("sequence", sql("UPDATE records SET writer='x' WHERE seq=3")),
     "all given to another": ("truncated", sql("UPDATE records SET writer='x'")),
     "older backup": ("truncated", restored),

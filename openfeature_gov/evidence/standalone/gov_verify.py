@@ -255,79 +255,110 @@ def unbase64(text: str, what: str) -> bytes:
     return raw
 
 
+class Rotation(NamedTuple):
+    """Say that the key *new* follows the key *old*: both signed that."""
+
+    old: Key
+    new: Key
+
+
+def read_rotation(body: Any) -> Rotation:
+    """Return what the record *body* of a new key says.
+
+    The signature of the old key stands beside the text that the new one signed, and
+    somebody else's could be put there: where two claim to be the old one, believe none.
+
+    Raises:
+        Refused: when it is malformed, or one of the two did not sign it.
+
+    """
+    note = parse_note(str(body.get("note")))
+    lines = note.text.split("\n")
+    if len(lines) != 4 or lines[1] != "gov-key-rotation/1":
+        raise Refused("rotation", f"not a key rotation: {shown(note.text)}")
+    new, old = parse_key(lines[2]), parse_key(str(body.get("old")))
+    for key in (new, old):
+        if key.name != lines[0] or signed_by(note, [key]) is None:
+            raise Refused("rotation", f"not signed by the key {key}")
+    return Rotation(old, new)
+
+
 class Keys:
     """Know whose signature counts at this point of the log, which only goes forward.
 
-    *pinned* are valid from the beginning. A ``key_rotation`` record, signed by a valid
-    key and by its successor, makes the successor valid from there on; with the first
-    checkpoint that the successor signs, the old key is revoked. A rotation that stands
-    in another log counts from the beginning too: it is as well signed.
+    *pinned* are valid from the beginning. A ``key_rotation`` record makes the successor
+    of a valid key valid, and the predecessor of one a former key, and so on: what a
+    former key signed must verify, and counts for nothing beside that. With the first
+    checkpoint that a key signs, all keys before it are revoked. A rotation that stands
+    in another log (*elsewhere*) counts from the beginning.
     """
 
-    def __init__(self, pinned: Iterable[Key], elsewhere: Iterable[Any] = ()) -> None:
+    def __init__(self, pinned: Iterable[Key], elsewhere: Iterable[Rotation]) -> None:
         self.valid = list(pinned)
-        self._followed: dict[Key, Key] = {}
+        self._former: list[Key] = []
+        self._before: dict[Key, Key] = {}
         self._strangers: dict[tuple[str, bytes], str] = {}
-        self._former: set[tuple[str, bytes]] = set()
-        told = list(elsewhere)
-        for body in told * len(told):  # in whatever order they were found
+        told = set(elsewhere)
+        olds = {new: {one.old for one in told if one.new == new} for _, new in told}
+        for one in list(told) * len(told):  # in whatever order they were found
             with suppress(Refused):
-                self._former |= self.rotate(body)
+                if len(olds[one.new]) == 1:
+                    self.rotate(one)
 
-    def rotate(self, body: Any) -> set[tuple[str, bytes]]:
-        """Take a ``key_rotation`` record; return the keys that it shows to be former.
-
-        Whoever pinned the new key has no use for the old one: what that signed before
-        is compared with the tree like all else, and counts for nothing.
+    def rotate(self, told: Rotation) -> None:
+        """Take what a ``key_rotation`` record says.
 
         Raises:
-            Refused: when no valid key signed it, or it says something else.
+            Refused: when no key that is known has to do with it, or the new key is said
+                to follow two.
 
         """
-        note = parse_note(str(body.get("note")))
-        lines = note.text.split("\n")
-        if len(lines) != 4 or lines[1] != "gov-key-rotation/1":
-            raise Refused("rotation", f"not a key rotation: {shown(note.text)}")
-        new = parse_key(lines[2])
-        if new.name != lines[0] or signed_by(note, [new]) is None:
-            raise Refused("rotation", f"not signed by the new key {new}")
-        if new in self.valid:
-            for stranger in note.signatures:
-                self._strangers.pop(stranger, None)
-            return set(note.signatures)
-        old = signed_by(note, self.valid)
-        if old is None:
+        old, new = told
+        if self._before.setdefault(new, old) != old:
+            raise Refused("rotation", f"{new} is said to follow two keys")
+        if old in self.valid:
+            self.valid += [] if new in self.valid else [new]
+        elif new in (*self.valid, *self._former):
+            if old not in self._former:
+                self._former.append(old)
+            self._strangers.pop((old.name, old.id), None)
+        else:
             raise Refused("rotation", f"{new} was named by a key that is not valid")
-        self.valid.append(new)
-        self._followed[new] = old
-        return set()
 
     def signer(self, note: Note, what: str) -> Key | None:
-        """Return who signed *note*, None for a key that may prove to be a former one.
+        """Return who signed *note*, None for a key that counts for nothing.
 
         Raises:
-            Refused: when a signature by a valid key does not verify.
+            Refused: when a signature by a valid key or a former one does not verify.
 
         """
-        key = signed_by(note, self.valid)
+        key = signed_by(note, [*self.valid, *self._former])
         if key is None:
             for stranger in note.signatures:
                 self._strangers[stranger] = what
             return None
-        old = self._followed.pop(key, None)
-        if old is not None:
-            self.valid.remove(old)
-        return key
+        counts = key in self.valid
+        older = self._before.get(key)
+        while older is not None:
+            self.valid = [one for one in self.valid if one != older]
+            self._former = [one for one in self._former if one != older]
+            older = self._before.get(older)
+        return key if counts else None
 
-    def former(self, note: Note) -> bool:
-        """Say whether a key signed *note* that a valid one followed, in another log."""
-        return bool(note.signatures.keys() & self._former)
+    def require(self, note: Note, *, former: bool = False) -> None:
+        """Check that a valid key signed *note*, or where that will do a *former* one.
+
+        Raises:
+            Refused: when none did.
+
+        """
+        known = [*self.valid, *self._former] if former else self.valid
+        if signed_by(note, known) is None:
+            raise Refused("key", f"not signed by {names(self.valid)}")
 
     def unknown(self) -> Iterator[str]:
         """Yield what was signed by keys that no pinned key has to do with."""
         for (name, key_id), what in self._strangers.items():
-            if (name, key_id) in self._former:
-                continue
             yield f"{what} is signed by {shown(name)}+{key_id.hex()}, not a valid key"
 
 
@@ -1031,7 +1062,8 @@ class Contents:
         self._deep = deep
         self.missing: dict[str, int] = {}
         self.erased: set[str] = set()
-        self.ledger: dict[str, str] = {}
+        self.ledger: list[tuple[int, str]] = []
+        self._entered: dict[str, int] = {}
         self.archived: dict[str, dict[str, Any]] = {}
         self._clocks: dict[str, int] = {}
         self.notes: list[str] = []
@@ -1039,8 +1071,8 @@ class Contents:
         self.first_us: int | None = None
         self.last_us: int | None = None
 
-    def check(self, leaf: Leaf, evidence: Evidence, keys: Keys) -> None:
-        """Check one record, and take what it says of keys, erasures and the log.
+    def check(self, leaf: Leaf, at: int, evidence: Evidence, keys: Keys) -> None:
+        """Check record *at*, and take what it says of keys, erasures and the log.
 
         Raises:
             Refused: when it does not hold.
@@ -1056,12 +1088,12 @@ class Contents:
             self._personal(facts, leaf.seq, evidence.personal(str(facts.get("id"))))
         match facts.get("kind"):
             case "key_rotation":
-                keys.rotate(facts)
+                keys.rotate(read_rotation(facts))
             case "erasure":
                 listed = facts.get("records")
                 self.erased.update(map(str, listed if type(listed) is list else ()))
             case "checkpoint":
-                self._enter(str(facts.get("note")))
+                self._enter(at, str(facts.get("note")))
             case "archive":
                 self.archived[str(facts.get("id"))] = facts
             case "tamper":
@@ -1076,9 +1108,13 @@ class Contents:
                     " not kept"
                 )
 
-    def _enter(self, note: str) -> None:
-        """Take the last checkpoint of another log from the ledger."""
-        self.ledger[_due(note).origin] = note
+    def _enter(self, at: int, note: str) -> None:
+        """Take a checkpoint of another log from the ledger."""
+        due = _due(note)
+        self.ledger.append((at, note))
+        if due.size < self._entered.get(due.origin, 0):
+            raise Refused("ledger", f"{due} was entered after a larger one")
+        self._entered[due.origin] = due.size
 
     def _personal(
         self, facts: dict[str, Any], seq: int, personal: bytes | None
@@ -1178,9 +1214,9 @@ class Audit:
     """Verify the *evidence* of one log against *keys* of its own; report the findings.
 
     *missing* are the personal parts that are not there, by the id of their record;
-    *erased* are those of which a record tells the erasure, in whichever log; *ledger*
-    holds the last checkpoints of other logs, *told* the records of archives by their
-    ids. Bundles of archived records are in *archives*, where that is given.
+    *erased* are those of which a record tells the erasure, in whichever log; *told* are
+    the records of archives by their ids. Bundles of archived records are in *archives*,
+    where that is given.
     """
 
     def __init__(
@@ -1197,7 +1233,7 @@ class Audit:
         self._broken = False
         self.report = Report(evidence)
         self.missing, self.erased = self._contents.missing, self._contents.erased
-        self.ledger, self.told = self._contents.ledger, self._contents.archived
+        self.told = self._contents.archived
         self._archives: list[Archive] = []
 
     def read(
@@ -1245,6 +1281,12 @@ class Audit:
         """Return the origins of the checkpoints that were held of this log."""
         return {due.origin for due in self._held}
 
+    def ledger(self) -> Iterator[str]:
+        """Yield the checkpoints of other logs that are sealed in this one."""
+        for at, note in self._contents.ledger:
+            if at <= self.report.size:
+                yield note
+
     def settle(self, erased: set[str], told: dict[str, dict[str, Any]]) -> Report:
         """Return the report; *erased* and *told* are known of all logs."""
         if not self._held and not self.report.findings:
@@ -1272,8 +1314,7 @@ class Audit:
             raise Refused(
                 "checkpoint", "the proof is made for one that you do not hold"
             )
-        if signed_by(due.note, self._keys.valid) is None:
-            raise Refused("key", f"not signed by {names(self._keys.valid)}")
+        self._keys.require(due.note)
         leaf = sha256(b"\0" + proof.body).digest()
         if root_of_path(proof.at, size, leaf, proof.path) != root:
             raise Refused("root", "the record does not lead to the root")
@@ -1373,7 +1414,7 @@ class Audit:
 
     def _check(self, leaf: Leaf, evidence: Evidence) -> None:
         try:
-            self._contents.check(leaf, evidence, self._keys)
+            self._contents.check(leaf, self._tree.size, evidence, self._keys)
         except Refused as refused:
             self._find(refused.code, refused.detail, self._tree.size)
 
@@ -1394,9 +1435,7 @@ class Audit:
         origin, size, root = due.checkpoint
         counts = True
         if due.held:
-            former = due.told and self._keys.former(due.note)
-            if not former and signed_by(due.note, self._keys.valid) is None:
-                raise Refused("key", f"not signed by {names(self._keys.valid)}")
+            self._keys.require(due.note, former=due.told)
         else:
             counts = self._keys.signer(due.note, str(due)) is not None
         if origin not in self.origins():
@@ -1548,7 +1587,7 @@ def verify(
     if not (pinned and dues and evidence):
         raise UsageError("evidence, key and checkpoint are needed: one is missing")
     alone = len(evidence) == 1
-    told = () if alone else rotations(evidence.values())
+    told = rotations(evidence.values())
     audits = {
         Audit(name, Keys(pinned, told), deep=deep, archives=archives): opener
         for name, opener in evidence.items()
@@ -1565,7 +1604,7 @@ def verify(
         if len(later) == len(waiting):
             break
         for audit in waiting:
-            dues += [_due(one, held=True, told=True) for one in audit.ledger.values()]
+            dues += [_due(one, held=True, told=True) for one in audit.ledger()]
         waiting = later
     erased = {one for audit in audits for one in audit.erased}
     told_of = {one: facts for audit in audits for one, facts in audit.told.items()}
@@ -1576,25 +1615,29 @@ def verify(
     return reports + [Report(origin=one, findings=[gone]) for one in absent]
 
 
-def rotations(openers: Iterable[Callable[[], Evidence | Proof]]) -> list[Any]:
-    """Return what the records of new keys say, in all logs; none is believed yet.
+def rotations(openers: Iterable[Callable[[], Evidence | Proof]]) -> list[Rotation]:
+    """Return what the records of new keys say, in all logs.
 
     Raises:
         OSError: when the evidence cannot be opened.
 
     """
-    told: list[Any] = []
+    told: list[bytes] = []
     for opener in openers:
         try:
             evidence = opener()
             if not isinstance(evidence, Proof):
                 with closing(evidence):
-                    told += [_json(body, dict) for body in evidence.rotations()]
+                    told += evidence.rotations()
         except OSError:
             raise
         except Exception:  # noqa: BLE001, S112 - it is a finding once it is read
             continue
-    return told[:MAX_SIGNATURES]
+    found = []
+    for body in told[:MAX_SIGNATURES]:
+        with suppress(Refused):
+            found.append(read_rotation(_json(body, dict)))
+    return found
 
 
 # ---- The command line
