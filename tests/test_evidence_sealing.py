@@ -217,6 +217,29 @@ def test_key_of_your_own_signs(path: Path) -> None:
     assert len(asked) == 1
 
 
+def test_log_that_is_sealed_elsewhere_gets_no_foreign_key(
+    log: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has not its key writes and does not seal; the owner seals that later."""
+    key = sealed.key_file(log)
+    away = key.rename(tmp_path / "vault.key")
+    before = rows(log, "SELECT count(*) FROM checkpoints")
+    for how in (Sealing(), Sealing(key=tmp_path / "none" / "gov.key")):
+        with opened(log, how) as store:
+            add(store)
+            assert store.sealer is None
+            assert store.health().unsealed_ns > 0
+    assert not key.exists()
+    assert rows(log, "SELECT count(*) FROM checkpoints") == before
+    assert findings(log) == []
+    assert [one.levelname for one in caplog.records] == ["WARNING"] * 2
+    with opened(log, NEVER._replace(key=away)) as store:
+        add(store)
+    away.rename(key)
+    assert findings(log) == []
+    assert sound(log)[-1][1] == size(log)
+
+
 def test_key_that_others_can_read_refuses_the_opening(log: Path) -> None:
     """The store does not start with a key that proves nothing, and holds nothing."""
     sealed.key_file(log).chmod(0o644)
@@ -422,7 +445,6 @@ ALTERATIONS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         lambda path: sealed.checkpoint_file(path).write_text('{"note": "other"}\n'),
         {"rolled_back"},
     ),
-    "key gone": (lambda path: sealed.key_file(path).unlink(), {"key"}),
     "key swapped": (
         lambda path: keys.store(
             sealed.key_file(path), keys.generate(public(path).name), replace=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -58,6 +58,24 @@ def sealer(
     except BaseException:
         log.close()
         raise
+
+
+def keyless(path: Path, sealing: Sealing) -> bool:
+    """Say whether the log at *path* is sealed with a key that *sealing* has not.
+
+    A new key would begin a foreign tree, and call the log of its owner altered.
+
+    Raises:
+        RecordStoreError: when the file is no record log.
+        sqlite3.Error: when it cannot be read.
+        OSError: when its lock file cannot be opened.
+
+    """
+    key = sealing.key or key_file(path)
+    if callable(key) or key.exists():
+        return False
+    with closing(SqliteLog(path)) as log:
+        return log.head() is not None
 
 
 def _signer(sealing: Sealing, path: Path) -> Callable[[], Signer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sqlite3
@@ -33,6 +34,7 @@ from openfeature_gov.stores.writing import Errors, QueuedStore
 
 CHECKPOINT_ROWS = 2_000
 SEALING = Sealing()
+logger = logging.getLogger(__name__)
 _INSERTS = {size: insert(size) for size in CHUNKS}
 
 
@@ -49,7 +51,8 @@ class SqliteStore(QueuedStore):
     ``unknown`` what dead writers of the same file left without an outcome. Several
     processes may share the file. After a fork the child is a writer of its own.
     *sealing* says when and where the log is sealed; by default the key and the
-    checkpoints stand beside the file. With None the log is not sealed by this process.
+    checkpoints stand beside the file. With None the log is not sealed by this process,
+    nor where it was sealed before and the file of the key is not there.
 
     Raises:
         RecordStoreError: when the file cannot be opened as a durable record log, or
@@ -147,6 +150,15 @@ class SqliteStore(QueuedStore):
 
     def _seal(self) -> None:
         if self._sealing is None:
+            return
+        if sealed.keyless(self.path, self._sealing):
+            logger.warning(
+                "%s: is sealed with a key that is not in %s; this process does not"
+                " seal: name the key, or let its owner seal",
+                self.path,
+                self._sealing.key or sealed.key_file(self.path),
+            )
+            self._unsealed_since = self._clock()
             return
         now, clock = self._now, self._clock
         made = sealed.sealer(self.path, self, self._sealing, now=now, clock=clock)
