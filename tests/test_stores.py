@@ -9,12 +9,15 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from openfeature_gov import RecordStoreError
+from openfeature_gov.approvals.queue import change
+from openfeature_gov.approvals.states import State
 from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.stores import history, writing
@@ -22,6 +25,7 @@ from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.sqlite import SqliteStore
 from openfeature_gov.stores.writing import QueuedStore
 from tests.integration import postgres
+from tests.properties.test_approvals import request as asked
 
 BIG = "x" * 200_000
 
@@ -48,6 +52,9 @@ class Log(ABC):
 
     @abstractmethod
     def records(self, kind: str | None = None) -> list[dict[str, Any]]: ...
+
+    @abstractmethod
+    def approvals(self) -> list[tuple[str, int]]: ...
 
     @abstractmethod
     def fill(self) -> None: ...
@@ -98,6 +105,10 @@ class SqliteFile(Log):
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         return history.records(self.path, kind=kind)
 
+    def approvals(self) -> list[tuple[str, int]]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute("SELECT state, version FROM approvals").fetchall()
+
     def fill(self) -> None:
         Full.full = True
         for store in self._opened:
@@ -120,6 +131,10 @@ class Database(Log):
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         return postgres.bodies(self.url, kind=kind)
+
+    def approvals(self) -> list[tuple[str, int]]:
+        found = postgres.ask(self.url, "SELECT state, version FROM approvals")
+        return [(state, version) for state, version in found]
 
     def fill(self) -> None:
         postgres.run(
@@ -329,6 +344,34 @@ def test_orphans_of_a_dead_writer_become_unknown(log: Log) -> None:
     statuses = [r["status"] for r in log.records("outcome")]
     assert statuses == ["executed", "unknown", "executed"]
     assert log.kinds().count("reconciled") == 1
+
+
+def test_what_came_too_late_undoes_nobody_elses_step(
+    log: Log, store: QueuedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told that its record failed, a process cannot end what another used meanwhile."""
+    monkeypatch.setattr(writing, "RETRY_S", 60)
+    free = change(asked(State.APPROVED), 0)
+    store.commit(note(store)._replace(change=free))
+    other = log.open()
+    log.fill()
+    ours = note_record(store.stamp(), "decision", big=BIG)._replace(
+        executes=True, change=change(asked(State.CONSUMED, consumed_by="ours"), 1)
+    )
+    with pytest.raises(RecordStoreError):
+        store.commit(ours)
+    ended = outcome_record(store.stamp(), ours.id, status="not_run")
+    failed = change(asked(State.FAILED, consumed_by="ours"), 2)
+    store.append(ended._replace(change=failed))
+    log.empty()
+    used = change(asked(State.CONSUMED, consumed_by="theirs"), 1)
+    other.commit(open_decision(other)._replace(change=used))
+    store.flush()
+    assert log.approvals() == [("consumed", 2)]
+    assert [r["id"] for r in log.records("decision")] != [ours.id]
+    assert log.records("outcome") == []
+    store.flush()
+    assert [r["lost"] for r in log.records("gap")] == [1]
 
 
 def test_clean_close_settles_its_own_orphans(log: Log, store: QueuedStore) -> None:

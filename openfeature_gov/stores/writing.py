@@ -190,6 +190,7 @@ class QueuedStore(ABC):
         self._busy_since: int | None = None
         self._unsealed_since: int | None = None
         self._lost = 0
+        self._void: set[str] = set()
 
     def _begin(self) -> None:
         """Open the log, say so in it, and settle what the dead left."""
@@ -466,7 +467,7 @@ class QueuedStore(ABC):
         Who waits hears of it. *batch* keeps what is not written yet: nothing on return.
         """
         try:
-            self._insert([record for record, _ in batch])
+            self._insert([one for one, _ in batch if one.ref not in self._void])
         except LostRaceError:
             self._write_singly(batch)
         except self.REFUSED:
@@ -483,21 +484,30 @@ class QueuedStore(ABC):
     def _write_one(self, record: Record, done: Done | None) -> None:
         failure: Exception | None = None
         try:
-            self._insert([record])
+            self._insert([record] if record.ref not in self._void else [])
         except LostRaceError as error:
-            failure = self._kept_outcome(record, error)
+            failure = self._outrun(record, done, error)
         except self.REFUSED as error:
             facts = {"refused": readable(record.id), "error": type(error).__name__}
             self._insert([note_record(self.stamp(), "unwritable", **facts)])
             failure = error
         _settle([(record, done)], failure)
 
-    def _kept_outcome(self, record: Record, error: LostRaceError) -> Exception | None:
-        """Write an outcome without its step: what happened has happened."""
-        if record.kind != "outcome":
-            return error
-        self._insert([record._replace(change=None)])
-        return None
+    def _outrun(
+        self, record: Record, done: Done | None, error: LostRaceError
+    ) -> Exception | None:
+        """Write an outcome without its step: what happened has happened.
+
+        A decision that nobody waits for any more was denied when it could not be
+        written. It is void, and so is its outcome: it must not end somebody else's.
+        """
+        if record.kind == "outcome":
+            self._insert([record._replace(change=None)])
+            return None
+        if record.executes and done is None:
+            self._void.add(record.id)
+            self._lost += 1
+        return error
 
     def _reconcile(self) -> None:
         """Give every decision that a dead writer left open the outcome unknown."""

@@ -8,6 +8,7 @@ from tests.properties.mutations.mutant import mutants, tests_of
 
 _rules = partial(tests_of, "properties/test_approvals.py")
 _queue = partial(tests_of, "test_approvals_queue.py")
+_attacks = partial(tests_of, "integration/test_approvals_attacks.py")
 _governor = partial(tests_of, "test_governor_approvals.py")
 APPROVALS = (
     *mutants(
@@ -23,7 +24,9 @@ APPROVALS = (
             "a_deadline_moves_forward_by_a_day_at_most",
             "a_release_is_used_for_exactly_what_was_bound",
             "only_the_requester_withdraws",
+            "whoever_released_it_must_still_be_a_reviewer",
         ),
+        ("_voices(request, request.votes, directory) < request.quorum", "False"),
         ("if seen != request.binding:", "if False:"),
         (">= request.quorum", ">= 1"),
         ("merge((*request.constraints, *constraints))", "tuple(constraints)"),
@@ -74,6 +77,21 @@ APPROVALS = (
         "approvals/queue.py",
         _queue("a_step_that_is_denied_is_recorded_and_changes_nothing"),
         ("        if isinstance(taken, Denied):\n            return record\n", ""),
+    ),
+    *mutants(
+        "approvals/queue.py",
+        _governor("what_nobody_saw_end_is_unknown"),
+        ("steps.finish(request, Event.LOSE)", "steps.finish(request, Event.SUCCEED)"),
+        ("found[request.consumed_by] =", "found[request.id] ="),
+    ),
+    *mutants(
+        "releasing.py",
+        _attacks(
+            "a_release_that_ran_out_is_none",
+            "the_release_of_a_removed_reviewer_ends",
+        ),
+        ("        self._queue.expire(request.id)\n", ""),
+        ("            self._queue.supersede(request.id, used.reason)\n", ""),
     ),
     *mutants(
         "releasing.py",

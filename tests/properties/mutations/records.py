@@ -104,8 +104,14 @@ RECORDS = (
             "        if self._full():\n            self._lost",
             "        if False:\n            self._lost",
         ),
-        ("            self._lost += 1\n", ""),
+        ("            self._lost += 1\n            raise", "            raise"),
         ("full=self._full()", "full=False"),
+    ),
+    *mutants(
+        "stores/writing.py",
+        _shared("what_came_too_late_undoes_nobody_elses_step"),
+        ("            self._void.add(record.id)\n", ""),
+        ("[record] if record.ref not in self._void else []", "[record]"),
     ),
     *mutants(
         "stores/writing.py",
