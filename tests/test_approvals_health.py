@@ -29,6 +29,7 @@ from openfeature_gov.stores.shelves import RecordShelf
 from tests.conftest import CONTEXT
 from tests.properties.test_approvals import request as asked
 from tests.shelves import MemoryShelf
+from tests.test_approvals_queue import lent
 from tests.test_controls import CALM, CONTRACT, readings, rules
 from tests.test_governor_approvals import Waiting
 
@@ -285,6 +286,20 @@ def test_a_store_that_hangs_is_not_waited_for(
     assert not watched.watch().known
 
 
+def test_all_calls_together_wait_once(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that comes when that wait is over does not begin another one."""
+    monkeypatch.setattr(watching, "TRUSTED_NS", 10**6 * SECOND_NS)
+    monkeypatch.setattr(watching, "LONGEST_S", 600.0)
+    watched.watch._look = watching._Look(0)
+    watched.clock_ns = 600 * SECOND_NS
+    call = threading.Thread(target=watched.watch, daemon=True)
+    call.start()
+    call.join(30)
+    assert not call.is_alive()
+
+
 def test_nothing_seen_is_unknown(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,26 +454,20 @@ def test_without_people_nobody_asks(tmp_path: Path) -> None:
         assert "queue" not in {one.control for one in outcome.decision.verdicts}
 
 
-def test_the_newest_of_too_many(tmp_path: Path) -> None:
-    """On both shelves the same, oldest first."""
-    records = tmp_path / "records.db"
-    store = open_store(records)
-    try:
-        for shelf in (RecordShelf(store, records), MemoryShelf()):
-            for n in range(1, 6):
-                one = asked(id=f"r{n}", created_us=n)
-                record = note_record(shelf.stamp(), "decision")
-                shelf.commit(record._replace(change=change(one, 0)))
-            for filters, ids in (
-                ({"limit": 2}, "12"),
-                ({"limit": 2, "newest": True}, "45"),
-                ({"since_us": 3}, "345"),
-                ({"since_us": 2, "newest": True, "limit": 9}, "2345"),
-            ):
-                got = shelf.requests(**filters)  # type: ignore[arg-type] # a table
-                assert "".join(kept.request.id[1:] for kept in got) == ids
-    finally:
-        store.close()
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql"])
+def test_the_newest_of_too_many(kind: str, tmp_path: Path) -> None:
+    """On every shelf the same, oldest first."""
+    with lent(kind, tmp_path) as desk:
+        for n in range(1, 6):
+            desk.put(asked(id=f"r{n}", created_us=n))
+        for filters, ids in (
+            ({"limit": 2}, "12"),
+            ({"limit": 2, "newest": True}, "45"),
+            ({"since_us": 3}, "345"),
+            ({"since_us": 2, "newest": True, "limit": 9}, "2345"),
+        ):
+            got = desk.shelf.requests(**filters)  # type: ignore[arg-type] # a table
+            assert "".join(kept.request.id[1:] for kept in got) == ids
 
 
 def gov(records: Path, *arguments: str) -> Result:
