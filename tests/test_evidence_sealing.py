@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -888,6 +889,66 @@ def test_publisher_that_was_down_gets_the_newest(path: Path) -> None:
         held = list(notes(sealed.checkpoint_file(path)))
         assert up == held
         assert down == held[-1:]
+
+
+def test_publisher_that_hangs_stops_nothing_else(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file goes on, the store says that it is behind, and closing ends."""
+    monkeypatch.setattr(sealing, "PUBLISH_S", 0.2)
+    freed, taken, others = threading.Event(), list[str](), list[str]()
+
+    def hanging(note: str) -> None:
+        freed.wait(60)
+        taken.append(note)
+
+    how = Sealing(every=5, seconds=0.05, publish=(hanging, others.append))
+    with opened(path, how) as store:
+        owner = store.sealer
+        assert owner is not None
+        for _ in range(4):
+            add(store, 5)
+            count = size(path)
+            wait_for(lambda count=count: sizes(path)[-1:] >= [count])  # type: ignore[misc] # a loop's value
+        wait_for(lambda: store.health().unsealed_ns > 0)
+        wait_for(lambda: len(others) >= 4)
+        assert taken == []
+    held = list(notes(sealed.checkpoint_file(path)))
+    assert others[-1] == held[-1]
+    freed.set()
+    wait_for(lambda: len(taken) == 2)
+    assert taken == [others[0], held[-1]]
+
+
+def test_sealing_that_hangs_is_behind_since_it_was_due(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A signer that never answers is told while it hangs, and left at the end."""
+    monkeypatch.setattr(sealing, "CLOSE_S", 0.1)
+    monkeypatch.setattr(sealing, "STALL_NS", 1)
+    held, freed = keys.generate("kms.example/log"), threading.Event()
+    hangs, hung = list[bool](), threading.Event()
+
+    def signer() -> keys.FileSigner:
+        if hangs:
+            hung.set()
+            freed.wait(60)
+        return held
+
+    store = SqliteStore(path, sealing=Sealing(every=5, seconds=3600, key=signer))
+    hangs.append(True)
+    add(store, 5)
+    assert hung.wait(20)
+    wait_for(lambda: store.health().unsealed_ns > 0)
+    owner = store.sealer
+    assert owner is not None
+    store.close()
+    assert "hangs" in caplog.text
+    hangs.clear()
+    freed.set()
+    owner._thread.join(20)
+    assert not owner._thread.is_alive()
+    owner._log.close()
 
 
 def test_store_that_cannot_keep_a_checkpoint_keeps_records(

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 from openfeature_gov.evidence.keys import rotation
 from openfeature_gov.evidence.notes import Checkpoint, Signer, parse_vkey, sign
+from openfeature_gov.evidence.posting import Post
 from openfeature_gov.evidence.published import Published
 from openfeature_gov.evidence.publishers import Publisher
 from openfeature_gov.evidence.records import Record, Stamp, note_record, readable
@@ -40,6 +41,11 @@ EAGER = 10_000
 is younger is read again after it, slowly, so that decisions do not wait."""
 PAUSE_S = 0.04
 TRIES = 10
+PUBLISH_S = 10.0
+"""How long a checkpoint waits for its publishers; who takes longer is behind."""
+STALL_NS = 2_000_000_000
+"""How long a checkpoint may take before the log counts as behind."""
+CLOSE_S = 30.0
 TAMPER, UNSEALED, ROTATED = "tamper", "unsealed", "key_rotation"
 """The kinds of records: a finding; records no checkpoint covered yet; a new key."""
 logger = logging.getLogger(__name__)
@@ -106,12 +112,13 @@ class Sealer:
         self._closing = self._resting = False
         self._unsealed = self._trees = self._checked = 0
         self._behind_since: int | None = None
+        self._busy_since: int | None = None
         self._vkey = signer().vkey
         self._tree: Tree | None = None
         self._found: AlteredError | None = None
         self._check: Iterator[int] | None = None
         self._made: str | None = None
-        self._taken: list[str | None] = [None] * len(sealing.publish)
+        self._posts = [Post(publish) for publish in sealing.publish]
         self._thread = threading.Thread(
             target=self._run, name="gov-sealing", daemon=True
         )
@@ -131,12 +138,15 @@ class Sealer:
             self._due.set()
 
     def behind_ns(self) -> int:
-        """Return since when a checkpoint that was due could not be made or published.
+        """Return since when a checkpoint that was due was not made or not published.
 
-        0 says that all went well at the last time.
+        One that takes long, or hangs, counts from when it was due. 0 says that all
+        went well at the last time.
         """
-        since = self._behind_since
-        return 0 if since is None else max(1, self._clock() - since)
+        since, busy, now = self._behind_since, self._busy_since, self._clock()
+        if since is None and busy is not None and now - busy >= STALL_NS:
+            since = busy
+        return 0 if since is None else max(1, now - since)
 
     def seal(self) -> None:
         """Sign and publish a checkpoint over all durable records, if any are new.
@@ -180,7 +190,10 @@ class Sealer:
         self._closing = True
         self._due.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            logger.error("the sealing of the record log hangs, and is left behind")
+            return
         self._attempt(self._check_first)
 
     def close(self) -> None:
@@ -189,6 +202,8 @@ class Sealer:
         Never raises: the records themselves are safe already.
         """
         self.stop()
+        if self._thread.is_alive():
+            return
         self._tick()
         self._log.close()
 
@@ -226,10 +241,12 @@ class Sealer:
                 self._attempt(self._check_a_little)
 
     def _tick(self) -> None:
+        due = self._busy_since = self._clock()
         if self._attempt(self.seal):
             self._behind_since = None
         elif self._behind_since is None:
-            self._behind_since = self._clock()
+            self._behind_since = due
+        self._busy_since = None
 
     def _attempt(self, action: Callable[[], object]) -> bool:
         try:
@@ -378,16 +395,14 @@ class Sealer:
 
     def _hand_out(self) -> None:
         """Give each publisher the newest note; it covers those that one missed."""
-        failed: list[Exception] = []
         with self._handing:
-            for number, publish in enumerate(self._sealing.publish):
-                note = self._made
-                if note is None or self._taken[number] == note:
-                    continue
-                try:
-                    publish(note)
-                    self._taken[number] = note
-                except Exception as error:  # noqa: BLE001 - it is anyone's function
-                    failed.append(error)
-        if failed:
-            raise OSError(f"a publisher failed: {failed[0]!r}") from failed[0]
+            note = self._made
+            if note is None:
+                return
+            ready = [post.hand(note) for post in self._posts]
+        deadline = time.monotonic() + PUBLISH_S
+        for post, waits in zip(self._posts, ready, strict=True):
+            # Who hangs with an older one was waited for then.
+            left = deadline - time.monotonic() if waits else 0.0
+            if problem := post.problem(left):
+                raise OSError(f"a publisher failed: {problem}")
