@@ -24,7 +24,12 @@ from openfeature_gov.evidence.standalone.gov_verify import (
     loose_rows,
     shown,
 )
-from openfeature_gov.stores.postgres_schema import GUARDED_TABLES, guarded, place
+from openfeature_gov.stores.postgres_schema import (
+    GUARD,
+    GUARDED_TABLES,
+    STEP,
+    place,
+)
 
 PORTION = 2_000
 WRITERS: LiteralString = """
@@ -38,12 +43,39 @@ ARCHIVED: LiteralString = """
 SELECT first_seq, last_seq, record, bundle, sha256, frontier, cover, writer
 FROM archives WHERE writer = %s ORDER BY last_seq
 """
-ADDED: LiteralString = """
-SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-WHERE t.tgrelid IN
-  (to_regclass('records'), to_regclass('checkpoints'), to_regclass('archives'))
-  AND p.proname <> 'gov_append_only' AND NOT t.tgisinternal ORDER BY t.tgname
+_PATH = '{"search_path=pg_catalog, pg_temp"}'
+_GUARD = ("gov_append_only", GUARD, _PATH, "plpgsql", True, True, True)
+_STEP = ("gov_approval_step", STEP, _PATH, "plpgsql", True, True, True)
+_CHANGE, _TRUNCATE, _UPDATE, _DELETE = 27, 34, 19, 11
+"""When triggers fire, as pg_trigger says it: BEFORE that, for each row or statement."""
+TRIGGERS = {
+    *((one, f"{one}_no_change", _CHANGE, *_GUARD) for one in GUARDED_TABLES),
+    *((one, f"{one}_no_truncate", _TRUNCATE, *_GUARD) for one in GUARDED_TABLES),
+    ("approvals", "approvals_step", _UPDATE, *_STEP),
+    ("approvals", "approvals_no_delete", _DELETE, *_GUARD),
+    ("approvals", "approvals_no_truncate", _TRUNCATE, *_GUARD),
+}
+"""All triggers that may be: each with its function, which is in the table's schema."""
+FOUND: LiteralString = """
+SELECT c.relname, t.tgname, t.tgtype::int, p.proname, p.prosrc, p.proconfig::text,
+  l.lanname, p.pronamespace = c.relnamespace, t.tgenabled = 'A',
+  t.tgqual IS NULL AND t.tgattr::text = '' AND NOT p.prosecdef
+FROM pg_class c JOIN pg_trigger t ON t.tgrelid = c.oid
+JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_language l ON l.oid = p.prolang
+WHERE c.oid = ANY (%s::regclass[]) AND NOT t.tgisinternal
 """
+ADDED: LiteralString = """
+SELECT CASE WHEN c.relkind <> 'r' THEN 'is no table'
+    WHEN c.relpersistence <> 'p' THEN 'is an unlogged table'
+    WHEN c.relrowsecurity OR EXISTS (SELECT 1 FROM pg_policy WHERE polrelid = c.oid)
+      THEN 'has a row security policy, which may hide rows'
+    WHEN EXISTS (SELECT 1 FROM pg_rewrite WHERE ev_class = c.oid)
+      THEN 'has a rule, which may do something else instead'
+    WHEN EXISTS (SELECT 1 FROM pg_inherits WHERE c.oid IN (inhparent, inhrelid))
+      THEN 'is inherited' END, c.relname
+FROM pg_class c WHERE c.oid = ANY (%s::regclass[]) ORDER BY c.relname
+"""
+"""What else may come between what is written and what stands there."""
 
 
 def logs(url: str) -> dict[str, Callable[[], PostgresEvidence]]:
@@ -122,11 +154,14 @@ class PostgresEvidence:
 
     def loose(self) -> Iterator[str]:
         """Yield what is wrong with the guards, and with rows beside the log."""
-        for table in GUARDED_TABLES:
-            if not guarded(self._connection, table):
-                yield f"the triggers of {table} are missing, changed or disabled"
-        for (name,) in self._all(ADDED):
-            yield f"trigger {shown(name)} is not ours"
+        tables = [*GUARDED_TABLES, "approvals"]
+        for table, name in sorted(
+            {one[:2] for one in TRIGGERS ^ set(self._all(FOUND, tables))}
+        ):
+            yield f"trigger {shown(name)} of {table} is missing, changed or not ours"
+        for what, table in self._all(ADDED, tables):
+            if what is not None:
+                yield f"{table} {what}"
         yield from loose_rows(self.sealed)
         [(left,)] = self._all(
             "SELECT count(*) FROM records WHERE writer = %s AND seq <= %s",

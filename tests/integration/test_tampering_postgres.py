@@ -168,6 +168,37 @@ SERVER: dict[str, tuple[str, Callable[[Attacker], object]]] = {
             " FOR EACH ROW EXECUTE FUNCTION f()",
         ),
     ),
+    "guard of another schema": (
+        "loose",
+        bare(
+            "CREATE SCHEMA x",
+            "CREATE FUNCTION x.gov_append_only() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$BEGIN RETURN NEW; END$$",
+            "CREATE TRIGGER hidden BEFORE INSERT ON records"
+            " FOR EACH ROW EXECUTE FUNCTION x.gov_append_only()",
+        ),
+    ),
+    "guard with a condition": (
+        "loose",
+        bare(
+            "DROP TRIGGER records_no_change ON records",
+            "CREATE TRIGGER records_no_change BEFORE UPDATE OR DELETE ON records"
+            " FOR EACH ROW WHEN (false) EXECUTE FUNCTION gov_append_only()",
+            "ALTER TABLE records ENABLE ALWAYS TRIGGER records_no_change",
+        ),
+    ),
+    "guard led astray": (
+        "loose",
+        bare("ALTER FUNCTION gov_append_only() SET search_path = x, pg_catalog"),
+    ),
+    "rule added": (
+        "loose",
+        bare("CREATE RULE r AS ON INSERT TO approvals DO INSTEAD NOTHING"),
+    ),
+    "rows hidden": ("loose", bare("ALTER TABLE records ENABLE ROW LEVEL SECURITY")),
+    "policy added": ("loose", bare("CREATE POLICY p ON records USING (seq > 9)")),
+    "approvals unguarded": ("loose", bare("DROP TRIGGER approvals_step ON approvals")),
+    "another table below": ("loose", bare("CREATE TABLE more () INHERITS (records)")),
     "not durable": ("loose", bare("ALTER TABLE records SET UNLOGGED")),
     "column gone": ("unreadable", bare("ALTER TABLE records DROP COLUMN effect")),
 }
