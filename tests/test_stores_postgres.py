@@ -372,6 +372,33 @@ def test_who_may_not_create_is_told_what_to_do(url: str, store: PostgresStore) -
             PostgresStore(as_user(url, "writer"))
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_trigger_that_swallows_records_is_a_failure(
+    url: str, store: PostgresStore, count: int
+) -> None:
+    """Nothing is acknowledged that is not there; it is written once that is over."""
+    run(
+        url,
+        "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN IF NEW.kind = 'note' THEN RETURN NULL; END IF;"
+        " RETURN NEW; END $$",
+        "CREATE TRIGGER a_way BEFORE INSERT ON records"
+        " FOR EACH ROW EXECUTE FUNCTION away()",
+    )
+    records = [note(store, count=number) for number in range(count)]
+    failures: list[Exception | None] = []
+    for record in records:
+        store._pending.append((record, failures.append))
+    store._wake(urgent=True)
+    wait_for(lambda: len(failures) == count)
+    assert all("were inserted" in str(one) for one in failures)
+    assert store.health() is not HEALTHY
+    run(url, "DROP TRIGGER a_way ON records")
+    wait_for(lambda: store.health() is HEALTHY)
+    store.flush()
+    assert kinds(url).count("note") == count
+
+
 # Lost connections
 
 

@@ -344,3 +344,22 @@ def test_a_child_that_cannot_open_the_log_tries_again(tmp_path: Path) -> None:
             for (body,) in file.execute("SELECT body FROM records WHERE kind='note'")
         ]
     assert [one["side"] for one in bodies] == ["lost", "child"]
+
+
+def test_a_trigger_that_swallows_records_is_a_failure(tmp_path: Path) -> None:
+    """Nothing is acknowledged that is not there; it is written once that is over."""
+    path = tmp_path / "records.db"
+    store = SqliteStore(path)
+    with closing(sqlite3.connect(path)) as file:
+        file.execute(
+            "CREATE TRIGGER away BEFORE INSERT ON Records WHEN NEW.kind = 'note'"
+            " BEGIN SELECT RAISE(IGNORE); END"
+        )
+    with pytest.raises(RecordStoreError, match="0 of 1 records were inserted"):
+        store.commit(note(store))
+    assert store.health() is not HEALTHY
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("DROP TRIGGER away")
+    store.flush()
+    store.close()
+    assert kinds(path).count("note") == 1

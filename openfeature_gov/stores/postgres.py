@@ -26,7 +26,12 @@ from openfeature_gov.stores import postgres_erasing
 from openfeature_gov.stores import postgres_schema as schema
 from openfeature_gov.stores.postgres_sealed import Seals, seals
 from openfeature_gov.stores.schema import CONSUMED, row
-from openfeature_gov.stores.writing import Errors, QueuedStore
+from openfeature_gov.stores.writing import (
+    Errors,
+    QueuedStore,
+    SwallowedError,
+    require_rows,
+)
 
 RETURN_S = 30
 """How long writers may take to come back after a restart of the server."""
@@ -216,19 +221,15 @@ class PostgresStore(QueuedStore):
         ]
         moves = list(changes(fresh))
         connection = self._opened()
-        # One statement is a transaction by itself.
-        with connection.transaction() if moves else nullcontext():
-            if len(rows) == 1:
-                connection.execute(schema.INSERT, rows[0], prepare=True, binary=True)
-            elif not rows:
-                connection.execute("SELECT 1")
-            else:
-                with connection.cursor().copy(schema.COPY) as copy:
-                    copy.set_types(schema.COPIED)
-                    for one in rows:
-                        copy.write_row(one)
-            for change in moves:
-                schema.put(connection, change)
+        try:
+            # One statement is a transaction by itself.
+            with connection.transaction() if moves else nullcontext():
+                require_rows(_inserted(connection, rows), len(rows))
+                for change in moves:
+                    schema.put(connection, change)
+        except SwallowedError:
+            self._close()  # the next connection asks what was kept
+            raise
         self._seq += len(rows)
 
     def _unwritten(self, records: list[Record]) -> list[Record]:
@@ -296,6 +297,25 @@ class PostgresStore(QueuedStore):
         if self._seals is not None:
             self._seals.abandon()
         return (self._connection, self._seals)
+
+
+def _inserted(
+    connection: psycopg.Connection[tuple[Any, ...]], rows: list[tuple[object, ...]]
+) -> int:
+    """Insert *rows*; return how many the server says it did."""
+    if not rows:
+        connection.execute("SELECT 1")
+        return 0
+    if len(rows) == 1:
+        return connection.execute(
+            schema.INSERT, rows[0], prepare=True, binary=True
+        ).rowcount
+    with connection.cursor() as cursor:
+        with cursor.copy(schema.COPY) as copy:
+            copy.set_types(schema.COPIED)
+            for one in rows:
+                copy.write_row(one)
+        return cursor.rowcount
 
 
 def _session(writer: str) -> str:

@@ -30,7 +30,7 @@ from openfeature_gov.stores.schema import (
     put,
     row,
 )
-from openfeature_gov.stores.writing import Errors, QueuedStore
+from openfeature_gov.stores.writing import Errors, QueuedStore, require_rows
 
 CHECKPOINT_ROWS = 2_000
 SEALING = Sealing()
@@ -213,7 +213,8 @@ class SqliteStore(QueuedStore):
             for size in CHUNKS:
                 while len(rows) >= size:
                     taken, rows = rows[:size], rows[size:]
-                    connection.execute(_INSERTS[size], list(chain(*taken)))
+                    done = connection.execute(_INSERTS[size], list(chain(*taken)))
+                    require_rows(done.rowcount, size)
             for change in changes(records):
                 put(connection, change)
             connection.execute("COMMIT")

@@ -570,6 +570,24 @@ class QueuedStore(ABC):
                 return
 
 
+class SwallowedError(RecordStoreError):
+    """Report a database that said yes, and did not insert every record."""
+
+
+def require_rows(inserted: int, rows: int) -> None:
+    """Require that as many records were inserted as were to be.
+
+    Raises:
+        SwallowedError: when a trigger or rule of somebody took some away.
+
+    """
+    if inserted != rows:
+        raise SwallowedError(
+            f"{inserted} of {rows} records were inserted: look for a trigger or rule on"
+            " the table records"
+        )
+
+
 def _settle(batch: list[Item], error: Exception | None) -> None:
     """Tell everyone who waits for a record of *batch* how it ended."""
     for _, done in batch:
