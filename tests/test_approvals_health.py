@@ -497,7 +497,7 @@ def test_the_command_says_how_people_cope(office: Office) -> None:
         queue.refuse(request.id, BOB, reason="no")
     paused = gov(records, "--no-json")
     assert paused.exit_code == 4
-    for word in ("bob", "workflow_paused tests:", "LOOKED AT MOST"):
+    for word in ("bob", "workflow_paused tests:", "LOOKED AT MOST", " UTC: it is held"):
         assert word in paused.stdout
     told = json.loads(gov(records).stdout)
     assert told["pausedUntilUs"].keys() == {"tests"}

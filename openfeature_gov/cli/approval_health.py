@@ -19,7 +19,7 @@ from openfeature_gov.controls.queue import QueueLimits
 ADVICE = {
     "queue_saturated": "every action is held at its safest mode; answer, or ask more"
     " people",
-    "workflow_paused": "it is held at observe until then; look at what it asks for",
+    "workflow_paused": "it is held at observe meanwhile; look at what it asks for",
     "rubber_stamp": "talk to the reviewer; ask for less, or for two votes",
 }
 
@@ -92,8 +92,8 @@ def draw(console: Console, health: Health, limits: QueueLimits) -> None:
         head = Text(f"✖ {finding.code}{whom} {finding.seen}", "red")
         console.print(head, soft_wrap=True)
         until = queue.paused.get(finding.subject)
-        when = f" ({output.moment(until)} UTC)" if until else ""
-        advice = Text(f"  {ADVICE[finding.code]}{when}", "dim")
+        when = f"until {output.moment(until)} UTC: " if until else ""
+        advice = Text(f"  {when}{ADVICE[finding.code]}", "dim")
         console.print(advice, soft_wrap=True)
     if not health.findings:
         console.print(Text("Nothing is wrong.", "dim"))
