@@ -143,9 +143,11 @@ def test_a_body_names_nobody(office: Office, bob: httpx.Client) -> None:
     """Who answers is no field, and nothing that is none is passed over."""
     one = office.put()
     for name in ("reviewer", "subject", "approver", "by"):
-        answer = bob.post(f"/approvals/{one.id}/approve", json=approval(**{name: "cy"}))
+        answer = bob.post(
+            f"/approvals/{one.id}/approve", json=approval(**{name: "zoe"})
+        )
         assert refused(answer) == (422, "invalid_request")
-        assert '"cy"' not in answer.text
+        assert "zoe" not in answer.text
     assert office.request(one).state is State.PENDING
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi import Request as HttpRequest
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from openfeature_gov.approvals import people
@@ -32,21 +32,14 @@ COMMON = (401, 422, 429, 503)
 ANSWERS = responses(400, 403, 404, 408, 409, 413, *COMMON)
 
 
-def _text(value: str) -> str:
-    """Refuse what cannot be stored as UTF-8."""
-    if not value.isascii():
-        value.encode()
-    return value
-
-
 def _integral(value: Any) -> Any:
     """Return a number without a fraction as JSON Schema counts it: an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-INTEGRAL, TEXT = BeforeValidator(_integral), AfterValidator(_text)
-Why = Annotated[str, Field(max_length=TEXT_LIMIT), TEXT]
-Word = Annotated[str, Field(min_length=1, max_length=100), TEXT]
+INTEGRAL = BeforeValidator(_integral)
+Why = Annotated[str, Field(max_length=TEXT_LIMIT)]
+Word = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class _Body(BaseModel):
@@ -73,7 +66,7 @@ class Limit(_Body):
 class Approval(_Body):
     """Release the action whose binding was *seen*."""
 
-    seen: Annotated[str, Field(min_length=1, max_length=64), TEXT]
+    seen: Annotated[str, Field(min_length=1, max_length=64)]
     reason: Why = ""
     constraints: Annotated[list[Limit], Field(max_length=20)] = []
 
@@ -81,7 +74,7 @@ class Approval(_Body):
 class Denial(_Body):
     """Refuse the action; the agent gets the *reason*."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT), TEXT]
+    reason: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
 
 
 class Extension(_Body):
