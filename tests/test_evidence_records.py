@@ -13,12 +13,16 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from openfeature_gov import Actor, CallContext, ToolCall
+from openfeature_gov.canonical import encode
 from openfeature_gov.cli.switches import off
 from openfeature_gov.contracts import Evidence, Lineage
 from openfeature_gov.controls.readings import Reading
-from openfeature_gov.evidence.decision_facts import flag
+from openfeature_gov.decisions import Verdict
+from openfeature_gov.evidence.decision_facts import flag, verdict
 from openfeature_gov.evidence.decision_records import refusal_record
 from openfeature_gov.evidence.records import (
     COLUMNS,
@@ -30,7 +34,14 @@ from openfeature_gov.evidence.records import (
     outcome_record,
     written,
 )
-from openfeature_gov.evidence.texts import FIELD_LIMIT, readable, reference, scalar
+from openfeature_gov.evidence.texts import (
+    FIELD_LIMIT,
+    LISTED,
+    readable,
+    reference,
+    scalar,
+)
+from openfeature_gov.ladder import Mode
 from openfeature_gov.stores import history
 from openfeature_gov.targets import Signed, changes
 from openfeature_gov.targets.file import FileTarget
@@ -528,3 +539,59 @@ def test_texts_of_others_are_bounded_and_plain() -> None:
     assert reference("s3://bucket/1").startswith("s3://")
     assert reference(f"Dear {CANARY}").startswith("sha256:")
     assert reference("") == ""
+
+
+MANY = st.builds(
+    lambda text, count: [f"{text}{number}" for number in range(count)],
+    st.text(max_size=300),
+    st.integers(0, 3_000),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(sources=MANY, names=MANY, hops=st.integers(0, 3_000))
+def test_no_agent_makes_a_record_too_large_to_verify(
+    sources: list[str], names: list[str], hops: int
+) -> None:
+    """Of a long list a record holds the beginning, how many more, and a digest."""
+    context = replace(
+        FULL,
+        actor=replace(
+            FULL.actor,
+            delegation=tuple(f"agent-{number}" for number in range(hops)),
+            scopes=frozenset(names),
+        ),
+        evidence=Evidence(
+            sources=tuple(sources),
+            alternatives=tuple(names),
+            evaluations=dict.fromkeys(sources, "x" * 1_000),
+        ),
+    )
+    stamp = Stamp(id="w-1", at_us=1, writer="w", secret=b"s")
+    made = refusal_record(stamp, tool="t", context=context, reason="r", detail="d")
+    body, personal = made.encoded()
+    assert personal is not None
+    assert len(body) + len(personal) < 128 * 1024
+    facts = orjson.loads(personal)
+    if len(sources) <= LISTED:
+        assert len(facts["sources"]) == len(sources)
+    else:
+        assert len(facts["sources"]) == LISTED + 1
+        left = len(sources) - LISTED
+        assert facts["sources"][-1].startswith(f"and {left} more, sha256:")
+    seen = Verdict("c", Mode.OFF, "r", evidence={"names": names, "note": sources})
+    assert len(encode([verdict(seen)])) < 64 * 1024
+
+
+def test_the_digest_of_what_is_left_out_tells_it_apart() -> None:
+    base = [f"s{number}" for number in range(LISTED + 2)]
+
+    def told(sources: list[str]) -> str:
+        context = replace(FULL, evidence=Evidence(sources=tuple(sources)))
+        stamp = Stamp(id="w-1", at_us=1, writer="w", secret=b"s")
+        made = refusal_record(stamp, tool="t", context=context, reason="", detail="")
+        last: str = orjson.loads(made.encoded()[1] or b"")["sources"][-1]
+        return last
+
+    assert told(base) == told(list(base))
+    assert told(base) != told([*base[:-1], "other"])

@@ -18,10 +18,20 @@ from openfeature_gov.canonical import encode
 from openfeature_gov.contracts import ActionContract, CallContext
 from openfeature_gov.controls.readings import Reading, Readings
 from openfeature_gov.decisions import Constraint, Decision, Verdict
-from openfeature_gov.evidence.texts import decimal, readable, reference, scalar
+from openfeature_gov.evidence.texts import (
+    LISTED,
+    decimal,
+    listed,
+    paired,
+    readable,
+    reference,
+    scalar,
+)
 from openfeature_gov.governance import GovernanceContract
 
 Json = dict[str, Any]
+SEEN_BYTES = 16_384
+"""How much of what one control saw a record holds."""
 
 
 def fields_of(contract: ActionContract, rules: GovernanceContract) -> Json:
@@ -40,14 +50,11 @@ def person(context: CallContext) -> Json:
         "user": actor.user,
         "account": context.account,
         "session": actor.session,
-        "delegation": actor.delegation,
+        "delegation": listed(actor.delegation),
         "inputDigest": reference(context.lineage.input_digest),
-        "sources": [readable(source) for source in evidence.sources],
-        "alternatives": [readable(item) for item in evidence.alternatives],
-        "evaluations": {
-            readable(name): readable(result)
-            for name, result in evidence.evaluations.items()
-        },
+        "sources": listed(evidence.sources),
+        "alternatives": listed(evidence.alternatives),
+        "evaluations": paired(evidence.evaluations),
     }
 
 
@@ -113,7 +120,7 @@ def context_of(context: CallContext) -> Fragment:
             "agentInstance": actor.instance,
             "agentVersion": actor.version,
             "service": actor.service,
-            "scopes": sorted(map(readable, actor.scopes)),
+            "scopes": listed(sorted(map(readable, actor.scopes))),
             "delegated": len(actor.delegation),
             "task": context.task,
             "parentTask": context.parent_task,
@@ -217,12 +224,27 @@ def verdict(given: Verdict) -> Fragment:
             "need": given.need.label,
             "reason": given.reason,
             "fallback": given.fallback,
-            "evidence": dict(given.evidence),
+            "evidence": _seen(given.evidence),
             "constraints": [_constraint(item) for item in given.constraints],
         }
         encoded = encode(facts)
         object.__setattr__(given, "encoded", encoded)
     return Fragment(encoded)
+
+
+def _seen(evidence: Mapping[str, Any]) -> Json:
+    """Return what a control saw; what the agent could make long is cut."""
+    facts = {
+        name: listed(value)
+        if type(value) in (list, tuple) and len(value) > LISTED
+        else value
+        for name, value in evidence.items()
+    }
+    encoded = encode(facts)
+    if len(encoded) <= SEEN_BYTES:
+        return facts
+    told = f"sha256:{sha256(encoded).hexdigest()}"
+    return {"omittedBytes": len(encoded), "digest": told}
 
 
 def _authorization(decision: Decision) -> str | None:

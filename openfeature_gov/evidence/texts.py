@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 from openfeature_gov.contracts import is_opaque
 
 FIELD_LIMIT = 256
+LISTED = 64
+"""How many entries of a list a record holds."""
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 _SPACES = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0@"
 
@@ -25,6 +29,35 @@ def readable(text: object) -> str:
 
 def _plain(text: str) -> bool:
     return text.isascii() and text.isprintable()
+
+
+def listed(items: Collection[object]) -> list[str]:
+    """Return *items* readable, at most `LISTED`; of the rest the number and a digest.
+
+    How many there are is often the agent's choice, and a record that is too large to
+    verify would hide all others.
+    """
+    given = iter(items)
+    found = [readable(one)[:FIELD_LIMIT] for one in islice(given, LISTED)]
+    if len(items) > LISTED:
+        rest = sha256()
+        for one in given:
+            rest.update(str(one).encode("utf-8", "surrogatepass") + b"\n")
+        found.append(f"and {len(items) - LISTED} more, sha256:{rest.hexdigest()}")
+    return found
+
+
+def paired(items: Mapping[str, object]) -> dict[str, str]:
+    """Return *items* readable, as `listed` does."""
+    pairs = list(items.items())
+    found = {
+        readable(name)[:FIELD_LIMIT]: readable(value)[:FIELD_LIMIT]
+        for name, value in pairs[:LISTED]
+    }
+    if len(pairs) > LISTED:
+        told = digest("\n".join(f"{name}={value}" for name, value in pairs[LISTED:]))
+        found[f"and {len(pairs) - LISTED} more"] = told
+    return found
 
 
 def scalar(value: Any) -> Any:
