@@ -15,7 +15,7 @@ from openfeature_gov.canonical import encode
 from openfeature_gov.evidence.keys import FileSigner, generate, read_key
 from openfeature_gov.evidence.merkle import Frontier, leaf_hash
 from openfeature_gov.evidence.notes import Checkpoint, parse_vkey, sign
-from openfeature_gov.evidence.records import COLUMNS, derived, note_record
+from openfeature_gov.evidence.records import COLUMNS, Stamp, derived, note_record
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.worked import worked
 
@@ -166,6 +166,16 @@ class Attacker:
             "ALTER TABLE records RENAME TO held",
             "CREATE VIEW records AS SELECT * FROM held WHERE seq < 9",
         )
+
+    def erase(self) -> None:
+        """Empty every personal part, and append a record that tells of it."""
+        with closing(sqlite3.connect(self.db, isolation_level=None)) as connection:
+            found = connection.execute("SELECT id FROM records WHERE personal NOT NULL")
+            ids = [one for (one,) in found]
+            connection.execute("UPDATE records SET personal = NULL")
+            (last,) = connection.execute("SELECT max(seq) FROM records").fetchone()
+            record = note_record(Stamp("e-1", 1, "w"), "erasure", records=ids)
+            self.add(connection, last + 1, record.encoded().body)
 
     def index(self, name: str) -> None:
         """Let the index *name* leave out an agent, and say that it does not."""

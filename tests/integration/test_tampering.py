@@ -192,6 +192,7 @@ FILES: dict[str, tuple[str, Callable[[Attacker], object]]] = {
     "column gone": ("schema", sql("ALTER TABLE records RENAME COLUMN effect TO x")),
     "a view instead": ("schema", lambda it: it.view()),
     "table gone": ("schema", bare("DROP TABLE checkpoints")),
+    "erased, and sealed nowhere": ("personal", lambda it: it.erase()),
     "cut short": ("unreadable", lambda it: it.bytes(lambda b: b[: len(b) // 2])),
     "overwritten": ("evidence", lambda it: it.bytes(lambda b: bytes(len(b)))),
     "emptied": ("evidence", lambda it: it.bytes(lambda b: b"")),
@@ -224,6 +225,15 @@ def test_tampering_is_found(scene: Scene, attacker: Attacker, kind: str) -> None
     )
     assert not report.verified
     json.dumps(asdict(report))
+
+
+def test_the_newest_checkpoint_hides_nothing(scene: Scene, attacker: Attacker) -> None:
+    """The log found by itself that it was altered: it does not verify any more."""
+    says(ON, effect="deny")(attacker)
+    worked(attacker.folder)
+    newest = gov_verify.held_in([attacker.folder / PUBLISHED])[-1]
+    report = verified(scene, attacker.folder, newest)
+    assert "tamper" in {one.code for one in report.findings}
 
 
 def test_an_edit_is_found_between_two_checkpoints(

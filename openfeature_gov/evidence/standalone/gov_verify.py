@@ -6,9 +6,10 @@
 EVIDENCE is a bundle (``gov audit export``), the proof of one record (``gov audit
 prove``) or a record file (SQLite). VKEY is the key that you pinned when you began to
 watch this log (``gov audit key show``); never take it from the evidence. FILE holds the
-last checkpoint that you received, or all of them. Where each process keeps a log of its
-own (PostgreSQL), give the evidence of all logs at once: one of them, the ledger, holds
-the checkpoints of the others. Needs Python 3.11 and `cryptography`.
+checkpoints that you received: keep them all, the newest alone does not show what was
+altered before it was signed. Where each process keeps a log of its own (PostgreSQL),
+give the evidence of all logs at once: one of them, the ledger, holds the checkpoints of
+the others. Needs Python 3.11 and `cryptography`.
 
 How it is shown that nothing was changed:
 
@@ -20,7 +21,7 @@ How it is shown that nothing was changed:
    in the evidence or held by you. All must agree: then each extends the one before.
 3. Whatever stands beside a record in a database is derived from the record again. The
    personal part, which may be erased, must have the digest that the record holds, or a
-   record of its erasure must exist.
+   sealed record must tell of its erasure.
 
 What cannot be shown: that records behind the last checkpoint were not changed (their
 number is reported; ``--sealed`` allows none), and that what was recorded is true.
@@ -1061,13 +1062,12 @@ class Contents:
     def __init__(self, *, deep: bool) -> None:
         self._deep = deep
         self.missing: dict[str, int] = {}
-        self.erased: set[str] = set()
+        self.erased: dict[str, int] = {}
         self.ledger: list[tuple[int, str]] = []
         self._entered: dict[str, int] = {}
         self.archived: dict[str, dict[str, Any]] = {}
         self._clocks: dict[str, int] = {}
         self.notes: list[str] = []
-        self.ended: set[str] = set()
         self.first_us: int | None = None
         self.last_us: int | None = None
 
@@ -1086,25 +1086,28 @@ class Contents:
         if leaf.seq is not None:
             self._times(facts, leaf.seq)
             self._personal(facts, leaf.seq, evidence.personal(str(facts.get("id"))))
+        self._learn(facts, at, keys)
+
+    def _learn(self, facts: dict[str, Any], at: int, keys: Keys) -> None:
+        """Take what record *at* says of keys, erasures and the log."""
         match facts.get("kind"):
             case "key_rotation":
                 keys.rotate(read_rotation(facts))
             case "erasure":
                 listed = facts.get("records")
-                self.erased.update(map(str, listed if type(listed) is list else ()))
+                for one in listed if type(listed) is list else ():
+                    self.erased.setdefault(str(one), at)
             case "checkpoint":
                 self._enter(at, str(facts.get("note")))
             case "archive":
                 self.archived[str(facts.get("id"))] = facts
             case "tamper":
-                self.ended.add(str(facts.get("origin")))
-                self.notes.append(
-                    f"record {leaf.seq}: the log itself found that it was altered"
-                    f" ({shown(facts.get('finding'))}) and began another tree"
-                )
+                found = shown(facts.get("finding"))
+                what = f"the log itself found that it was altered ({found})"
+                raise Refused("tamper", f"{what} and began another tree")
             case "gap":
                 self.notes.append(
-                    f"record {leaf.seq}: {shown(facts.get('lost'))} denied calls were"
+                    f"record {at}: {shown(facts.get('lost'))} denied calls were"
                     " not kept"
                 )
 
@@ -1214,9 +1217,8 @@ class Audit:
     """Verify the *evidence* of one log against *keys* of its own; report the findings.
 
     *missing* are the personal parts that are not there, by the id of their record;
-    *erased* are those of which a record tells the erasure, in whichever log; *told* are
-    the records of archives by their ids. Bundles of archived records are in *archives*,
-    where that is given.
+    *told* are the records of archives by their ids. Bundles of archived records are in
+    *archives*, where that is given.
     """
 
     def __init__(
@@ -1232,7 +1234,7 @@ class Audit:
         self._agreed = self._agreed_held = 0
         self._broken = False
         self.report = Report(evidence)
-        self.missing, self.erased = self._contents.missing, self._contents.erased
+        self.missing = self._contents.missing
         self.told = self._contents.archived
         self._archives: list[Archive] = []
 
@@ -1287,13 +1289,23 @@ class Audit:
             if at <= self.report.size:
                 yield note
 
-    def settle(self, erased: set[str], told: dict[str, dict[str, Any]]) -> Report:
+    def erased(self) -> Iterator[tuple[str, bool]]:
+        """Yield of which records an erasure is told, and whether that is sealed."""
+        for identity, at in self._contents.erased.items():
+            yield identity, at <= self.report.size
+
+    def settle(
+        self, erased: dict[str, bool], told: dict[str, dict[str, Any]]
+    ) -> Report:
         """Return the report; *erased* and *told* are known of all logs."""
         if not self._held and not self.report.findings:
             self._find("checkpoint", "you hold none of this log, nor does a ledger")
         for record_id, seq in self.missing.items():
             if record_id not in erased:
                 what = "the personal part is missing, and no record tells of an erasure"
+                self._find("personal", what, seq)
+            elif not erased[record_id]:
+                what = "the personal part is missing; its erasure is not sealed yet"
                 self._find("personal", what, seq)
         for archive in self._archives:
             said = told.get(archive.record, {})
@@ -1470,7 +1482,7 @@ class Audit:
             self._find("empty", "there is no record")
         for what in self._keys.unknown():
             self._find("key", what)
-        for origin in sorted(self._strange_origins - self._contents.ended):
+        for origin in sorted(self._strange_origins):
             self._find("origin", f"a checkpoint of the log {shown(origin)}")
         for what in () if quick else evidence.loose():
             self._find("loose", what)
@@ -1606,7 +1618,10 @@ def verify(
         for audit in waiting:
             dues += [_due(one, held=True, told=True) for one in audit.ledger()]
         waiting = later
-    erased = {one for audit in audits for one in audit.erased}
+    erased: dict[str, bool] = {}
+    for audit in audits:
+        for one, is_sealed in audit.erased():
+            erased[one] = is_sealed or erased.get(one, False)
     told_of = {one: facts for audit in audits for one, facts in audit.told.items()}
     reports = [audit.settle(erased, told_of) for audit in audits]
     seen = {origin for audit in audits for origin in audit.origins()}
