@@ -33,7 +33,7 @@ from openfeature_gov.server.shelf import CURSOR
 NUMBER = re.compile(r"[0-9]{1,15}")
 KIND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 After = Annotated[str | None, Query(pattern=f"^{CURSOR.pattern}$")]
-SHOWN = 1_000
+SHOWN = 250
 """Requests on one page of the list."""
 routes = APIRouter(include_in_schema=False)
 

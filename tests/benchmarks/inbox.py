@@ -22,7 +22,7 @@ import httpx
 from tests.serving import Office, served, token
 
 WAITING, GOAL_MS = 1_000, 200.0
-LISTS = ("GET /approvals, 1,000", "GET /inbox, 1,000")
+LISTS = ("GET /approvals, 1,000", "GET /inbox, of 1,000")
 
 
 def cases(office: Office, client: httpx.Client) -> dict[str, Callable[[], object]]:
