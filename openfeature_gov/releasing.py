@@ -251,7 +251,6 @@ def _evidence(request: Request) -> dict[str, Any]:
         "state": request.state.value,
         "reviewer": request.reviewer,
         "votes": len(request.votes),
-        "binding": request.binding,
     }
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from itertools import count
 from threading import Lock
 
+import orjson
+
 from openfeature_gov.approvals.codec import unpack
 from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.approvals.states import OPEN, State
 from openfeature_gov.errors import LostRaceError
-from openfeature_gov.evidence.records import Record, Stamp, written
+from openfeature_gov.evidence.records import Record, Stamp, merged, written
 
 
 class MemoryShelf:
@@ -35,7 +37,8 @@ class MemoryShelf:
                 if (0 if held is None else held.version) != change.was:
                     raise LostRaceError(f"{change.id}: another version")
                 self._kept[change.id] = Kept(unpack(change.packed), change.was + 1)
-            self.records.append(written(record, self.writer)[1][0])
+            whole = merged(*written(record, self.writer)[1])
+            self.records.append(orjson.dumps(whole))
 
     def request(self, request_id: str) -> Kept | None:
         return self._kept.get(request_id)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from openfeature_gov.approvals.queue import ApprovalQueue, Shelf, change, lost
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import Event, State
 from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.evidence.erasure import Subject, erase
 from openfeature_gov.evidence.records import note_record, outcome_record
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import open_store
@@ -107,6 +110,30 @@ def test_an_approval_is_recorded_with_who_and_why(desk: Desk) -> None:
         "checked",
     )
     assert desk.told == [(State.APPROVED, Event.APPROVE)]
+
+
+def test_what_people_say_of_an_approval_can_be_erased(tmp_path: Path) -> None:
+    """No body holds the words, whom they are about, or what tells their data."""
+    with stored(tmp_path / "records.db") as desk:
+        desk.put(replace(asked(), facts={"user": "user-9", "account": "acme-7"}))
+        desk.queue.approve("r", BOB, seen="b", reason="user-9 called me")
+        assert [one["rationale"] for one in desk.log()] == ["user-9 called me"]
+    with closing(sqlite3.connect(tmp_path / "records.db")) as file:
+        query = "SELECT body FROM records WHERE kind = 'approval'"
+        bodies = [body for (body,) in file.execute(query)]
+    told = json.loads(bodies[0])
+    assert {"rationale", "binding", "user", "account"}.isdisjoint(told)
+    assert len(told["personalDigest"]) == 64
+    assert b"user-9" not in bodies[0]
+    store = open_store(tmp_path / "records.db")
+    try:
+        gone = erase(store, Subject("user", "user-9"), actor="dpo", reason="art 17")
+    finally:
+        store.close()
+    assert gone.records == (told["id"],)
+    (left,) = read(tmp_path / "records.db")
+    assert left["erased"] is True
+    assert "rationale" not in left
 
 
 def test_a_step_that_is_denied_is_recorded_and_changes_nothing(desk: Desk) -> None:

@@ -19,13 +19,15 @@ from openfeature_gov.approvals.states import OPEN, Event, State
 from openfeature_gov.approvals.steps import Denied, Step
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.errors import LostRaceError, RecordStoreError
-from openfeature_gov.evidence.records import Change, Record, Stamp, note_record
+from openfeature_gov.evidence.records import Change, Record, Stamp, parted_record
 
 TRIES = 20
 """How often a step is computed anew when others were faster."""
 CONTACT_US = 15 * steps.MINUTE_US
 """How long each contact of an escalation chain has."""
 KIND = "approval"
+WHOM = ("user", "account", "targetRecord")
+"""The facts of a request that say whom it is about."""
 
 
 class Kept(NamedTuple):
@@ -255,10 +257,17 @@ class ApprovalQueue:
         """Return the record of a step; one that was denied changes nothing."""
         request = kept.request
         after = taken if isinstance(taken, Request) else request
-        record = note_record(
+        # Words of people, and a digest that their data could be guessed from: erasable.
+        personal = {
+            **{name: request.facts.get(name) or "" for name in WHOM},
+            "rationale": after.reason if isinstance(taken, Request) else "",
+            "binding": request.binding,
+        }
+        record = parted_record(
             self._shelf.stamp(),
             KIND,
             request.record_id,
+            personal,
             approval=request.id,
             event=event.value,
             stateBefore=request.state.value,
@@ -266,8 +275,6 @@ class ApprovalQueue:
             denied=taken.reason if isinstance(taken, Denied) else "",
             reviewer=None if reviewer is None else reviewer.subject,
             way=None if reviewer is None else reviewer.way,
-            rationale=after.reason if isinstance(taken, Request) else "",
-            binding=request.binding,
             deadlineUs=after.deadline_us,
             level=after.level,
             votes=len(after.votes),

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
+from hashlib import sha256
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 import orjson
@@ -272,6 +274,20 @@ def note_record(
     )
 
 
+def parted_record(
+    stamp: Stamp, kind: str, ref: str | None, personal: Mapping[str, Any], **facts: Any
+) -> Record:
+    """Return a `note_record` whose *personal* facts stand beside the body.
+
+    They can be erased; the body holds their digest, which a salt makes unguessable.
+    """
+    part = encode({"salt": token_hex(16), **personal})
+    digest = {DIGEST: sha256(part).hexdigest()}
+    body = {**head(stamp, kind), "ref": ref, **facts, **digest}
+    made = note_record(stamp, kind, ref, reviewer=facts.get("reviewer"))
+    return made._replace(encoded=partial(_parted, body, part))
+
+
 def head(stamp: Stamp, kind: str) -> dict[str, Any]:
     """Return what every body begins with."""
     return {
@@ -285,6 +301,10 @@ def head(stamp: Stamp, kind: str) -> dict[str, Any]:
 
 def _plain(body: Mapping[str, Any]) -> Encoded:
     return Encoded(encode(body))
+
+
+def _parted(body: Mapping[str, Any], personal: bytes) -> Encoded:
+    return Encoded(encode(body), personal)
 
 
 __all__ = [
@@ -302,6 +322,7 @@ __all__ = [
     "merged",
     "note_record",
     "outcome_record",
+    "parted_record",
     "readable",
     "written",
 ]
