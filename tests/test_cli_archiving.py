@@ -78,7 +78,8 @@ def test_archive_and_verify(log: Path) -> None:
     (one,) = told(result)["archived"]
     assert (one["firstSeq"], seqs(log)[0]) == (1, one["lastSeq"] + 1)
     report = gov("verify", "--deep", "--no-json")
-    assert report.exit_code == 0
+    assert report.exit_code == 4
+    assert "in 1 bundles: show these too (--archives)" in report.stdout
     span = f"1 to {one['lastSeq']}, in 1 bundles"
     assert f"archived      {span}, to be verified as well" in report.stdout
     (whole,) = told(gov("verify", "--archives", "bundles"))["logs"]
@@ -92,7 +93,7 @@ def test_archive_and_verify(log: Path) -> None:
     assert json.loads(record.stdout)["records"][0]["reason"] == "retention"
     assert json.loads(gov("findings").stdout)["serious"] == 0
     (Path("bundles") / one["bundle"]).unlink()
-    assert gov("verify").exit_code == 0
+    assert gov("verify").exit_code == 4
     missing = gov("verify", "--archives", "bundles")
     assert (missing.exit_code, "No such file" in missing.stdout) == (4, True)
 

@@ -38,6 +38,15 @@ ASKED = Asked("ann", "retention")
 EVER = 1 << 60
 
 
+def unshown(report: Report) -> Report:
+    """Return *report* without the finding that no bundles were shown, if there are."""
+    found = [one for one in report.findings if one.code == "archived"]
+    assert len(found) == min(report.bundles, 1) or report.findings
+    report.findings = [one for one in report.findings if one not in found]
+    report.verified = not report.findings
+    return report
+
+
 class Vault:
     """A record file, its key, and the folder that its bundles go to."""
 
@@ -76,7 +85,7 @@ class Vault:
             deep=True,
             archives=self.bundles if restored else None,
         )
-        return report
+        return report if restored else unshown(report)
 
     def note(self, make: str, *values: object) -> str:
         """Put a hold or a release on record, return its id."""

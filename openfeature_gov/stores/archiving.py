@@ -214,10 +214,10 @@ def _require_whole(source: Source, keys: list[str]) -> None:
         raise RecordStoreError(f"{source.log or source.records}: is not sealed")
     openers = {source.log: source.opener}
     (report,) = gov_verify.verify(openers, keys, held, quick=True)
-    # Where every writer has a log, another one's tells of what was archived of this.
-    wrong = [
-        one for one in report.findings if not (source.log and one.code == "archive")
-    ]
+    # What was archived before is shown by its bundles. Where every writer has a log,
+    # another one's tells of it.
+    known = ("archived", "archive") if source.log else ("archived",)
+    wrong = [one for one in report.findings if one.code not in known]
     if wrong:
         why = _listed(wrong)
         raise RecordStoreError(f"nothing was archived: the log does not verify: {why}")

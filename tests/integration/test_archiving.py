@@ -144,6 +144,32 @@ def forged(it: Attacker, *, told: bool = False) -> None:
         connection.execute("DELETE FROM records WHERE seq BETWEEN 61 AND 70")
 
 
+def removed(it: Attacker) -> None:
+    """Archive records into no bundle, tell of it as the store does, and seal that."""
+    with closing(gov_verify.Database(it.db)) as evidence:
+        stands = standing(evidence, Span(61, 70))
+        told = Archive(61, 70, "r", "b.zip", "d", stands.frontier, stands.cover)
+    with it.open() as connection:
+        record = archive_record(Stamp("r", 1, "w"), told, stands, (), Asked("a", "b"))
+        (last,) = connection.execute("SELECT max(seq) FROM records").fetchone()
+        it.add(connection, last + 1, record.encoded().body)
+        connection.execute(
+            "INSERT INTO archives SELECT 70, 61, 'r', 'b.zip', 'd', ?, ?, 1",
+            (stands.frontier, stands.cover),
+        )
+        connection.execute("DELETE FROM records WHERE seq BETWEEN 61 AND 70")
+    worked(it.folder)
+
+
+def test_a_forged_archive_needs_its_bundle(scene: Scene, attacker: Attacker) -> None:
+    """Who may append can say that records were archived: then they must be shown."""
+    removed(attacker)
+    held = gov_verify.held_in([attacker.folder / PUBLISHED])[-1:]
+    now = scene._replace(held=held)
+    assert codes(verified(now, attacker.folder, restored=False)) == {"archived"}
+    assert codes(verified(now, attacker.folder, restored=True)) == {"archive"}
+
+
 def covered(it: Attacker, change: Callable[[bytes], bytes], what: str) -> None:
     """Edit the hashes that stand for records."""
     with it.open() as connection:
@@ -218,7 +244,8 @@ def test_nothing_was_done_to_it(scene: Scene) -> None:
     """The log as it is verifies both ways, or the rest would show nothing."""
     for restored in (False, True):
         report = verified(scene, scene.folder, restored=restored)
-        assert (codes(report), report.archived, report.bundles) == (set(), 60, 3)
+        found = set() if restored else {"archived"}
+        assert (codes(report), report.archived, report.bundles) == (found, 60, 3)
         assert report.restored == 3 * restored
 
 

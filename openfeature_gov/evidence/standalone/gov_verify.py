@@ -28,7 +28,8 @@ number is reported; ``--sealed`` allows none), and that what was recorded is tru
 
 4. Records that were archived are hashes in the database, and records in bundles. The
    hashes must lead to the same roots; with ``--archives FOLDER`` the bundles are put in
-   their place, and every record is verified as if it had never left.
+   their place, and every record is verified as if it had never left. Without, nobody
+   was shown these records, and the log is not verified.
 
 Exit codes: 0 verified; 2 wrong usage; 3 a file cannot be read; 4 not verified. 1 is a
 defect of this program, and no verification either.
@@ -1470,14 +1471,7 @@ class Audit:
     def _end(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
         """Look at what only the end shows."""
         report, size = self.report, self._tree.size
-        late = self._waiting
-        if not evidence.whole and self._agreed_held >= (report.last_seq or size):
-            # Its records are below one that you hold; what it ended before is not lost.
-            late = [due for due in late if not due.held]
-        if late:
-            last = late[0]
-            what = f"{last} covers more: the log ends after {size} records"
-            self._find("truncated", what, size + 1, last.size)
+        self._end_of_tree(evidence)
         if size == 0 and all(due.size for due in self._held):
             self._find("empty", "there is no record")
         for what in self._keys.unknown():
@@ -1486,6 +1480,9 @@ class Audit:
             self._find("origin", f"a checkpoint of the log {shown(origin)}")
         for what in () if quick else evidence.loose():
             self._find("loose", what)
+        if report.bundles and self._folder is None:
+            what = f"are in {report.bundles} bundles: show these too (--archives)"
+            self._find("archived", what, 1, report.archived)
         report.unsealed = size - report.size
         if self._broken:
             return  # what the last checkpoint covers is not known then
@@ -1494,6 +1491,21 @@ class Audit:
         elif sealed and report.unsealed:
             what = "follow the last checkpoint and could be anything"
             self._find("unsealed", what, report.size + 1, size)
+
+    def _end_of_tree(self, evidence: Evidence) -> None:
+        """Look for checkpoints that the tree did not reach."""
+        size, late = self._tree.size, self._waiting
+        if not evidence.whole and self._agreed_held >= (self.report.last_seq or size):
+            # Its records are below one that you hold; what it ended before is not lost.
+            newer = [due for due in late if due.held and not due.told]
+            late = [due for due in late if not due.held]
+            if newer:
+                what = f"the bundle ends before {newer[0]}, which you hold too"
+                self.report.notes.append(f"{what}: ask for what follows")
+        if late:
+            last = late[0]
+            what = f"{last} covers more: the log ends after {size} records"
+            self._find("truncated", what, size + 1, last.size)
 
     def _find(
         self, code: str, what: str, first: int | None = None, last: int | None = None
