@@ -885,6 +885,38 @@ def test_published_checkpoints_may_be_held(desk: tuple[Log, Path, Path]) -> None
             gov_verify.held_in([held])
 
 
+def test_a_file_of_checkpoints_is_read_to_its_end(
+    desk: tuple[Log, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is too long is refused: the newest stand at its end."""
+    _, _, held = desk
+    monkeypatch.setattr(gov_verify, "MAX_NOTES", held.stat().st_size)
+    assert gov_verify.held_in([held])
+    held.write_text(held.read_text("utf-8") * 2, "utf-8")
+    with pytest.raises(gov_verify.UsageError, match="in parts"):
+        gov_verify.held_in([held])
+
+
+def test_a_quick_look_says_so(desk: tuple[Log, Path, Path]) -> None:
+    """Nobody takes it for a whole verification."""
+    log, file, _ = desk
+    for quick in (False, True):
+        report = verified(log, file, quick=quick)
+        assert (report.verified, report.quick) == (True, quick)
+        assert ("VERIFIED (quick: " in gov_verify.told(report)) == quick
+
+
+def test_a_checkpoint_beyond_a_bundle_is_told(tmp_path: Path) -> None:
+    """A bundle of a log that was rolled back is no whole log; its records are."""
+    log, short = Log(9, every=3), Log(3)
+    short.signer, short.notes = log.signer, log.notes[:1]
+    bundle = packed(tmp_path / "b.zip", short.parts(1, 3))
+    report = verified(log, bundle, [note for *_, note in log.notes])
+    assert codes(report) == []
+    (note,) = report.notes
+    assert "the bundle ends before your checkpoint over 9 records" in note
+
+
 def test_it_needs_nothing_but_cryptography() -> None:
     """The file imports the standard library and one package."""
     names = set()

@@ -1167,6 +1167,8 @@ class Report:
 
     evidence: str = ""
     verified: bool = False
+    quick: bool = False
+    """Whether only hashes and signatures were looked at, not what records say."""
     origin: str | None = None
     size: int = 0
     """How many records the last checkpoint covers."""
@@ -1339,6 +1341,7 @@ class Audit:
         return True
 
     def _read(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
+        self.report.quick = quick
         self._plan(evidence)
         self._meet()
         check = self._glance if quick else self._check
@@ -1500,7 +1503,7 @@ class Audit:
             newer = [due for due in late if due.held and not due.told]
             late = [due for due in late if not due.held]
             if newer:
-                what = f"the bundle ends before {newer[0]}, which you hold too"
+                what = f"the bundle ends before {newer[0]}"
                 self.report.notes.append(f"{what}: ask for what follows")
         if late:
             last = late[0]
@@ -1685,6 +1688,7 @@ def names(keys: Iterable[Key]) -> str:
 def told(report: Report) -> str:
     """Return *report* for people."""
     word = "VERIFIED" if report.verified else "NOT VERIFIED"
+    word += " (quick: hashes and signatures alone)" if report.quick else ""
     lines = [f"{word} {shown(report.evidence)}".rstrip()]
     lines += [f"  {finding}" for finding in report.findings]
     lines.append(f"  log           {shown(report.origin)}")
@@ -1776,7 +1780,9 @@ def held_in(paths: Iterable[Path]) -> list[str]:
     held = []
     for path in paths:
         with path.open("rb") as file:
-            data = file.read(MAX_NOTES)
+            data = file.read(MAX_NOTES + 1)
+        if len(data) > MAX_NOTES:
+            raise UsageError(f"{path}: over {MAX_NOTES} bytes; give it in parts")
         try:
             found = (read_published if data[:1] == b"{" else read_notes)(data)
         except Refused as error:
