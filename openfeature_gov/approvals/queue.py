@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from secrets import token_hex
 from typing import NamedTuple, Protocol
 
 from openfeature_gov.approvals import steps
@@ -268,6 +269,7 @@ class ApprovalQueue:
             KIND,
             request.record_id,
             personal,
+            salt=token_hex(16),
             approval=request.id,
             event=event.value,
             stateBefore=request.state.value,

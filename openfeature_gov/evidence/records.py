@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
-from secrets import token_hex
 from typing import Any, NamedTuple
 
 import orjson
@@ -275,13 +274,20 @@ def note_record(
 
 
 def parted_record(
-    stamp: Stamp, kind: str, ref: str | None, personal: Mapping[str, Any], **facts: Any
+    stamp: Stamp,
+    kind: str,
+    ref: str | None,
+    personal: Mapping[str, Any],
+    *,
+    salt: str,
+    **facts: Any,
 ) -> Record:
     """Return a `note_record` whose *personal* facts stand beside the body.
 
-    They can be erased; the body holds their digest, which a salt makes unguessable.
+    They can be erased; the body holds their digest, which a random *salt* that is kept
+    nowhere else makes unguessable.
     """
-    part = encode({"salt": token_hex(16), **personal})
+    part = encode({"salt": salt, **personal})
     digest = {DIGEST: sha256(part).hexdigest()}
     body = {**head(stamp, kind), "ref": ref, **facts, **digest}
     made = note_record(stamp, kind, ref, reviewer=facts.get("reviewer"))
