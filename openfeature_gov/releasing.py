@@ -59,6 +59,10 @@ class _Call:
     flags: Readings
     binding: str
 
+    @property
+    def agent(self) -> str:
+        return self.contract.context.actor.agent
+
 
 class Releases:
     """Settle queued calls against the requests on *shelf*. Safe to share.
@@ -90,9 +94,10 @@ class Releases:
             *(call, tool, demanded, judged),
             *(judged.contract, rules, judged.flags, binding),
         )
-        for kept in reversed(
-            self._shelf.requests(states=ASKED, digest=one.contract.digest)
-        ):
+        digest = one.contract.digest
+        found = self._shelf.requests(states=ASKED, digest=digest, newest=True)[::-1]
+        # A refusal beats any release, whoever asked first.
+        for kept in sorted(found, key=_allows):
             answer = self._answered(one, self._current(kept))
             if answer is not None:
                 return answer
@@ -116,6 +121,8 @@ class Releases:
             case State.EXPIRED if same and request.task == one.contract.context.task:
                 cap = one.rules.approval.timeout_fallback
                 return self._capped(one, request, cap, "approval_expired")
+            case State.PENDING | State.APPROVED if request.agent != one.agent:
+                return None
             case State.PENDING | State.APPROVED if not same:
                 self._queue.supersede(request.id, "flags_or_contract_changed")
                 return None
@@ -160,7 +167,12 @@ class Releases:
         binding = requests.binding(
             again.contract, one.rules, again.flags, one.judged.decision.constraints
         )
-        used = self._queue.used(request, binding=binding, by=again.record.id)
+        behind = (*request.requesters, *requests.requesters(again.contract))
+        used = self._queue.used(
+            replace(request, requesters=tuple(dict.fromkeys(behind))),
+            binding=binding,
+            by=again.record.id,
+        )
         if isinstance(used, Denied):
             self._queue.supersede(request.id, used.reason)
             return None
@@ -179,8 +191,7 @@ class Releases:
         if not text and one.contract.consequential:
             return self._refused(one, "consequence_missing")
         open_ones = self._shelf.requests(limit=10 * MOST_OPEN)
-        agent = one.contract.context.actor.agent
-        if sum(kept.request.agent == agent for kept in open_ones) >= MOST_OPEN:
+        if sum(kept.request.agent == one.agent for kept in open_ones) >= MOST_OPEN:
             return self._refused(one, "too_many_requests")
         request = self._request(one, text)
         record: Record = one.judged.record._replace(change=change(request, 0))
@@ -202,7 +213,7 @@ class Releases:
             tool=contract.tool,
             workflow=contract.workflow,
             task=contract.context.task,
-            agent=contract.context.actor.agent,
+            agent=one.agent,
             group=rules.approval.reviewer_group,
             quorum=rules.approval.quorum,
             created_us=now,
@@ -243,6 +254,10 @@ def unsettled(judged: Judged, error: RecordStoreError) -> Judged:
 def queued(judged: Judged) -> bool:
     """Say whether the law lets *judged* wait for a person."""
     return judged.decision.effect is Effect.QUEUE_FOR_APPROVAL
+
+
+def _allows(kept: Kept) -> bool:
+    return kept.request.state is not State.REFUSED
 
 
 def _evidence(request: Request) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from openfeature_gov import Actor, CallContext, Effect, Outcome, ToolCall
 from openfeature_gov.approvals.codec import pack
 from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.approvals.queue import change
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.showing import leaves, visible
 from openfeature_gov.approvals.states import State
 from openfeature_gov.approvals.steps import MINUTE_US, Denied, Step
+from openfeature_gov.evidence.records import Stamp, note_record
 from tests.conftest import CONTEXT
 from tests.properties.test_approvals import SUBJECTS
 from tests.test_governor_approvals import BOB, Waiting
@@ -175,6 +178,9 @@ def test_a_resume_is_no_permission(waiting: Waiting, who: str) -> None:
     assert resumed.effect is Effect.QUEUE_FOR_APPROVAL
     assert resumed.approval_id != outcome.approval_id
     assert waiting.sent == []
+    assert waiting.request(outcome).state is State.APPROVED, "it was burnt"
+    with waiting.governor.acting(CONTEXT):
+        assert waiting.governor.resume(outcome.approval_id).value == "sent"
     assert decided(waiting, resumed) == "approval_required"
 
 
@@ -258,6 +264,18 @@ def test_the_release_of_a_removed_reviewer_ends(waiting: Waiting) -> None:
     assert isinstance(approve(waiting, again, CY), Request)
     assert waiting.call().value == "sent"
     assert ends(waiting)[1] == ("superseded", "approver_removed")
+
+
+def test_who_gave_the_release_is_not_behind_the_run(waiting: Waiting) -> None:
+    """Not even when the reviewer joins the delegation after the answer."""
+    outcome = released(waiting)
+    joined = Actor(agent="agent-1", user="user-1", delegation=("bob",))
+    context = CallContext(actor=joined, environment="test", task="task-1")
+    again = waiting.call(context=context)
+    assert again.effect is Effect.QUEUE_FOR_APPROVAL
+    assert waiting.request(outcome).state is State.SUPERSEDED
+    assert waiting.sent == []
+    assert ends(waiting)[-1] == ("superseded", "approver_removed")
 
 
 def test_a_release_that_ran_out_is_none(waiting: Waiting) -> None:
@@ -348,6 +366,54 @@ def test_of_two_answers_at_once_the_refusal_holds(waiting: Waiting) -> None:
     assert (again.effect, again.reason) == (Effect.DENY, "refused_by_person")
     assert waiting.sent == []
     assert decided(waiting, again) == "refused_by_person"
+
+
+def test_a_refusal_is_stronger_than_what_another_agent_got(waiting: Waiting) -> None:
+    """For the same action of the same user, in whatever order they asked."""
+    other = CallContext(
+        actor=Actor(agent="agent-2", user="user-1"), environment="test", task="task-1"
+    )
+    first, second = waiting.call(), waiting.call(context=other)
+    assert first.approval_id != second.approval_id
+    assert isinstance(refuse(waiting, first), Request)
+    waiting.approve(second)
+    outcomes = [waiting.call(), waiting.call(context=other)]
+    assert [one.reason for one in outcomes] == ["refused_by_person"] * 2
+    assert waiting.sent == []
+    assert decided(waiting, outcomes[1]) == "refused_by_person"
+
+
+def test_one_call_made_many_times_at_once_runs_once(waiting: Waiting) -> None:
+    """It may be asked twice: by its id it runs for one answer, and one no ends it."""
+
+    def call(_: int) -> Outcome:
+        return waiting.call(call_id="c-1")
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(call, range(16)))
+    assert waiting.governor.approvals is not None
+    for one in waiting.governor.approvals.waiting():
+        step = waiting.governor.approvals.approve(one.id, BOB, seen=one.binding)
+        assert isinstance(step, Request)
+    assert {one.reason for one in outcomes} == {"approval_required"}
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(call, range(16)))
+    assert len(waiting.sent) == 1
+
+
+def test_an_action_that_ran_very_often_is_still_asked_about(waiting: Waiting) -> None:
+    """The release of today counts, however many there were."""
+    done = waiting.request(waiting.call())
+    assert waiting.governor.approvals is not None
+    assert isinstance(waiting.governor.approvals.withdraw(done.id, "user-1"), Request)
+    records = waiting.governor.records
+    for number in range(1_001):
+        ran = replace(done, id=f"r{number}", state=State.EXECUTED, created_us=number)
+        note = note_record(Stamp(f"n{number}", 0, records.writer), "note")
+        records.append(note._replace(change=change(ran, 0)))
+    outcome = released(waiting)
+    assert waiting.call().value == "sent"
+    assert waiting.request(outcome).state is State.EXECUTED
 
 
 def test_an_answer_to_what_was_withdrawn_counts_nothing(waiting: Waiting) -> None:
