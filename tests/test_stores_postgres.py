@@ -399,6 +399,27 @@ def test_a_trigger_that_swallows_records_is_a_failure(
     assert kinds(url).count("note") == count
 
 
+def test_a_row_under_its_name_does_not_stop_a_writer(
+    url: str, store: PostgresStore
+) -> None:
+    """It goes on behind a row that took its number; nothing is lost or set apart."""
+    store.flush()
+    [(last,)] = ask(url, "SELECT max(seq) FROM records")
+    ask(
+        url,
+        "INSERT INTO records (writer, seq, id, kind, at_us, executes, body)"
+        " SELECT writer, seq + 1, 'forged', 'note', at_us, executes, body"
+        " FROM records WHERE seq = %s RETURNING 1",
+        last,
+    )
+    store.commit(note(store, count=1))
+    store.commit(note(store, count=2))
+    found = bodies(url)
+    assert [one.get("count") for one in found if one["kind"] == "note"] == [1, 2]
+    assert "unwritable" not in kinds(url)
+    assert store.health() is HEALTHY
+
+
 # Lost connections
 
 

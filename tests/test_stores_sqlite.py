@@ -17,10 +17,12 @@ import pytest
 
 from openfeature_gov import Effect, RecordStoreError, Status, ToolCall
 from openfeature_gov.controls.recording import HEALTHY
-from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.evidence.erasure import Subject, erase
+from openfeature_gov.evidence.records import Record, note_record, parted_record
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import history, leases, writing
 from openfeature_gov.stores.leases import Turn
+from openfeature_gov.stores.opening import shown
 from openfeature_gov.stores.schema import SETTINGS, connect
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.conftest import CONTEXT, Desk, contract_yaml
@@ -363,3 +365,53 @@ def test_a_trigger_that_swallows_records_is_a_failure(tmp_path: Path) -> None:
     store.flush()
     store.close()
     assert kinds(path).count("note") == 1
+
+
+def test_the_files_of_a_log_are_their_owners_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the umask; a file that others can reach is told, and left."""
+    old = os.umask(0)
+    try:
+        store = SqliteStore(tmp_path / "records.db", sealing=None)
+        store.flush()
+        found = {
+            one.name: one.stat().st_mode & 0o777
+            for one in tmp_path.iterdir()
+            if one.is_file()
+        }
+        store.close()
+    finally:
+        os.umask(old)
+    assert set(found.values()) == {0o600}
+    assert {"records.db", "records.db-wal", "records.db-shm"} <= found.keys()
+    assert caplog.records == []
+    (tmp_path / "records.db").chmod(0o644)
+    SqliteStore(tmp_path / "records.db", sealing=None).close()
+    assert "mode 0644" in caplog.text
+
+
+def test_an_erasure_reaches_what_still_waits(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "records.db", sealing=None)
+    try:
+        part = {"user": "user-9"}
+        record = parted_record(store.stamp(), "approval", None, part, salt="5" * 32)
+        store.append(record)
+        gone = erase(store, Subject("user", "user-9"), actor="dpo", reason="art 17")
+    finally:
+        store.close()
+    assert gone.records == (record.id,)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("postgresql://u:S3CRET@h:5433/db", "postgresql://h:5433/db"),
+        ("postgresql://u@h/db?password=S3CRET", "postgresql://h:5432/db"),
+        ("postgresql:///db?host=/run&password=S3CRET@x", "postgresql://local:5432/db"),
+        ("postgresql://u:S3CRET@h:port/db", "the PostgreSQL URL that was given"),
+        ("folder/records.db", "folder/records.db"),
+    ],
+)
+def test_no_password_is_in_what_is_said_of_a_log(given: str, said: str) -> None:
+    assert shown(given) == said

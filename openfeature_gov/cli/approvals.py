@@ -40,6 +40,7 @@ from openfeature_gov.cli.runs import Place
 from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
 from openfeature_gov.controls.queue import HOUR_US, LIMITS, QueueLimits
 from openfeature_gov.decisions import Constraint
+from openfeature_gov.stores.opening import shown
 
 app = typer.Typer(
     no_args_is_help=True, help="Answer what waits for a person, as the OS user you are."
@@ -104,7 +105,8 @@ def show(
     with queue_of(records, directory) as queue:
         request = queue.get(request_id)
     if request is None:
-        raise refused("approval_unknown", f"{records} holds no request {request_id!r}")
+        place = shown(records)
+        raise refused("approval_unknown", f"{place} holds no request {request_id!r}")
     stop = people.objection(request, me, directory)
     whole = {**summary(request), **details(request), "objection": stop}
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from openfeature_gov.cli import output
 from openfeature_gov.cli.carrying import By, DryRun, signed
-from openfeature_gov.cli.evidence import Place, reading, shown, tell
+from openfeature_gov.cli.evidence import Place, reading, tell
 from openfeature_gov.cli.moments import microseconds
 from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.cli.runs import there
@@ -26,7 +26,7 @@ from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import archiving, keeping, sealed, sqlite_archiving
 from openfeature_gov.stores.archiving import Done
 from openfeature_gov.stores.keeping import Source, Stop
-from openfeature_gov.stores.opening import SCHEMES, open_store
+from openfeature_gov.stores.opening import SCHEMES, open_store, shown
 from openfeature_gov.targets import RefusedError
 
 DAYS = 90

@@ -17,7 +17,7 @@ from openfeature_gov.cli.runs import there
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.evidence.standalone.gov_verify import Evidence
-from openfeature_gov.stores.opening import SCHEMES
+from openfeature_gov.stores.opening import SCHEMES, shown
 
 Checkpoints = Annotated[
     list[Path] | None,
@@ -89,11 +89,6 @@ def reading(records: str) -> Iterator[None]:
         yield
     except faults as error:
         raise RecordStoreError(f"{shown(records)}: {error}") from None
-
-
-def shown(records: str) -> str:
-    """Return what may be said of *records* in a message: nobody's password."""
-    return records.rpartition("@")[2] if records.startswith(SCHEMES) else records
 
 
 def tell(data: dict[str, Any], text: str, as_json: bool | None) -> None:

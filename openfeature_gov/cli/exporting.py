@@ -16,7 +16,6 @@ from openfeature_gov.cli.evidence import (
     evidence_of,
     held_in,
     reading,
-    shown,
     tell,
 )
 from openfeature_gov.cli.moments import microseconds
@@ -25,6 +24,7 @@ from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import bundles
 from openfeature_gov.evidence.bundles import Span
 from openfeature_gov.evidence.standalone.gov_verify import Evidence
+from openfeature_gov.stores.opening import shown
 
 LEDGER = "ledger"
 """The log that holds the checkpoints of the others; it is always exported whole."""

@@ -21,6 +21,7 @@ from openfeature_gov.cli.runs import Place
 from openfeature_gov.evidence.queries import Cell, flat, line, write_csv, write_lines
 from openfeature_gov.stores import archiving, queries
 from openfeature_gov.stores.logs import opened
+from openfeature_gov.stores.opening import shown
 from openfeature_gov.stores.queries import EVERYTHING, Filter, Page
 from openfeature_gov.targets import RefusedError
 
@@ -174,7 +175,9 @@ def lookup(
     """
     found = queries.related(runs.reachable(records), what)
     if not found:
-        raise RefusedError(f"{records}: no record {what!r}{_archived(records, what)}")
+        raise RefusedError(
+            f"{shown(records)}: no record {what!r}{_archived(records, what)}"
+        )
     data = {"records": found}
     output.show(data, lambda console: runs.tree(console, found), as_json=as_json)
 

@@ -18,7 +18,7 @@ from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import histories
 from openfeature_gov.stores import questions
 from openfeature_gov.stores.logs import opened
-from openfeature_gov.stores.opening import SCHEMES
+from openfeature_gov.stores.opening import SCHEMES, shown
 from openfeature_gov.targets import RefusedError
 
 app = typer.Typer(no_args_is_help=True, help="Read the record log.")
@@ -106,7 +106,7 @@ def show_run(
     elif acted:
         output.show(run, lambda console: _run(console, run), as_json=as_json)
     else:
-        raise RefusedError(f"{records}: no task and no record {what!r}")
+        raise RefusedError(f"{shown(records)}: no task and no record {what!r}")
 
 
 def reachable(records: str) -> str:

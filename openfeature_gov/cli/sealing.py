@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.evidence import Place, evidence_of, shown, tell
+from openfeature_gov.cli.evidence import Place, evidence_of, tell
 from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.cli.runs import there
 from openfeature_gov.errors import RecordStoreError
@@ -19,7 +19,7 @@ from openfeature_gov.evidence import keys
 from openfeature_gov.evidence.sealing import Sealer, Sealing
 from openfeature_gov.evidence.standalone.gov_verify import parse_checkpoint, parse_note
 from openfeature_gov.stores import sealed
-from openfeature_gov.stores.opening import SCHEMES, open_store
+from openfeature_gov.stores.opening import SCHEMES, open_store, shown
 from openfeature_gov.stores.sqlite import SqliteStore
 
 LEDGER = "ledger"

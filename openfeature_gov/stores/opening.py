@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.sealing import Sealing
@@ -12,6 +13,19 @@ from openfeature_gov.stores.writing import QueuedStore
 
 SCHEMES = ("postgresql://", "postgres://")
 logger = logging.getLogger(__name__)
+
+
+def shown(records: Path | str) -> str:
+    """Return what may be said of *records* in a message: where, and no password."""
+    text = str(records)
+    if not text.startswith(SCHEMES):
+        return text
+    try:
+        parts = urlsplit(text)
+        port = parts.port or 5432
+    except ValueError:
+        return "the PostgreSQL URL that was given"
+    return f"postgresql://{parts.hostname or 'local'}:{port}{parts.path}"
 
 
 def open_store(records: Path | str, *, sealing: Sealing | None = None) -> QueuedStore:

@@ -75,10 +75,13 @@ class PostgresStore(QueuedStore):
     def personal(self) -> Iterator[tuple[str, bytes]]:
         """Yield the id and the personal part of every record, of any writer.
 
+        What waits in this store is written first.
+
         Raises:
-            RecordStoreError: when they cannot be read.
+            RecordStoreError: when they cannot be read, or what waits cannot be written.
 
         """
+        self.flush()
         return postgres_erasing.parts(self._url)
 
     def held(self, ids: Sequence[str]) -> list[str]:
@@ -184,9 +187,9 @@ class PostgresStore(QueuedStore):
         known, self._seq = self._seq, max(self._seq, last)
         if last < known:  # a standby or a backup took over; the hole stays visible
             facts = {"expected": known, "found": last}
-            self._insert([note_record(self.stamp(), "rolled_back", **facts)])
+            self._insert_here([note_record(self.stamp(), "rolled_back", **facts)])
         if not self._unsettled(self.writer):
-            self._insert([note_record(self.stamp(), "resumed", self.writer)])
+            self._insert_here([note_record(self.stamp(), "resumed", self.writer)])
 
     def _unsettled(self, only: str | None = None) -> list[tuple[str, bool]]:
         """Return the writers without an end, all or *only* one, as `OPEN_WRITERS`."""
@@ -214,6 +217,16 @@ class PostgresStore(QueuedStore):
                 connection.close()
 
     def _insert(self, records: list[Record]) -> None:
+        try:
+            self._insert_here(records)
+        except psycopg.errors.UniqueViolation as error:
+            if error.diag.constraint_name != "records_pkey":
+                raise
+            # Somebody wrote under our name: go on behind that; it stays to be found.
+            self._resume()
+            self._insert_here(records)
+
+    def _insert_here(self, records: list[Record]) -> None:
         fresh = self._unwritten(records)
         rows = [
             (seq, *row(record, self.writer))

@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -42,6 +43,26 @@ def _busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and (
         error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     )
+
+
+def _private(path: Path) -> None:
+    """Make *path* for its owner alone; SQLite gives the files beside it the same mode.
+
+    A file that is there keeps its mode: others may be meant to read it.
+    """
+    try:
+        os.close(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        )
+    except FileExistsError:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o007:
+            logger.warning(
+                "%s: mode %04o, any user of this host can reach what is personal in it;"
+                " chmod it and the files beside it to 0600",
+                path,
+                mode,
+            )
 
 
 class SqliteStore(QueuedStore):
@@ -84,10 +105,13 @@ class SqliteStore(QueuedStore):
     def personal(self) -> Iterator[tuple[str, bytes]]:
         """Yield the id and the personal part of every record that has one.
 
+        What waits in this store is written first.
+
         Raises:
-            RecordStoreError: when they cannot be read.
+            RecordStoreError: when they cannot be read, or what waits cannot be written.
 
         """
+        self.flush()
         return erasing.parts(self.path)
 
     def held(self, ids: Sequence[str]) -> list[str]:
@@ -173,6 +197,7 @@ class SqliteStore(QueuedStore):
         self._rows = 0
         self._connection: sqlite3.Connection | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        _private(self.path)
         self._turns = Turn(self.path)
         self._lease = Lease(self.path, self.writer)
 
