@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
@@ -12,7 +13,7 @@ import orjson
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.bundles import FORMAT
-from openfeature_gov.evidence.records import derived
+from openfeature_gov.evidence.records import DIGEST, derived
 from openfeature_gov.stores.schema import INDEXES, TABLES, VERSION, insert_at
 
 
@@ -32,10 +33,14 @@ def is_bundle(path: Path | str) -> bool:
 
 @contextmanager
 def unpacked(path: Path | str) -> Iterator[sqlite3.Connection]:
-    """Lend the records of the bundle *path*. Nothing is verified: `gov audit verify`.
+    """Lend the records of the bundle *path*.
+
+    They are as many as its manifest says, and each personal part is the one that its
+    record was signed with. No signature is verified: do that first, with a key that you
+    pinned, by ``gov audit verify``.
 
     Raises:
-        RecordStoreError: when it is no bundle that can be read.
+        RecordStoreError: when it is no bundle that can be read, or not a whole one.
 
     """
     try:
@@ -57,8 +62,17 @@ def _rows(bundle: ZipFile) -> Iterator[tuple[object, ...]]:
         parts = {
             one["id"]: one["personal"].encode() for one in map(orjson.loads, lines)
         }
+    seq = manifest["firstSeq"] - 1
     with bundle.open("records.jsonl") as lines:
         for seq, line in enumerate(lines, manifest["firstSeq"]):
             body = line.rstrip(b"\n")
             facts = orjson.loads(body)
-            yield (seq, *derived(facts), body, parts.get(facts["id"]))
+            part = parts.pop(facts["id"], None)
+            if part is not None and sha256(part).hexdigest() != facts.get(DIGEST):
+                raise ValueError(f"record {seq} has a personal part of another")
+            yield (seq, *derived(facts), body, part)
+    if seq != manifest["lastSeq"] or parts:
+        raise ValueError(
+            f"records to {seq}, not to {manifest['lastSeq']}, and {len(parts)} personal"
+            " parts without a record"
+        )
