@@ -170,10 +170,10 @@ SEALING = (
         ("self._check = None  # another process", "pass  # another process"),
     ),
     *mutants(
-        "evidence/sealing.py",
+        "evidence/posting.py",
         _sealing("publisher_that_was_down_gets_the_newest"),
-        ("if note is None or self._taken[number] == note:", "if note is None:"),
-        ("                    self._taken[number] = note\n", ""),
+        ("if note == self._taken or self._busy:", "if self._busy:"),
+        ("self._taken if failure else note", "note"),
     ),
     *mutants(
         "stores/sealed.py",
