@@ -307,6 +307,20 @@ def test_each_key_verifies_what_was_rotated_twice(tmp_path: Path) -> None:
     assert codes(found) == ["signature"]
 
 
+def test_a_rotation_that_was_begun_twice_holds(tmp_path: Path) -> None:
+    """Whoever crashed before the new key was in place takes another one."""
+    log = Log(5)
+    first = log.signer
+    log.rotate(Signer())
+    log.signer = first
+    log.seal()
+    log.rotate(Signer())
+    log.seal()
+    file = log.database(tmp_path / "records.db")
+    for key in (first, log.signer):
+        assert codes(verified(log, file, sealed=True, keys=[key.vkey])) == []
+
+
 def test_a_former_key_is_named_once(tmp_path: Path) -> None:
     """The new key signed no word of the old one: a second claim is a finding."""
     log, thief = Log(5), Signer()

@@ -324,7 +324,7 @@ class Keys:
             if old not in self._former:
                 self._former.append(old)
             self._strangers.pop((old.name, old.id), None)
-        else:
+        elif old not in self._former:  # that one may name a key that was never used
             raise Refused("rotation", f"{new} was named by a key that is not valid")
 
     def signer(self, note: Note, what: str) -> Key | None:
