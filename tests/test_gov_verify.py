@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -19,9 +20,11 @@ from typing import Any
 import pytest
 
 from openfeature_gov.evidence import records
+from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.stores import schema
 from openfeature_gov.stores.migrating import upgrade
+from openfeature_gov.stores.sqlite import SqliteStore
 from tests.foreign_log import (
     ORIGIN,
     Log,
@@ -655,6 +658,22 @@ def test_the_schema_is_that_of_the_store(tmp_path: Path) -> None:
             **gov_verify.ELSEWHERE,
             **gov_verify.SCHEMA,
         }
+
+
+@pytest.mark.parametrize("how", ["by the store", "by alembic"])
+def test_a_log_of_version_1_verifies_once_it_was_migrated(
+    tmp_path: Path, how: str
+) -> None:
+    """Its tables were altered, and its records have the columns that it lacked."""
+    path = tmp_path / "records.db"
+    shutil.copy(Path(__file__).parent / "data" / "records-1.sqlite", path)
+    if how == "by alembic":
+        upgrade(path)
+    SqliteStore(path).close()
+    held = gov_verify.held_in([tmp_path / "records.db.checkpoints"])
+    key = read_key(tmp_path / "records.db.key").vkey
+    (report,) = gov_verify.verify(gov_verify.files([path]), [key], held, deep=True)
+    assert codes(report) == []
 
 
 def test_what_the_log_says_of_itself_is_told(tmp_path: Path) -> None:
