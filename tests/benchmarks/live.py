@@ -134,12 +134,18 @@ class Desk:
     def effect(self) -> Effect:
         return self.governor.decide(CALL).effect
 
+    def _standing(self) -> str:
+        """Return what a decision says now, and what stands behind it."""
+        decided = self.governor.decide(CALL)
+        health = self.governor.records.health()
+        return f"{decided.effect} {decided.reason}, {self.status}, {health}"
+
     def until(self, holds: Callable[[], bool], *, every_s: float) -> int:
         """Wait until *holds*; return when, in ns."""
         deadline = time.monotonic() + 120
         while not holds():
             if time.monotonic() > deadline:
-                raise SystemExit("waited two minutes in vain")
+                raise SystemExit(f"waited two minutes in vain: {self._standing()}")
             time.sleep(every_s)
         return time.monotonic_ns()
 
