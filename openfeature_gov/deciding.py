@@ -73,8 +73,8 @@ class Decider:
             return judged
         try:
             return self.releases.settled(call, tool, demanded, judged)
-        except RecordStoreError as error:
-            return unsettled(judged, error)
+        except RecordStoreError:
+            return unsettled(judged)
 
     async def _asettled(self, call: ToolCall, demanded: Demanded) -> Judged:
         judged = self.judged(call, demanded)

@@ -32,6 +32,7 @@ from openfeature_gov.controls import Controls
 from openfeature_gov.deciding import Decider, Token
 from openfeature_gov.errors import RegistrationError
 from openfeature_gov.evidence.records import outcome_record
+from openfeature_gov.evidence.texts import readable
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, FlagReader
 from openfeature_gov.gate import gated
 from openfeature_gov.governance import TOOL_NAME, Governance
@@ -377,7 +378,7 @@ class Governor:
         queue = self.approvals
         request = None if queue is None else queue.get(approval_id)
         if request is None:
-            raise ValueError(f"{approval_id!r}: no such request for approval")
+            raise ValueError(f"{readable(approval_id)}: no such request for approval")
         return request
 
     def _call_of(self, approval_id: str) -> ToolCall:

@@ -23,7 +23,6 @@ from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.contracts import ActionContract, ToolCall
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.decisions import Effect, Verdict
-from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Change, Record
 from openfeature_gov.flags.reader import Demanded
 from openfeature_gov.governance import GovernanceContract
@@ -240,9 +239,8 @@ def finished(used: Kept, status: str) -> Change | None:
     return change(step, used.version) if isinstance(step, Request) else None
 
 
-def unsettled(judged: Judged, error: RecordStoreError) -> Judged:
+def unsettled(judged: Judged) -> Judged:
     """Return the denial of a queued call that nobody would see."""
-    del error
     return replace(
         judged,
         decision=denial("recording", "approvals_unavailable"),
