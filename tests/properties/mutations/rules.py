@@ -9,19 +9,12 @@ from tests.properties.mutations.mutant import mutants, tests_of
 _rules = partial(tests_of, "test_governance.py")
 RULES = (
     *mutants(
-        "governance.py",
+        "governance/contract.py",
         _rules("unsafe_or_unclear_contracts_are_refused"),
         ("    owner: Name\n    tool", '    owner: Name = "nobody"\n    tool'),
         (
             "    safest_mode: LadderMode\n    owner: Name",
             '    safest_mode: LadderMode\n    owner: Name = "x"',
-        ),
-        ("if not value.strip():", "if value is None:"),
-        ("TOOL_NAME.fullmatch(value)", "value"),
-        ('extra="forbid"', 'extra="ignore"'),
-        (
-            "type(value) is not str or value not in MODES",
-            "str(value).lower() not in MODES",
         ),
         ("self.default_mode > Mode.DRAFT_WRITE", "False"),
         ("if safest > min(self", "if safest > max(self"),
@@ -37,7 +30,18 @@ RULES = (
         ("avoid_sensitive_inputs: Kept", "avoid_sensitive_inputs: bool"),
     ),
     *mutants(
-        "governance.py",
+        "governance/parts.py",
+        _rules("unsafe_or_unclear_contracts_are_refused"),
+        ("if not value.strip():", "if value is None:"),
+        ("TOOL_NAME.fullmatch(value)", "value"),
+        ('extra="forbid"', 'extra="ignore"'),
+        (
+            "type(value) is not str or value not in MODES",
+            "str(value).lower() not in MODES",
+        ),
+    ),
+    *mutants(
+        "governance/contract.py",
         _rules("what_a_contract_leaves_open_is_the_strictest"),
         (
             "REVERSIBLE_WRITE: Reversibility.MANUAL",
@@ -64,19 +68,23 @@ RULES = (
         ),
     ),
     *mutants(
-        "governance.py",
+        "governance/contract.py",
         _rules("every_scope_of_the_boundary_is_demanded"),
         ("frozenset((*own, *self.required_scopes))", "frozenset(own)"),
     ),
     *mutants(
-        "governance.py",
+        "governance/loading.py",
         _rules("look_alike_tools_are_duplicates"),
         ("if folded in seen:", "if contract.tool in seen:"),
-        (".casefold()", ""),
         ("problems += _look_alikes(found)", "list(_look_alikes(found))"),
     ),
     *mutants(
-        "governance.py",
+        "governance/parts.py",
+        _rules("look_alike_tools_are_duplicates"),
+        (".casefold()", ""),
+    ),
+    *mutants(
+        "governance/loading.py",
         _rules("all_problems_are_reported_at_once", "what_is_no_contract_is_refused"),
         (
             "    if problems:\n        raise Inv",
@@ -89,12 +97,12 @@ RULES = (
         ),
     ),
     *mutants(
-        "governance.py",
+        "governance/parts.py",
         _rules("loaded_contracts_do_not_change"),
         ("        frozen=True", "        frozen=False"),
     ),
     *mutants(
-        "governance.py",
+        "governance/contract.py",
         _rules("unsafe_default_needs_a_reason"),
         (" and not self.unsafe_default_reason", ""),
     ),
