@@ -51,3 +51,15 @@ class RecordStoreError(GovernanceError):
 
 class LostRaceError(RecordStoreError):
     """Report a change that somebody else was faster with; nothing was written."""
+
+
+class IdentityError(GovernanceError):
+    """Report a credential that says nothing about who acts (the caller's mistake).
+
+    *code* is a stable reason code; *detail* says what was wrong, and nothing of it.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
