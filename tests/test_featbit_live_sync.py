@@ -201,6 +201,21 @@ def test_doubt_that_stays_cuts_the_connection(line: Line) -> None:
     assert line.tick(25.1)
 
 
+def test_a_lost_request_for_everything_cuts_the_connection(line: Line) -> None:
+    line.sync.dropped(5 * S)
+    line.sync.opened(6 * S)
+    for at in (10, 15, 20, 25):
+        line.pongs(at)
+        line.pulled(switch(1), began=at, at=at)
+        assert not line.tick(at)
+    line.pongs(26.5)
+    assert line.tick(26.5)
+    line.connected(switch(1), at=28)
+    line.pulled(switch(1), began=28.1, at=28.2)
+    line.pongs(40, 48.5)
+    assert not line.tick(49)
+
+
 def test_a_pull_vouches_from_its_beginning(line: Line) -> None:
     """What changed while it came may be missing in it."""
     line.sync.dropped(1 * S)

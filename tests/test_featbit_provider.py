@@ -637,9 +637,9 @@ def test_recovery_to_the_same_content_is_ready_without_a_change(
 ) -> None:
     """When the held content comes back, READY is emitted and no change."""
     good = path.read_bytes()
-    path.write_bytes(b"{")
+    put(path, b"{")
     until(lambda: watched.status is ProviderStatus.STALE)
-    path.write_bytes(good)
+    put(path, good)
     until(lambda: watched.status is ProviderStatus.READY)
     assert watched.provider.generation == 1
     assert not watched.seen(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED)
@@ -650,7 +650,7 @@ def test_each_distinct_problem_is_told_once(watched: Watched, path: Path) -> Non
     good = path.read_bytes()
     for content in (b"{", b"[", good, b"{"):
         before = len(watched.seen(ProviderEvent.PROVIDER_STALE))
-        path.write_bytes(content)
+        put(path, content)
         if content == good:
             until(lambda: watched.status is ProviderStatus.READY)
         else:

@@ -185,7 +185,9 @@ class Sync:
             if whole > 2 * self._timing.pull_s * SECOND and self._doubts is None:
                 self._doubt(now)
             first_doubt = now if self._doubts is None else self._doubts[0]
-            waiting = now - min(self._last_frame_ns, first_doubt)
+            # Pongs and pulls go on when the request for a full sync was lost.
+            unanswered = now if self.in_sync.is_set() else self._asked_ns
+            waiting = now - min(self._last_frame_ns, first_doubt, unanswered)
             if waiting <= self._timing.reconnect_s * SECOND:
                 return False
             self._lose(SILENT, now)
