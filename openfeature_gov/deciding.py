@@ -11,10 +11,11 @@ from functools import partial
 
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.errors import LostRaceError, RecordStoreError
+from openfeature_gov.evidence.decision_records import refusal_record
 from openfeature_gov.evidence.records import outcome_record
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
-from openfeature_gov.judging import Judge, Judged, Route, denial
+from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
 from openfeature_gov.releasing import Releases, finished, queued, unsettled
 from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Tool
@@ -147,6 +148,19 @@ class Decider:
         self.settle(judged, "not_run")
         refused = denial("recording", "records_unavailable")
         return replace(judged, decision=refused, route=Route(), durable=False)
+
+    def refuse(self, tool: str, reason: str, detail: str) -> None:
+        """Record that a call of *tool* was refused before it could be judged."""
+        record = refusal_record(
+            self.judge.stamp(),
+            tool=tool,
+            context=ambient.get(),
+            reason=reason,
+            detail=detail,
+        )
+        # It is refused whether the store takes the record or not.
+        with suppress(RecordStoreError):
+            self._records.append(record)
 
     def settle(
         self, judged: Judged, status: str, error: str = "", started: int | None = None

@@ -32,6 +32,7 @@ from openfeature_gov.controls import Controls
 from openfeature_gov.deciding import Decider, Token
 from openfeature_gov.errors import RegistrationError
 from openfeature_gov.evidence.records import outcome_record
+from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL
 from openfeature_gov.evidence.texts import readable
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, FlagReader
 from openfeature_gov.gate import gated
@@ -346,7 +347,8 @@ class Governor:
 
         Raises:
             ValueError: for an unknown request, or one whose arguments are not plain
-                JSON: make that call again instead.
+                JSON: make that call again instead. Recorded as a refusal.
+            RecordStoreError: when the request cannot be read.
             RegistrationError: as `run`.
 
         """
@@ -366,24 +368,27 @@ class Governor:
 
         Raises:
             ValueError: for an unknown request.
+            RecordStoreError: when it cannot be read.
 
         """
         while True:
             request = await asyncio.to_thread(self._request, approval_id)
+            if request is None:
+                raise ValueError(_unknown(approval_id))
             if request.state is not State.PENDING:
                 return request
             await asyncio.sleep(every_s)
 
-    def _request(self, approval_id: str) -> Request:
-        queue = self.approvals
-        request = None if queue is None else queue.get(approval_id)
-        if request is None:
-            raise ValueError(f"{readable(approval_id)}: no such request for approval")
-        return request
+    def _request(self, approval_id: str) -> Request | None:
+        return None if self.approvals is None else self.approvals.get(approval_id)
 
     def _call_of(self, approval_id: str) -> ToolCall:
         request = self._request(approval_id)
+        if request is None:
+            self._decider.refuse(UNKNOWN_TOOL, "approval_unknown", approval_id)
+            raise ValueError(_unknown(approval_id))
         if request.facts.get("resumable") is not True:
+            self._decider.refuse(request.tool, "approval_not_resumable", approval_id)
             raise ValueError(
                 f"{approval_id}: its arguments are more than JSON; call it again"
             )
@@ -483,6 +488,10 @@ class Governor:
         tool = self._decider.known(call)
         if tool is not None and inspect.iscoroutinefunction(tool.function):
             raise RegistrationError(f"{tool.name} is async; use the async twin")
+
+
+def _unknown(approval_id: str) -> str:
+    return f"{readable(approval_id)}: no such request for approval"
 
 
 def _named(function: Function) -> str:

@@ -69,6 +69,11 @@ FACTS: dict[str, Any] = {
 }
 
 
+def _binding(number: int) -> str:
+    """Return what the request *number* binds: of one binding a single one waits."""
+    return sha256(f"binding {number}".encode()).hexdigest()
+
+
 def token(subject: str) -> str:
     """Return the token of the reviewer *subject*."""
     return f"token-of-{subject}"
@@ -132,7 +137,7 @@ class Office:
                 "id": f"r{self.made:05d}",
                 "state": State.PENDING,
                 "digest": "d" * 64,
-                "binding": BINDING,
+                "binding": BINDING if self.made == 1 else _binding(self.made),
                 "tool": "refund",
                 "workflow": "returns",
                 "task": "task-1",

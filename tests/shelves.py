@@ -36,9 +36,17 @@ class MemoryShelf:
                 held = self._kept.get(change.id)
                 if (0 if held is None else held.version) != change.was:
                     raise LostRaceError(f"{change.id}: another version")
+                if not change.was and self._waits(change.binding):
+                    raise LostRaceError(f"{change.id}: its like waits already")
                 self._kept[change.id] = Kept(unpack(change.packed), change.was + 1)
             whole = merged(*written(record, self.writer)[1])
             self.records.append(orjson.dumps(whole))
+
+    def _waits(self, binding: str) -> bool:
+        return any(
+            kept.request.state is State.PENDING and kept.request.binding == binding
+            for kept in self._kept.values()
+        )
 
     def request(self, request_id: str) -> Kept | None:
         return self._kept.get(request_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +235,7 @@ class Slow(MemoryShelf):
     def put(self, *requests: Request) -> None:
         for one in requests:
             record = note_record(self.stamp(), "decision")
-            self.commit(record._replace(change=change(one, 0)))
+            self.commit(record._replace(change=change(replace(one, binding=one.id), 0)))
 
 
 class Watched:
@@ -459,7 +460,7 @@ def test_the_newest_of_too_many(kind: str, tmp_path: Path) -> None:
     """On every shelf the same, oldest first."""
     with lent(kind, tmp_path) as desk:
         for n in range(1, 6):
-            desk.put(asked(id=f"r{n}", created_us=n))
+            desk.put(asked(id=f"r{n}", binding=f"b{n}", created_us=n))
         for filters, ids in (
             ({"limit": 2}, "12"),
             ({"limit": 2, "newest": True}, "45"),

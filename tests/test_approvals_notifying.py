@@ -71,7 +71,8 @@ class Records:
             **{
                 "id": request_id,
                 "record_id": stamp.id,
-                "binding": BINDING,
+                # Of one binding a single request waits.
+                "binding": BINDING if request_id == "a" else f"{request_id:x>64}",
                 "created_us": self.now(),
                 "deadline_us": self.now() + 30 * MINUTE_US,
                 "facts": FACTS,

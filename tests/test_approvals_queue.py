@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ from openfeature_gov.approvals.queue import ApprovalQueue, Shelf, change, lost
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import Event, State
 from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.errors import LostRaceError, RecordStoreError
 from openfeature_gov.evidence.erasure import Subject, erase
 from openfeature_gov.evidence.records import note_record, outcome_record
+from openfeature_gov.stores import writing
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.shelves import RecordShelf
@@ -185,7 +188,7 @@ def test_silence_is_passed_on_once(desk: Desk) -> None:
 def test_the_oldest_waits_first(desk: Desk) -> None:
     """And only what waits is listed."""
     for number in range(3):
-        desk.put(asked(id=f"r{number}", created_us=-number - 1))
+        desk.put(asked(id=f"r{number}", binding=f"b{number}", created_us=-number - 1))
     desk.queue.refuse("r1", BOB, reason="no")
     assert [one.id for one in desk.queue.waiting()] == ["r2", "r0", "r"]
 
@@ -202,6 +205,37 @@ def test_an_outcome_is_kept_though_its_step_came_late(tmp_path: Path) -> None:
     with opened(tmp_path / "records.db") as log:
         (outcome,) = log.recorded("kind = 'outcome'")
     assert outcome["status"] == "executed"
+
+
+def test_of_one_binding_one_request_waits(desk: Desk) -> None:
+    """Whoever is later has lost; once it is answered another may wait."""
+    with pytest.raises(LostRaceError):
+        desk.put(asked(id="copy"))
+    assert desk.queue.get("copy") is None
+    desk.put(asked(id="other", binding="other"))
+    assert isinstance(desk.queue.approve("r", BOB, seen="b"), Request)
+    desk.put(asked(id="copy"))
+    assert [one.id for one in desk.queue.waiting()] == ["copy", "other"]
+
+
+def test_a_step_that_was_not_heard_of_may_still_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that hangs keeps it: whoever repeats it is told what became of it."""
+    with stored(tmp_path / "records.db") as desk:
+        desk.put(asked())
+        monkeypatch.setattr(writing, "COMMIT_WAIT_S", 0.2)
+        with (tmp_path / "records.db.lock").open("r+") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            with pytest.raises(RecordStoreError, match="no answer"):
+                desk.queue.approve("r", BOB, seen="b")
+            assert desk.state() is State.PENDING
+        monkeypatch.undo()
+        again = desk.queue.approve("r", CY, seen="b")
+        assert again == Denied("already_approved", State.APPROVED)
+        found = desk.queue.get("r")
+        assert found is not None
+        assert found.reviewer == "bob"
 
 
 def test_what_cannot_be_read_keeps_nobody_from_starting() -> None:

@@ -146,8 +146,14 @@ def test_a_request_is_resumed_in_another_process(waiting: Waiting) -> None:
         assert waiting.governor.resume(outcome.approval_id).value == "sent"
         assert waiting.governor.resume(outcome.approval_id).value is None
     assert waiting.sent == [{"to": "ann", "text": ""}]
-    with pytest.raises(ValueError, match="no such request"):
+    with (
+        waiting.governor.acting(CONTEXT),
+        pytest.raises(ValueError, match="no such request"),
+    ):
         waiting.governor.resume("nobody")
+    refusal = waiting.log("decision")[-1]
+    assert (refusal["effect"], refusal["reason"]) == ("deny", "approval_unknown")
+    assert (refusal["detail"], refusal["context"]["agent"]) == ("nobody", "agent-1")
 
 
 def test_nobody_else_resumes_it(waiting: Waiting) -> None:
@@ -314,6 +320,17 @@ def test_of_many_at_once_one_runs(waiting: Waiting) -> None:
     assert set(rest) == {Effect.QUEUE_FOR_APPROVAL}
 
 
+def test_of_many_that_ask_at_once_one_request_is_made(waiting: Waiting) -> None:
+    """Without an id of the call as well: no copy of it waits beside it."""
+    with ThreadPoolExecutor(12) as pool:
+        outcomes = list(pool.map(lambda _: waiting.call(), range(36)))
+    assert {one.effect for one in outcomes} == {Effect.QUEUE_FOR_APPROVAL}
+    (request_id,) = {one.approval_id for one in outcomes}
+    queue = waiting.governor.approvals
+    assert queue is not None
+    assert [one.id for one in queue.waiting()] == [request_id]
+
+
 def test_a_tool_that_fails_burns_its_release_loudly(waiting: Waiting) -> None:
     """One approval is one execution, also of one that fails."""
 
@@ -336,8 +353,12 @@ def test_more_than_json_is_not_resumed(waiting: Waiting) -> None:
     waiting.approve(outcome)
     with pytest.raises(ValueError, match="call it again"):
         waiting.governor.resume(outcome.approval_id)
+    with pytest.raises(ValueError, match="call it again"):
+        asyncio.run(waiting.governor.aresume(outcome.approval_id))
     assert waiting.call(arguments=arguments).value == "sent"
     assert waiting.sent[0]["text"] == date(2026, 11, 21)
+    reasons = [(one["tool"], one["reason"]) for one in waiting.log("decision")]
+    assert reasons[1:3] == [("mail", "approval_not_resumable")] * 2
 
 
 def test_a_ticket_keeps_its_release(waiting: Waiting) -> None:

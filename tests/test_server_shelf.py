@@ -35,7 +35,9 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InboxShelf
 
 def put(shelf: InboxShelf, name: str, **changes: Any) -> None:
     record = note_record(shelf.stamp(), "decision")
-    shelf.commit(record._replace(change=change(asked(id=name, **changes), 0)))
+    shelf.commit(
+        record._replace(change=change(asked(id=name, binding=name, **changes), 0))
+    )
 
 
 def test_pages_follow_one_another(shelf: InboxShelf) -> None:
@@ -72,7 +74,7 @@ def test_the_revision_changes_with_what_waits(shelf: InboxShelf) -> None:
         reviewer = Reviewer(name, frozenset({"support"}), "cli")
         queue.approve("a", reviewer, seen="something else")
         assert shelf.revision() == seen[-1]
-        queue.approve("a", reviewer, seen="b")
+        queue.approve("a", reviewer, seen="a")
         seen.append(shelf.revision())
     assert len(set(seen)) == 3
     assert seen[-1] == empty

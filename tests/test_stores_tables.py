@@ -99,6 +99,33 @@ def test_first_step_is_the_first_release(tmp_path: Path) -> None:
     assert shaped(first) == shaped(golden)
 
 
+@pytest.mark.parametrize("how", ["by the store", "by alembic"])
+def test_a_log_of_version_2_keeps_what_waits(embedded: Path, how: str) -> None:
+    """Though there are several of one binding: from now on there is one."""
+    old = embedded.with_name("old.db")
+    upgrade(old, "0002")
+    waits = "'pending', 'd', 2, 1, x'7b7d'"
+    with closing(sqlite3.connect(old)) as connection:
+        for name in ("a", "b"):
+            query = f"INSERT INTO approvals VALUES ('{name}', 1, {waits})"
+            connection.execute(query)
+        connection.commit()
+    if how == "by alembic":
+        upgrade(old)
+    SqliteStore(old).close()
+    assert shaped(old) == shaped(embedded)
+    with closing(sqlite3.connect(old)) as connection:
+        rows = connection.execute("SELECT id, binding FROM approvals").fetchall()
+        assert rows == [("a", None), ("b", None)]
+        for name in ("c", "d"):
+            query = f"INSERT INTO approvals VALUES ('{name}', 1, {waits}, 'one')"
+            if name == "d":
+                with pytest.raises(sqlite3.IntegrityError, match=r"approvals\.binding"):
+                    connection.execute(query)
+            else:
+                connection.execute(query)
+
+
 def test_alembic_agrees_with_a_store_that_was_faster(embedded: Path) -> None:
     """A file that a store made or migrated is left as it is."""
     before = bodies(embedded)
@@ -185,6 +212,7 @@ def test_alembic_builds_the_database_that_the_store_makes(
     database: str, shared: str
 ) -> None:
     """Tables, keys, indexes, triggers and their function are the same."""
+    upgrade(database, "0002")
     upgrade(database)
     assert looks(database) == looks(shared)
     PostgresStore(database).close()

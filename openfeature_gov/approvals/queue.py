@@ -78,6 +78,10 @@ class ApprovalQueue:
 
     *directory* knows people, *now* returns microseconds since 1970, *told* hears of
     every step that was taken, after it is durable.
+
+    A step that ends in `RecordStoreError` did not become durable while anybody waited.
+    The store keeps it, and it is taken when the store recovers, unless the request has
+    moved on by then: look at the request before you take the step again.
     """
 
     def __init__(
@@ -112,7 +116,7 @@ class ApprovalQueue:
         """Release the action for *reviewer*, who was shown the binding *seen*.
 
         Raises:
-            RecordStoreError: when nothing could be recorded; nothing changed then.
+            RecordStoreError: when it was not seen to be recorded; see the class.
 
         """
         tighter = tuple(constraints)
@@ -134,7 +138,7 @@ class ApprovalQueue:
         """Refuse the action for *reviewer*; the agent gets the *reason*.
 
         Raises:
-            RecordStoreError: when nothing could be recorded; nothing changed then.
+            RecordStoreError: when it was not seen to be recorded; see the class.
 
         """
 
@@ -149,7 +153,7 @@ class ApprovalQueue:
         """Move the deadline, microseconds since 1970.
 
         Raises:
-            RecordStoreError: when nothing could be recorded; nothing changed then.
+            RecordStoreError: when it was not seen to be recorded; see the class.
 
         """
 
@@ -164,7 +168,7 @@ class ApprovalQueue:
         """Take the request back for *subject*, who stands behind the action.
 
         Raises:
-            RecordStoreError: when nothing could be recorded; nothing changed then.
+            RecordStoreError: when it was not seen to be recorded; see the class.
 
         """
         return self._take(
@@ -177,7 +181,7 @@ class ApprovalQueue:
         """End a request that binds what is no longer so.
 
         Raises:
-            RecordStoreError: when nothing could be recorded; nothing changed then.
+            RecordStoreError: when it was not seen to be recorded; see the class.
 
         """
         return self._take(
@@ -190,7 +194,7 @@ class ApprovalQueue:
         """Note how the one execution ended.
 
         Raises:
-            RecordStoreError: when nothing could be recorded; nothing changed then.
+            RecordStoreError: when it was not seen to be recorded; see the class.
 
         """
         return self._take(
@@ -213,7 +217,7 @@ class ApprovalQueue:
         """Escalate or end the request, if that is due.
 
         Raises:
-            RecordStoreError: when nothing could be recorded; nothing changed then.
+            RecordStoreError: when it was not seen to be recorded; see the class.
 
         """
         return self._take(
@@ -297,6 +301,7 @@ def change(request: Request, was: int) -> Change:
         request.deadline_us,
         request.created_us,
         pack(request),
+        request.binding,
     )
 
 

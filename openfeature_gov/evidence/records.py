@@ -88,7 +88,8 @@ class Record(NamedTuple):
 class Change(NamedTuple):
     """Put one request for approval in place of its version *was*, 0 for none.
 
-    *packed* is the whole request; the rest are the columns that it is found by.
+    *packed* is the whole request; the rest are the columns that it is found by. Of one
+    *binding* a single request waits at a time.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Change(NamedTuple):
     deadline_us: int
     created_us: int
     packed: bytes
+    binding: str
 
 
 class Stamp(NamedTuple):

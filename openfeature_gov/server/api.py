@@ -221,7 +221,7 @@ def extended(desk: Desk, request_id: str, me: Reviewer, minutes: int) -> Step:
 
     Raises:
         DeniedError: when there is no such request.
-        RecordStoreError: when nothing could be recorded; nothing changed then.
+        RecordStoreError: when it was not seen to be recorded; it may be later.
 
     """
     found = desk.queue.get(request_id)

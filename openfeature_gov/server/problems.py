@@ -109,9 +109,9 @@ def _http(request: Request, error: Exception) -> Response:
 
 
 def _unstored(request: Request, error: Exception) -> Response:
-    """Say that nothing was changed; what the store said is for the log."""
+    """Say that nobody knows yet; what the store said is for the log."""
     logger.error("an answer could not be recorded or read: %s", error)
-    detail = "The records do not answer; nothing changed. Try again."
+    detail = "The records do not answer. Look again later: your answer may count then."
     return _said(request, 503, "records_unavailable", detail, {"Retry-After": "5"})
 
 

@@ -55,7 +55,10 @@ def _revision(connection: sa.Connection) -> str:
     if not inspected.has_table("records"):
         return "base"
     names = {column["name"] for column in inspected.get_columns("records")}
-    return "0002" if "personal" in names else "0001"
+    if "personal" not in names:
+        return "0001"
+    names = {column["name"] for column in inspected.get_columns("approvals")}
+    return "0003" if "binding" in names else "0002"
 
 
 @contextmanager

@@ -105,12 +105,15 @@ TABLES: tuple[LiteralString, ...] = (
   digest TEXT NOT NULL,
   deadline_us BIGINT NOT NULL,
   created_us BIGINT NOT NULL,
-  packed BYTEA NOT NULL
+  packed BYTEA NOT NULL,
+  binding TEXT
 )""",
     "CREATE INDEX approvals_state ON approvals (state, created_us)",
     """CREATE INDEX approvals_due ON approvals (deadline_us)
   WHERE state IN ('pending', 'approved')""",
     "CREATE INDEX approvals_digest ON approvals (digest)",
+    """CREATE UNIQUE INDEX approvals_pending ON approvals (binding)
+  WHERE state = 'pending'""",
     "CREATE INDEX records_ref ON records (ref, kind, reason) WHERE ref IS NOT NULL",
     """CREATE INDEX records_log ON records (kind, writer)
   WHERE kind NOT IN ('decision', 'outcome')""",
@@ -158,8 +161,8 @@ END """
 STEP: LiteralString = """
 BEGIN
   IF OLD.state IN ('pending', 'approved', 'consumed') AND NEW.id = OLD.id
-    AND NEW.digest = OLD.digest AND NEW.created_us = OLD.created_us
-    AND NEW.version = OLD.version + 1 THEN
+    AND NEW.digest = OLD.digest AND NEW.binding IS NOT DISTINCT FROM OLD.binding
+    AND NEW.created_us = OLD.created_us AND NEW.version = OLD.version + 1 THEN
     RETURN NEW;
   END IF;
   RAISE EXCEPTION 'an approval that ended stays as it is' USING ERRCODE = '23001';
@@ -200,9 +203,10 @@ FROM pg_class c WHERE c.oid = %(table)s::regclass
 """
 
 CURRENT = """
-SELECT 1 FROM pg_attribute WHERE attrelid = 'records'::regclass AND attname = 'personal'
+SELECT 1 FROM pg_attribute
+WHERE attrelid = to_regclass('approvals') AND attname = 'binding'
 """
-"""Finds a column that version 1 did not have."""
+"""Finds a column that no version before had."""
 NAMED = sql.SQL(", ").join(map(sql.Identifier, STORED))
 INSERT = sql.SQL("INSERT INTO records ({}) VALUES ({})").format(
     NAMED, sql.SQL(", ").join([sql.Placeholder()] * len(STORED))
@@ -211,9 +215,11 @@ COPY = sql.SQL("COPY records ({}) FROM STDIN (FORMAT BINARY)").format(NAMED)
 COPIED = [TYPES.get(name, "text") for name in STORED]
 
 ADD_APPROVAL = """
-INSERT INTO approvals (id, version, state, digest, deadline_us, created_us, packed)
-  VALUES (%(id)s, 1, %(state)s, %(digest)s, %(deadline_us)s, %(created_us)s, %(packed)s)
-  ON CONFLICT (id) DO NOTHING
+INSERT INTO approvals
+  (id, version, state, digest, deadline_us, created_us, packed, binding)
+  VALUES (%(id)s, 1, %(state)s, %(digest)s, %(deadline_us)s, %(created_us)s, %(packed)s,
+    %(binding)s)
+  ON CONFLICT DO NOTHING
 """
 STEP_APPROVAL = """
 UPDATE approvals SET version = version + 1, state = %(state)s,
@@ -286,12 +292,12 @@ def put(connection: Connection[tuple[Any, ...]], change: Change) -> None:
     """Put a request for approval in its place.
 
     Raises:
-        LostRaceError: when it has another version by now.
+        LostRaceError: when it has another version by now, or its like waits already.
 
     """
     statement = STEP_APPROVAL if change.was else ADD_APPROVAL
     if connection.execute(statement, change._asdict()).rowcount != 1:
-        raise LostRaceError(f"approval {change.id}: it has another version")
+        raise LostRaceError(f"approval {change.id}: somebody else was faster")
 
 
 def guarded(connection: Connection[tuple[Any, ...]], table: str) -> bool:

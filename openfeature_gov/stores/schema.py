@@ -18,8 +18,9 @@ from openfeature_gov.evidence.records import (
     written,
 )
 
-VERSION = 2
-"""Version 1 had neither personal parts nor checkpoints, and fewer columns."""
+VERSION = 3
+"""Version 1 had neither personal parts nor checkpoints, and fewer columns; in version 2
+several requests of one binding could wait."""
 SETTINGS: tuple[tuple[str, str, object], ...] = (
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", 2),
@@ -81,7 +82,8 @@ TABLES = (
   digest TEXT NOT NULL,
   deadline_us INTEGER NOT NULL,
   created_us INTEGER NOT NULL,
-  packed BLOB NOT NULL
+  packed BLOB NOT NULL,
+  binding TEXT
 ) STRICT""",
 )
 INDEXES = (
@@ -105,6 +107,8 @@ INDEXES = (
     """CREATE INDEX IF NOT EXISTS approvals_due ON approvals (deadline_us)
   WHERE state IN ('pending', 'approved')""",
     """CREATE INDEX IF NOT EXISTS approvals_digest ON approvals (digest)""",
+    """CREATE UNIQUE INDEX IF NOT EXISTS approvals_pending ON approvals (binding)
+  WHERE state = 'pending'""",
 )
 """Reports count decisions and outcomes from records_decided and records_ref alone:
 these hold every column that is asked for, so that no record has to be read. Only of
@@ -136,7 +140,8 @@ TRIGGERS = (
     """CREATE TRIGGER IF NOT EXISTS approvals_step BEFORE UPDATE ON approvals
   WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
     AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
-    AND NEW.created_us IS OLD.created_us AND NEW.version = OLD.version + 1)
+    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
+    AND NEW.version = OLD.version + 1)
   BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
     """CREATE TRIGGER IF NOT EXISTS approvals_no_delete BEFORE DELETE ON approvals
   BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
@@ -153,6 +158,11 @@ FROM_1 = (
     "DROP TRIGGER IF EXISTS records_no_delete",
     "DROP INDEX IF EXISTS records_ref",
 )
+FROM_2 = (
+    "ALTER TABLE approvals ADD COLUMN binding TEXT",
+    "DROP TRIGGER IF EXISTS approvals_step",
+)
+"""What waits then keeps a null binding: there may be several of one."""
 
 CHUNKS = (512, 64, 8, 1)
 """How many rows one statement inserts. A statement runs without Python's lock, so few
@@ -183,8 +193,9 @@ def insert_at() -> str:
 
 
 ADD_APPROVAL = """
-INSERT INTO approvals (id, version, state, digest, deadline_us, created_us, packed)
-  VALUES (?, 1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+INSERT INTO approvals
+  (id, version, state, digest, deadline_us, created_us, packed, binding)
+  VALUES (?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 STEP_APPROVAL = """
 UPDATE approvals SET version = version + 1, state = ?, deadline_us = ?, packed = ?
@@ -196,18 +207,19 @@ def put(connection: sqlite3.Connection, change: Change) -> None:
     """Put a request for approval in its place.
 
     Raises:
-        LostRaceError: when it has another version by now.
+        LostRaceError: when it has another version by now, or its like waits already.
 
     """
     if not change.was:
         new = (change.id, change.state, change.digest)
         times = (change.deadline_us, change.created_us)
-        done = connection.execute(ADD_APPROVAL, (*new, *times, change.packed))
+        rest = (*times, change.packed, change.binding)
+        done = connection.execute(ADD_APPROVAL, (*new, *rest))
     else:
         values = (change.state, change.deadline_us, change.packed)
         done = connection.execute(STEP_APPROVAL, (*values, change.id, change.was))
     if done.rowcount != 1:
-        raise LostRaceError(f"approval {change.id}: it has another version")
+        raise LostRaceError(f"approval {change.id}: somebody else was faster")
 
 
 ORPHANS = """
@@ -266,9 +278,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been first.
-        if _version(connection, path) == 1:
-            for statement in FROM_1:
-                connection.execute(statement)
+        was = _version(connection, path)
+        for statement in {1: FROM_1, 2: FROM_2}.get(was, ()):
+            connection.execute(statement)
+        if was == 1:
             _fill(connection)
         for statement in (*TABLES, *INDEXES, *TRIGGERS):
             connection.execute(statement)

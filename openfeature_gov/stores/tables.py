@@ -31,6 +31,7 @@ APPROVALS: Indexes = (
     ("approvals_due", ("deadline_us",), "state IN ('pending', 'approved')"),
     ("approvals_digest", ("digest",), None),
 )
+PENDING = "state = 'pending'"
 INDEXES: dict[Dialect, Indexes] = {
     "sqlite": (
         ("records_decided", DECIDED, "kind = 'decision'"),
@@ -71,15 +72,16 @@ def metadata(dialect: str) -> sa.MetaData:
     _archives(found, lite=lite)
     approvals = _approvals(found, lite=lite)
     _index(approvals, APPROVALS)
+    _index(approvals, (("approvals_pending", ("binding",), PENDING),), unique=True)
     _index(records, (*EVERYWHERE, *INDEXES[dialect]))
     return found
 
 
-def _index(table: sa.Table, indexes: Indexes) -> None:
+def _index(table: sa.Table, indexes: Indexes, *, unique: bool = False) -> None:
     for name, columns, where in indexes:
         text = None if where is None else sa.text(where)
         chosen = [table.c[column] for column in columns]
-        sa.Index(name, *chosen, sqlite_where=text, postgresql_where=text)
+        sa.Index(name, *chosen, unique=unique, sqlite_where=text, postgresql_where=text)
 
 
 def _approvals(found: sa.MetaData, *, lite: bool) -> sa.Table:
@@ -94,6 +96,7 @@ def _approvals(found: sa.MetaData, *, lite: bool) -> sa.Table:
         sa.Column("deadline_us", big, nullable=False),
         sa.Column("created_us", big, nullable=False),
         sa.Column("packed", sa.LargeBinary(), nullable=False),
+        sa.Column("binding", sa.TEXT()),
         sa.PrimaryKeyConstraint("id"),
         sqlite_strict=True,
     )

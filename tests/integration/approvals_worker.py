@@ -134,16 +134,44 @@ def awaited(children: list[int], *, killed: bool = False) -> None:
         raise SystemExit(f"a process ended otherwise: {states}")
 
 
-def asked(folder: Path, log: Path | str, count: int) -> None:
-    """Ask for *count* actions and release them all."""
+def asker(folder: Path, log: Path | str, count: int, seed: int) -> None:
+    """Ask for *count* actions, as others do at the same time."""
     side = Side(folder, log)
-    lines = []
-    for number in range(count):
-        approval = side.ask(f"n{number}")
-        side.approve(approval)
-        lines.append(approval)
+    numbers = list(range(count))
+    random.Random(seed).shuffle(numbers)
+    lines = [side.ask(f"n{number}") for number in numbers]
     side.governor.close()
-    (folder / "asked").write_text("\n".join(lines))
+    (folder / f"asked-{seed}").write_text("\n".join(lines))
+
+
+def asked(folder: Path, log: Path | str, count: int, askers: int) -> None:
+    """Let *askers* ask for the same *count* actions at once, and release them all.
+
+    Raises:
+        SystemExit: when an action was asked for more than once.
+
+    """
+    children = [
+        forked(lambda seed=seed: asker(folder, log, count, seed))  # type: ignore[misc] # bound now
+        for seed in range(askers)
+    ]
+    awaited(children)
+    lines = {
+        line
+        for path in folder.glob("asked-*")
+        for line in path.read_text().splitlines()
+    }
+    if len(lines) != count:
+        raise SystemExit(f"{len(lines)} requests for {count} actions")
+
+    def release() -> None:
+        side = Side(folder, log)
+        for approval in lines:
+            side.approve(approval)
+        side.governor.close()
+
+    awaited([forked(release)])
+    (folder / "asked").write_text("\n".join(sorted(lines)))
 
 
 def racer(folder: Path, log: Path | str, seed: int, ready: int, gate: int) -> None:
@@ -161,7 +189,7 @@ def racer(folder: Path, log: Path | str, seed: int, ready: int, gate: int) -> No
 
 def race(count: int, processes: int, folder: Path, log: Path | str) -> None:
     """Let *processes* use up *count* releases."""
-    awaited([forked(lambda: asked(folder, log, count))])
+    asked(folder, log, count, min(processes, 4))
     (gate, opener), (ready, readier) = os.pipe(), os.pipe()
 
     def run(seed: int) -> int:

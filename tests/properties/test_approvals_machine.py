@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,6 +99,7 @@ class Machine(RuleBasedStateMachine):
         made = asked(
             id=name,
             digest=name,
+            binding=name,
             quorum=quorum,
             escalation=escalation,
             created_us=self.now,
@@ -108,7 +110,28 @@ class Machine(RuleBasedStateMachine):
             kind.shelf.commit(record._replace(change=change(made, 0)))
         self.known[name] = made
         for by in ("bob", "cy", "ann")[: quorum * at_once]:
-            self.agree(name, by, "b")
+            self.agree(name, by, name)
+
+    @rule(number=which)
+    def ask_at_once(self, number: int) -> None:
+        """Ask as somebody who did not see yet that the same was asked already."""
+        one = self.known[self.pick(number, State.PENDING)]
+        name = f"{self.run}-{len(self.known)}"
+        made = replace(one, state=State.PENDING, id=name, digest=name, consumed_by="")
+        lost = []
+        for kind in self.kinds:
+            record = note_record(kind.shelf.stamp(), "decision")
+            try:
+                kind.shelf.commit(record._replace(change=change(made, 0)))
+            except LostRaceError:
+                lost.append(kind.name)
+        waits = any(
+            other.state is State.PENDING and other.binding == one.binding
+            for other in self.known.values()
+        )
+        assert len(lost) == waits * len(self.kinds)
+        if not lost:
+            self.known[name] = made
 
     def take(self, step: Callable[[ApprovalQueue], Step]) -> Step:
         """Return the step that every store takes alike."""
@@ -118,13 +141,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=which, by=subjects, seen=st.sampled_from("bbbx"))
     def approve(self, number: int, by: str, seen: str) -> None:
-        self.agree(self.pick(number, State.PENDING), by, seen)
+        name = self.pick(number, State.PENDING)
+        self.agree(name, by, self.known[name].binding if seen == "b" else seen)
 
     def agree(self, name: str, by: str, seen: str) -> None:
         who = reviewer(by)
         step = self.take(lambda queue: queue.approve(name, who, seen=seen))
         if isinstance(step, Request):
-            assert seen == "b"
+            assert seen == self.known[name].binding
             assert not self.behind(name, by)
             assert by in self.people.reviewers or by in step.escalation
             assert self.now < self.known[name].deadline_us
@@ -171,6 +195,7 @@ class Machine(RuleBasedStateMachine):
     def consume(self, number: int, binding: str, rivals: int) -> None:
         """Use the release, as one or as two that have read the same."""
         name = self.pick(number, State.APPROVED)
+        binding = self.known[name].binding if binding == "b" else binding
         first, *others = [
             self.consumed(kind, queue, name, binding, rivals)
             for kind, queue in zip(self.kinds, self.queues, strict=True)

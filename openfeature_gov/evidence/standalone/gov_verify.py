@@ -928,7 +928,8 @@ _STATEMENTS = (
   digest TEXT NOT NULL,
   deadline_us INTEGER NOT NULL,
   created_us INTEGER NOT NULL,
-  packed BLOB NOT NULL
+  packed BLOB NOT NULL,
+  binding TEXT
 ) STRICT""",
     """CREATE INDEX records_ref ON records (ref, kind, reason)
   WHERE ref IS NOT NULL""",
@@ -950,6 +951,8 @@ _STATEMENTS = (
     """CREATE INDEX approvals_due ON approvals (deadline_us)
   WHERE state IN ('pending', 'approved')""",
     """CREATE INDEX approvals_digest ON approvals (digest)""",
+    """CREATE UNIQUE INDEX approvals_pending ON approvals (binding)
+  WHERE state = 'pending'""",
     f"""CREATE TRIGGER records_no_update BEFORE UPDATE ON records
   WHEN {_HELD} OR NOT (NEW.personal IS NULL AND {_SAME})
   BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
@@ -965,7 +968,8 @@ _STATEMENTS = (
     """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
   WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
     AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
-    AND NEW.created_us IS OLD.created_us AND NEW.version = OLD.version + 1)
+    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
+    AND NEW.version = OLD.version + 1)
   BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
     """CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals
   BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
@@ -990,7 +994,9 @@ def described(text: str) -> list[str]:
     return sorted(parts)
 
 
-SCHEMA = {text.split()[2]: described(text) for text in _STATEMENTS}
+SCHEMA = {
+    text.replace(" UNIQUE", "", 1).split()[2]: described(text) for text in _STATEMENTS
+}
 """All that may stand in a record file. A trigger or an index of somebody else's could
 keep records from being written or found."""
 ELSEWHERE = {
