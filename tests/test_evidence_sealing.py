@@ -31,8 +31,11 @@ from openfeature_gov.evidence.notes import (
 )
 from openfeature_gov.evidence.published import Published, notes
 from openfeature_gov.evidence.records import note_record
+from openfeature_gov.evidence.sealed import AlteredError
+from openfeature_gov.evidence.sealed import resumed as sealed_resumed
 from openfeature_gov.evidence.sealing import Sealer, Sealing
 from openfeature_gov.stores import history, sealed, sqlite
+from openfeature_gov.stores.sealed import SqliteLog
 from openfeature_gov.stores.sqlite import SqliteStore
 
 NEVER = Sealing(every=1_000_000, seconds=3600)
@@ -1029,3 +1032,27 @@ def test_closing_again_does_nothing(path: Path, times: int) -> None:
         store.close()
     assert list(path.with_name("records.db.writers").iterdir()) == []
     assert sizes(path) == [2]
+
+
+def test_the_first_checkpoint_of_another_process_is_no_roll_back(log: Path) -> None:
+    """It may be stored and published between our look at the one and at the other."""
+
+    class Meanwhile(SqliteLog):
+        looks = 0
+
+        def head(self) -> Any:
+            self.looks += 1
+            return super().head() if self.looks > 1 else None
+
+    published = Published(sealed.checkpoint_file(log))
+    key = keys.open_key(sealed.key_file(log))
+    with closing(Meanwhile(log)) as late, closing(SqliteLog(log)) as known:
+        found = sealed_resumed(late, published, lambda: key)
+        assert found is not None
+        assert found[1] == known.head()
+    with sqlite3.connect(log) as connection:
+        connection.execute("DROP TRIGGER checkpoints_no_delete")
+        connection.execute("DELETE FROM checkpoints")
+    connection.close()
+    with closing(SqliteLog(log)) as robbed, pytest.raises(AlteredError, match="rolled"):
+        sealed_resumed(robbed, published, lambda: key)

@@ -103,16 +103,20 @@ class Tree(NamedTuple):
 
 
 def resumed(
-    log: Log, head: Sealed | None, published: Published, signer: Callable[[], Signer]
-) -> Tree | None:
-    """Return the tree of *head*, if it is the one that was published; None for none.
+    log: Log, published: Published, signer: Callable[[], Signer]
+) -> tuple[Tree, Sealed] | None:
+    """Return the last checkpoint and its tree, if it was published; None for none.
 
     Raises:
         AlteredError: when log, checkpoint and published checkpoints do not fit.
         OSError: when what was published cannot be read.
 
     """
+    head = log.head()
     last = _last_published(head, published)
+    if head is None and last is not None:
+        # Another process may have stored and published the first one meanwhile.
+        head = log.head()
     if head is None:
         if last is not None:
             raise AlteredError("rolled_back", "the database holds no checkpoint")
@@ -129,7 +133,7 @@ def resumed(
             "archived", f"not what {head.size} sealed records begin with"
         )
     frontier = Frontier.from_bytes(head.frontier)
-    return Tree(head.origin, head.number, head.last_seq, frontier)
+    return Tree(head.origin, head.number, head.last_seq, frontier), head
 
 
 def _last_published(head: Sealed | None, published: Published) -> str | None:

@@ -266,17 +266,18 @@ class Sealer:
             return self._begin_anew(self._found)
         if self._tree is None:
             try:
-                self._tree = self._resumed(self._log.head())
+                self._tree = self._resumed()
             except AlteredError as found:
                 return self._begin_anew(found)
         return self._tree
 
-    def _resumed(self, head: Sealed | None) -> Tree:
-        tree = resumed(self._log, head, self._published, self._signer)
-        if tree is None or head is None:
+    def _resumed(self) -> Tree:
+        found = resumed(self._log, self._published, self._signer)
+        if found is None:
             self._published.begin()
             tree = self._new_tree(0)
         else:
+            tree, head = found
             keys = trusted(self._log, self._signer)
             self._check = checking(self._log, head, keys)
         waiting = self._log.unsealed(tree.last_seq)
