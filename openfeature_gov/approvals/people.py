@@ -5,10 +5,10 @@ A reviewer comes from an authenticated caller, never from what a request says.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from openfeature_gov.approvals.requests import Request
 from openfeature_gov.governance import skeleton
 
 
@@ -37,7 +37,39 @@ class Directory(Protocol):
         """
 
 
-def objection(request: Request, reviewer: Reviewer, directory: Directory) -> str | None:
+class Asked(Protocol):
+    """Be what people are asked: a request, or a review.
+
+    *requesters* are all subjects that may not answer, *holder* whose turn it is, and
+    *escalation* up to *level* who else was asked besides *group*.
+    """
+
+    @property
+    def agent(self) -> str:
+        """Return the agent that acts."""
+
+    @property
+    def requesters(self) -> tuple[str, ...]:
+        """Return all subjects behind the action."""
+
+    @property
+    def holder(self) -> str:
+        """Return whose turn it is."""
+
+    @property
+    def group(self) -> str:
+        """Return the group that is asked first."""
+
+    @property
+    def escalation(self) -> tuple[str, ...]:
+        """Return who is asked after the group, one by one."""
+
+    @property
+    def level(self) -> int:
+        """Return how many of these were asked."""
+
+
+def objection(request: Asked, reviewer: Reviewer, directory: Directory) -> str | None:
     """Return the reason code why *reviewer* may not answer *request*, None if allowed.
 
     Groups are asked of *directory* at this moment: one who was removed has no say,
@@ -56,3 +88,19 @@ def objection(request: Request, reviewer: Reviewer, directory: Directory) -> str
     if not (groups & asked or reviewer.subject in asked):
         return "reviewer_not_asked"
     return None
+
+
+def voices(request: Asked, votes: Iterable[str], directory: Directory) -> int:
+    """Return how many different people voted who may still, whatever names they used.
+
+    They were authenticated when they voted.
+    """
+    seen: set[str] = set()
+    count = 0
+    for subject in votes:
+        if objection(request, Reviewer(subject, way="vote"), directory) is not None:
+            continue
+        same = directory.aliases(subject) | {subject}
+        count += not (same & seen)
+        seen |= same
+    return count

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from openfeature_gov.approvals.people import Directory, Reviewer, objection
+from openfeature_gov.approvals.people import Directory, Reviewer, objection, voices
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import Event, State, follow, refusal
 from openfeature_gov.decisions import Constraint, merge
@@ -58,7 +58,7 @@ def approve(
     if stop is not None:
         return Denied(stop, request.state)
     votes = MappingProxyType({**request.votes, reviewer.subject: reason[:TEXT_LIMIT]})
-    reached = _voices(request, votes, directory) >= request.quorum
+    reached = voices(request, votes, directory) >= request.quorum
     return _step(
         request,
         Event.APPROVE if reached else Event.VOTE,
@@ -158,7 +158,7 @@ def consume(
         return Denied("approval_superseded", request.state)
     if (
         request.state is State.APPROVED
-        and _voices(request, request.votes, directory) < request.quorum
+        and voices(request, request.votes, directory) < request.quorum
     ):
         return Denied("approver_removed", request.state)
     return _step(request, Event.CONSUME, consumed_by=by)
@@ -183,19 +183,3 @@ def _due(request: Request, now_us: int) -> Denied | None:
     if now_us >= request.deadline_us:
         return Denied("deadline_passed", request.state)
     return None
-
-
-def _voices(request: Request, votes: Iterable[str], directory: Directory) -> int:
-    """Return how many different people voted who may still, whatever names they used.
-
-    They were authenticated when they voted.
-    """
-    seen: set[str] = set()
-    count = 0
-    for subject in votes:
-        if objection(request, Reviewer(subject, way="vote"), directory) is not None:
-            continue
-        same = directory.aliases(subject) | {subject}
-        count += not (same & seen)
-        seen |= same
-    return count

@@ -89,7 +89,7 @@ class Change(NamedTuple):
     """Put one request for approval in place of its version *was*, 0 for none.
 
     *packed* is the whole request; the rest are the columns that it is found by. Of one
-    *binding* a single request waits at a time.
+    *binding* a single request waits at a time. The *table* of a review is another.
     """
 
     id: str
@@ -100,6 +100,7 @@ class Change(NamedTuple):
     created_us: int
     packed: bytes
     binding: str
+    table: str = "approvals"
 
 
 class Stamp(NamedTuple):
@@ -230,14 +231,16 @@ def outcome_record(
     hand_over: str = "",
     incident: str = "",
     output: str = "",
+    review: tuple[str, str] | None = None,
 ) -> Record:
-    """Return the record of what became of decision *ref*.
+    """Return the record of what became of decision *ref*, or of an undo.
 
     *status* is executed, failed, cancelled, not_run or unknown; *ran* names the
     function that ran (``tool``, or the handler's mode); *error* is the exception's
     class, never its text. *undo* is the result of an undo, *incident* a reference,
     *output* where what came out is kept, or a keyed digest of it: the body is for
-    ever, and a bare digest of what is personal could be guessed.
+    ever, and a bare digest of what is personal could be guessed. *review* is the id of
+    the review that goes on with it, and its state from now on.
     """
     body = {
         **head(stamp, "outcome"),
@@ -252,6 +255,8 @@ def outcome_record(
         "incident": readable(incident),
         "output": reference(output),
     }
+    if review is not None:
+        body |= {"review": review[0], "reviewState": review[1]}
     return Record(
         stamp.id, "outcome", stamp.at_us, partial(_plain, body), ref, reason=status
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -89,6 +89,20 @@ class ApprovalRules(Part):
     )
 
 
+class ReviewRules(Part):
+    """State who looks at an action after it ran, and what silence means.
+
+    *within_minutes* is how long they have from when it ran, *quorum* how many must
+    agree that it stands. *on_expiry* then undoes it by the tool's registered undo,
+    keeps it, or hands it over to the owner of ``rollback``.
+    """
+
+    within_minutes: Annotated[int, Field(ge=1, le=43_200)]
+    reviewer_group: Name
+    on_expiry: Literal["undo", "keep", "handOver"] = "handOver"
+    quorum: Annotated[int, Field(ge=1, le=9)] = 1
+
+
 class EvidenceRules(Part):
     """State what is recorded. Decisions, flag values and reviewers always are.
 
@@ -138,6 +152,7 @@ class GovernanceContract(Part):
     hard_boundary: HardBoundary = HardBoundary()
     runtime_controls: RuntimeControls = RuntimeControls()
     approval: ApprovalRules = ApprovalRules()
+    review: ReviewRules | None = None
     evidence: EvidenceRules = EvidenceRules()
     limits: Limits = Limits()
     review_date: Annotated[date, Field(strict=False)] | None = None
@@ -179,8 +194,31 @@ class GovernanceContract(Part):
                 if self.review_date is None
                 else f"{self.review_date}",
                 "cleanupOwner": self.cleanup_owner,
+                **self._reviewed(),
             }
         )
+
+    def _reviewed(self) -> dict[str, object]:
+        if self.review is None:
+            return {}
+        return {"review": self.review.model_dump(mode="json", by_alias=True)}
+
+    @model_validator(mode="after")
+    def _reviewable(self) -> Self:
+        """Refuse a review that has nothing to look at, or an undo that cannot be."""
+        if self.review is None:
+            return self
+        if self.risk_class in (RiskClass.SEARCH, RiskClass.SCOPED_READ):
+            raise ValueError(
+                f"review: {self.risk_class.value} changes nothing that could be "
+                "reviewed afterwards; take it out"
+            )
+        if self.review.on_expiry == "undo" and self.floor is Reversibility.NONE:
+            raise ValueError(
+                "review.onExpiry: undo, but nothing undoes it: reversibility is none, "
+                "stated or by its risk class; state another, or use handOver"
+            )
+        return self
 
     @model_validator(mode="after")
     def _safe(self) -> Self:

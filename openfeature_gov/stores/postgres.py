@@ -25,7 +25,7 @@ from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import postgres_erasing
 from openfeature_gov.stores import postgres_schema as schema
 from openfeature_gov.stores.postgres_sealed import Seals, seals
-from openfeature_gov.stores.schema import CONSUMED, row
+from openfeature_gov.stores.schema import CONSUMED, REVIEWED, row
 from openfeature_gov.stores.writing import (
     Errors,
     QueuedStore,
@@ -300,6 +300,9 @@ class PostgresStore(QueuedStore):
 
     def _consumed(self) -> list[tuple[bytes, int]]:
         return [(bytes(packed), version) for packed, version in self._all(CONSUMED)]
+
+    def _reviewed(self) -> list[tuple[bytes, int]]:
+        return [(bytes(packed), version) for packed, version in self._all(REVIEWED)]
 
     def _release(self) -> None:
         self._close()

@@ -27,6 +27,7 @@ from openfeature_gov.evidence.standalone.gov_verify import (
 from openfeature_gov.stores.postgres_schema import (
     GUARD,
     GUARDED_TABLES,
+    REVIEW_STEP,
     STEP,
     place,
 )
@@ -46,6 +47,7 @@ FROM archives WHERE writer = %s ORDER BY last_seq
 _PATH = '{"search_path=pg_catalog, pg_temp"}'
 _GUARD = ("gov_append_only", GUARD, _PATH, "plpgsql", True, True, True)
 _STEP = ("gov_approval_step", STEP, _PATH, "plpgsql", True, True, True)
+_REVIEW_STEP = ("gov_review_step", REVIEW_STEP, _PATH, "plpgsql", True, True, True)
 _CHANGE, _TRUNCATE, _UPDATE, _DELETE = 27, 34, 19, 11
 """When triggers fire, as pg_trigger says it: BEFORE that, for each row or statement."""
 TRIGGERS = {
@@ -54,6 +56,9 @@ TRIGGERS = {
     ("approvals", "approvals_step", _UPDATE, *_STEP),
     ("approvals", "approvals_no_delete", _DELETE, *_GUARD),
     ("approvals", "approvals_no_truncate", _TRUNCATE, *_GUARD),
+    ("reviews", "reviews_step", _UPDATE, *_REVIEW_STEP),
+    ("reviews", "reviews_no_delete", _DELETE, *_GUARD),
+    ("reviews", "reviews_no_truncate", _TRUNCATE, *_GUARD),
 }
 """All triggers that may be: each with its function, which is in the table's schema."""
 FOUND: LiteralString = """
@@ -154,7 +159,7 @@ class PostgresEvidence:
 
     def loose(self) -> Iterator[str]:
         """Yield what is wrong with the guards, and with rows beside the log."""
-        tables = [*GUARDED_TABLES, "approvals"]
+        tables = [*GUARDED_TABLES, "approvals", "reviews"]
         for table, name in sorted(
             {one[:2] for one in TRIGGERS ^ set(self._all(FOUND, tables))}
         ):

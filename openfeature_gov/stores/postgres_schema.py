@@ -114,6 +114,20 @@ TABLES: tuple[LiteralString, ...] = (
     "CREATE INDEX approvals_digest ON approvals (digest)",
     """CREATE UNIQUE INDEX approvals_pending ON approvals (binding)
   WHERE state = 'pending'""",
+    """CREATE TABLE reviews (
+  id TEXT NOT NULL PRIMARY KEY,
+  version BIGINT NOT NULL,
+  state TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  deadline_us BIGINT NOT NULL,
+  created_us BIGINT NOT NULL,
+  packed BYTEA NOT NULL,
+  binding TEXT
+)""",
+    "CREATE INDEX reviews_state ON reviews (state, created_us)",
+    """CREATE INDEX reviews_due ON reviews (deadline_us)
+  WHERE state IN ('open', 'refused', 'expired')""",
+    "CREATE INDEX reviews_digest ON reviews (digest)",
     "CREATE INDEX records_ref ON records (ref, kind, reason) WHERE ref IS NOT NULL",
     """CREATE INDEX records_log ON records (kind, writer)
   WHERE kind NOT IN ('decision', 'outcome')""",
@@ -167,6 +181,18 @@ BEGIN
   END IF;
   RAISE EXCEPTION 'an approval that ended stays as it is' USING ERRCODE = '23001';
 END """
+REVIEW_STEP: LiteralString = """
+BEGIN
+  IF OLD.state IN ('running', 'open', 'refused', 'expired', 'undoing')
+    AND (OLD.state <> 'undoing'
+      OR NEW.state IN ('undone', 'undo_failed', 'handed_over'))
+    AND NEW.id = OLD.id AND NEW.digest = OLD.digest
+    AND NEW.binding IS NOT DISTINCT FROM OLD.binding
+    AND NEW.created_us = OLD.created_us AND NEW.version = OLD.version + 1 THEN
+    RETURN NEW;
+  END IF;
+  RAISE EXCEPTION 'a review that ended stays as it is' USING ERRCODE = '23001';
+END """
 GUARDS: tuple[LiteralString, ...] = (
     f"""CREATE FUNCTION gov_append_only() RETURNS trigger LANGUAGE plpgsql
   SET search_path = pg_catalog, pg_temp AS $${GUARD}$$""",
@@ -193,6 +219,17 @@ GUARDS: tuple[LiteralString, ...] = (
     "ALTER TABLE approvals ENABLE ALWAYS TRIGGER approvals_step",
     "ALTER TABLE approvals ENABLE ALWAYS TRIGGER approvals_no_delete",
     "ALTER TABLE approvals ENABLE ALWAYS TRIGGER approvals_no_truncate",
+    f"""CREATE FUNCTION gov_review_step() RETURNS trigger LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp AS $${REVIEW_STEP}$$""",
+    """CREATE TRIGGER reviews_step BEFORE UPDATE ON reviews
+  FOR EACH ROW EXECUTE FUNCTION gov_review_step()""",
+    """CREATE TRIGGER reviews_no_delete BEFORE DELETE ON reviews
+  FOR EACH ROW EXECUTE FUNCTION gov_append_only()""",
+    """CREATE TRIGGER reviews_no_truncate BEFORE TRUNCATE ON reviews
+  FOR EACH STATEMENT EXECUTE FUNCTION gov_append_only()""",
+    "ALTER TABLE reviews ENABLE ALWAYS TRIGGER reviews_step",
+    "ALTER TABLE reviews ENABLE ALWAYS TRIGGER reviews_no_delete",
+    "ALTER TABLE reviews ENABLE ALWAYS TRIGGER reviews_no_truncate",
 )
 """ALWAYS: a superuser's ``session_replication_role`` does not pass them by either."""
 GUARDED = """
@@ -202,11 +239,8 @@ SELECT c.relpersistence = 'p' AND (SELECT count(*) = 2 FROM pg_trigger t
 FROM pg_class c WHERE c.oid = %(table)s::regclass
 """
 
-CURRENT = """
-SELECT 1 FROM pg_attribute
-WHERE attrelid = to_regclass('approvals') AND attname = 'binding'
-"""
-"""Finds a column that no version before had."""
+CURRENT = "SELECT 1 WHERE to_regclass('reviews') IS NOT NULL"
+"""Finds a table that earlier versions did not have."""
 NAMED = sql.SQL(", ").join(map(sql.Identifier, STORED))
 INSERT = sql.SQL("INSERT INTO records ({}) VALUES ({})").format(
     NAMED, sql.SQL(", ").join([sql.Placeholder()] * len(STORED))
@@ -214,18 +248,17 @@ INSERT = sql.SQL("INSERT INTO records ({}) VALUES ({})").format(
 COPY = sql.SQL("COPY records ({}) FROM STDIN (FORMAT BINARY)").format(NAMED)
 COPIED = [TYPES.get(name, "text") for name in STORED]
 
-ADD_APPROVAL = """
-INSERT INTO approvals
-  (id, version, state, digest, deadline_us, created_us, packed, binding)
+ADD = sql.SQL("""
+INSERT INTO {} (id, version, state, digest, deadline_us, created_us, packed, binding)
   VALUES (%(id)s, 1, %(state)s, %(digest)s, %(deadline_us)s, %(created_us)s, %(packed)s,
     %(binding)s)
   ON CONFLICT DO NOTHING
-"""
-STEP_APPROVAL = """
-UPDATE approvals SET version = version + 1, state = %(state)s,
+""")
+MOVE = sql.SQL("""
+UPDATE {} SET version = version + 1, state = %(state)s,
   deadline_us = %(deadline_us)s, packed = %(packed)s
   WHERE id = %(id)s AND version = %(was)s
-"""
+""")
 
 ORPHANS = """
 SELECT d.id FROM records d WHERE d.writer = %s AND d.executes = 1 AND NOT EXISTS
@@ -289,15 +322,15 @@ def connect(url: str, name: str) -> Connection[tuple[Any, ...]]:
 
 
 def put(connection: Connection[tuple[Any, ...]], change: Change) -> None:
-    """Put a request for approval in its place.
+    """Put a request for approval, or a review, in its place.
 
     Raises:
         LostRaceError: when it has another version by now, or its like waits already.
 
     """
-    statement = STEP_APPROVAL if change.was else ADD_APPROVAL
+    statement = (MOVE if change.was else ADD).format(sql.Identifier(change.table))
     if connection.execute(statement, change._asdict()).rowcount != 1:
-        raise LostRaceError(f"approval {change.id}: somebody else was faster")
+        raise LostRaceError(f"{change.table} {change.id}: somebody else was faster")
 
 
 def guarded(connection: Connection[tuple[Any, ...]], table: str) -> bool:

@@ -18,9 +18,9 @@ from openfeature_gov.evidence.records import (
     written,
 )
 
-VERSION = 3
+VERSION = 4
 """Version 1 had neither personal parts nor checkpoints, and fewer columns; in version 2
-several requests of one binding could wait."""
+several requests of one binding could wait; version 3 had no reviews."""
 SETTINGS: tuple[tuple[str, str, object], ...] = (
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", 2),
@@ -85,6 +85,16 @@ TABLES = (
   packed BLOB NOT NULL,
   binding TEXT
 ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS reviews (
+  id TEXT NOT NULL PRIMARY KEY,
+  version INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  deadline_us INTEGER NOT NULL,
+  created_us INTEGER NOT NULL,
+  packed BLOB NOT NULL,
+  binding TEXT
+) STRICT""",
 )
 INDEXES = (
     """CREATE INDEX IF NOT EXISTS records_ref ON records (ref, kind, reason)
@@ -109,6 +119,10 @@ INDEXES = (
     """CREATE INDEX IF NOT EXISTS approvals_digest ON approvals (digest)""",
     """CREATE UNIQUE INDEX IF NOT EXISTS approvals_pending ON approvals (binding)
   WHERE state = 'pending'""",
+    """CREATE INDEX IF NOT EXISTS reviews_state ON reviews (state, created_us)""",
+    """CREATE INDEX IF NOT EXISTS reviews_due ON reviews (deadline_us)
+  WHERE state IN ('open', 'refused', 'expired')""",
+    """CREATE INDEX IF NOT EXISTS reviews_digest ON reviews (digest)""",
 )
 """Reports count decisions and outcomes from records_decided and records_ref alone:
 these hold every column that is asked for, so that no record has to be read. Only of
@@ -145,6 +159,16 @@ TRIGGERS = (
   BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
     """CREATE TRIGGER IF NOT EXISTS approvals_no_delete BEFORE DELETE ON approvals
   BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
+    """CREATE TRIGGER IF NOT EXISTS reviews_step BEFORE UPDATE ON reviews
+  WHEN NOT (OLD.state IN ('running', 'open', 'refused', 'expired', 'undoing')
+    AND (OLD.state <> 'undoing'
+      OR NEW.state IN ('undone', 'undo_failed', 'handed_over'))
+    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
+    AND NEW.version = OLD.version + 1)
+  BEGIN SELECT RAISE(ABORT, 'a review that ended stays as it is'); END""",
+    """CREATE TRIGGER IF NOT EXISTS reviews_no_delete BEFORE DELETE ON reviews
+  BEGIN SELECT RAISE(ABORT, 'reviews stay'); END""",
 )
 """Nothing changes but that a personal part becomes null, which erases it; nothing goes
 but what a row of archives stands for. What a hold is on stays as it is."""
@@ -192,19 +216,18 @@ def insert_at() -> str:
     return f"INSERT INTO records ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - constants and placeholders
 
 
-ADD_APPROVAL = """
-INSERT INTO approvals
-  (id, version, state, digest, deadline_us, created_us, packed, binding)
+ADD = """
+INSERT INTO {} (id, version, state, digest, deadline_us, created_us, packed, binding)
   VALUES (?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
-STEP_APPROVAL = """
-UPDATE approvals SET version = version + 1, state = ?, deadline_us = ?, packed = ?
+STEP = """
+UPDATE {} SET version = version + 1, state = ?, deadline_us = ?, packed = ?
   WHERE id = ? AND version = ?
 """
 
 
 def put(connection: sqlite3.Connection, change: Change) -> None:
-    """Put a request for approval in its place.
+    """Put a request for approval, or a review, in its place.
 
     Raises:
         LostRaceError: when it has another version by now, or its like waits already.
@@ -212,14 +235,14 @@ def put(connection: sqlite3.Connection, change: Change) -> None:
     """
     if not change.was:
         new = (change.id, change.state, change.digest)
-        times = (change.deadline_us, change.created_us)
-        rest = (*times, change.packed, change.binding)
-        done = connection.execute(ADD_APPROVAL, (*new, *rest))
+        rest = (change.deadline_us, change.created_us, change.packed, change.binding)
+        done = connection.execute(ADD.format(change.table), (*new, *rest))
     else:
-        values = (change.state, change.deadline_us, change.packed)
-        done = connection.execute(STEP_APPROVAL, (*values, change.id, change.was))
+        moved = (change.state, change.deadline_us, change.packed)
+        which = (change.id, change.was)
+        done = connection.execute(STEP.format(change.table), (*moved, *which))
     if done.rowcount != 1:
-        raise LostRaceError(f"approval {change.id}: somebody else was faster")
+        raise LostRaceError(f"{change.table} {change.id}: somebody else was faster")
 
 
 ORPHANS = """
@@ -228,6 +251,9 @@ SELECT d.id FROM records d WHERE d.writer = ? AND d.executes = 1 AND NOT EXISTS
 """
 
 CONSUMED = "SELECT packed, version FROM approvals WHERE state = 'consumed'"
+REVIEWED = """
+SELECT packed, version FROM reviews WHERE state IN ('running', 'undoing')
+"""
 
 OPEN_WRITERS = """
 SELECT s.writer FROM records s WHERE s.kind = 'start' AND NOT EXISTS

@@ -1,4 +1,4 @@
-"""Requests for approval, in the database that holds the records.
+"""Requests for approval and reviews, in the database that holds the records.
 
 What is stored is what the record writer wrote in one transaction with its record; what
 is read is read from the database, so that every process sees the same.
@@ -15,12 +15,16 @@ from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.approvals.states import OPEN, State
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Record, Stamp
+from openfeature_gov.reviews import review as of_reviews
+from openfeature_gov.reviews.queue import Kept as KeptReview
+from openfeature_gov.reviews.states import TIMED
+from openfeature_gov.reviews.states import State as ReviewState
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.writing import QueuedStore
 
 
 class RecordShelf:
-    """Keep requests beside the records of *store*, which is open at *records*."""
+    """Keep requests and reviews beside the records of *store*, open at *records*."""
 
     def __init__(self, store: QueuedStore, records: Path | str) -> None:
         self._store, self._records = store, records
@@ -93,11 +97,66 @@ class RecordShelf:
             return self._read(late, wanted, limit)[::-1]
         return self._read(f"{where} ORDER BY created_us, id", wanted, limit)
 
+    def review(self, review_id: str) -> KeptReview | None:
+        """Return the review *review_id*, None for an unknown one.
+
+        Raises:
+            RecordStoreError: when it cannot be read.
+
+        """
+        found = self._reviewed("id = :id", {"id": review_id}, 1)
+        return found[0] if found else None
+
+    def reviews(
+        self,
+        *,
+        states: Iterable[ReviewState] = TIMED,
+        digest: str = "",
+        due_us: int | None = None,
+        limit: int = 1_000,
+    ) -> list[KeptReview]:
+        """Return reviews in *states*, the oldest first, at most *limit*.
+
+        *digest* keeps those of one action, *due_us* those whose deadline has passed.
+
+        Raises:
+            RecordStoreError: when they cannot be read.
+
+        """
+        wanted: dict[str, Any] = {
+            f"state_{number}": state.value
+            for number, state in enumerate(sorted(states))
+        }
+        where = f"state IN ({', '.join(f':{name}' for name in wanted)})"
+        if digest:
+            where, wanted["digest"] = f"{where} AND digest = :digest", digest
+        if due_us is not None:
+            where, wanted["due"] = f"{where} AND deadline_us <= :due", due_us
+        return self._reviewed(f"{where} ORDER BY created_us, id", wanted, limit)
+
     def _read(self, where: str, values: dict[str, Any], limit: int) -> list[Kept]:
-        query = f"SELECT packed, version FROM approvals WHERE {where} LIMIT :limit"  # noqa: S608 - constants
-        with opened(self._records) as log:
-            rows = list(log.rows(query, {**values, "limit": limit}))
+        rows = self._rows("approvals", where, values, limit)
         try:
-            return [Kept(unpack(bytes(packed)), version) for packed, version in rows]
+            return [Kept(unpack(packed), version) for packed, version in rows]
         except ValueError as error:
             raise RecordStoreError(f"an approval cannot be read: {error}") from None
+
+    def _reviewed(
+        self, where: str, values: dict[str, Any], limit: int
+    ) -> list[KeptReview]:
+        rows = self._rows(of_reviews.TABLE, where, values, limit)
+        try:
+            return [
+                KeptReview(of_reviews.unpack(packed), version)
+                for packed, version in rows
+            ]
+        except ValueError as error:
+            raise RecordStoreError(f"a review cannot be read: {error}") from None
+
+    def _rows(
+        self, table: str, where: str, values: dict[str, Any], limit: int
+    ) -> list[tuple[bytes, int]]:
+        query = f"SELECT packed, version FROM {table} WHERE {where} LIMIT :limit"  # noqa: S608 - constants
+        with opened(self._records) as log:
+            rows = list(log.rows(query, {**values, "limit": limit}))
+        return [(bytes(packed), version) for packed, version in rows]

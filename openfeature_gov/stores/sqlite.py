@@ -26,6 +26,7 @@ from openfeature_gov.stores.schema import (
     CONSUMED,
     OPEN_WRITERS,
     ORPHANS,
+    REVIEWED,
     connect,
     insert,
     put,
@@ -283,6 +284,9 @@ class SqliteStore(QueuedStore):
 
     def _consumed(self) -> list[tuple[bytes, int]]:
         return self._opened().execute(CONSUMED).fetchall()
+
+    def _reviewed(self) -> list[tuple[bytes, int]]:
+        return self._opened().execute(REVIEWED).fetchall()
 
     def _release(self) -> None:
         self._lease.release()

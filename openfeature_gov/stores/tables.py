@@ -32,6 +32,11 @@ APPROVALS: Indexes = (
     ("approvals_digest", ("digest",), None),
 )
 PENDING = "state = 'pending'"
+REVIEWS: Indexes = (
+    ("reviews_state", ("state", "created_us"), None),
+    ("reviews_due", ("deadline_us",), "state IN ('open', 'refused', 'expired')"),
+    ("reviews_digest", ("digest",), None),
+)
 INDEXES: dict[Dialect, Indexes] = {
     "sqlite": (
         ("records_decided", DECIDED, "kind = 'decision'"),
@@ -70,9 +75,10 @@ def metadata(dialect: str) -> sa.MetaData:
     records = _records(found, lite=lite)
     _checkpoints(found, lite=lite)
     _archives(found, lite=lite)
-    approvals = _approvals(found, lite=lite)
+    approvals = _asked("approvals", found, lite=lite)
     _index(approvals, APPROVALS)
     _index(approvals, (("approvals_pending", ("binding",), PENDING),), unique=True)
+    _index(_asked("reviews", found, lite=lite), REVIEWS)
     _index(records, (*EVERYWHERE, *INDEXES[dialect]))
     return found
 
@@ -84,10 +90,11 @@ def _index(table: sa.Table, indexes: Indexes, *, unique: bool = False) -> None:
         sa.Index(name, *chosen, unique=unique, sqlite_where=text, postgresql_where=text)
 
 
-def _approvals(found: sa.MetaData, *, lite: bool) -> sa.Table:
+def _asked(name: str, found: sa.MetaData, *, lite: bool) -> sa.Table:
+    """Return the table *name* of what people are asked."""
     big = sa.INTEGER() if lite else sa.BIGINT()
     return sa.Table(
-        "approvals",
+        name,
         found,
         sa.Column("id", sa.TEXT(), nullable=False),
         sa.Column("version", big, nullable=False),

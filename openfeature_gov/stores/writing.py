@@ -31,6 +31,7 @@ from openfeature_gov.evidence.records import (
     outcome_record,
     readable,
 )
+from openfeature_gov.reviews import ending
 
 BACKLOG = 10_000
 """How many records may wait in memory; beyond that nothing more may happen."""
@@ -158,6 +159,10 @@ class QueuedStore(ABC):
     @abstractmethod
     def _consumed(self) -> list[tuple[bytes, int]]:
         """Return the requests that were used up and did not end, with versions."""
+
+    @abstractmethod
+    def _reviewed(self) -> list[tuple[bytes, int]]:
+        """Return the reviews of what runs, or whose undo does, with versions."""
 
     @abstractmethod
     def _release(self) -> None:
@@ -521,11 +526,14 @@ class QueuedStore(ABC):
         """Let what *writer* left open end as unknown, and the requests it used up."""
         orphans = self._orphans(writer)
         if orphans:
-            ends = lost(self._consumed())
+            ends, reviews = lost(self._consumed()), ending.lost(self._reviewed())
             batch: list[Item] = []
             for ref in orphans:
-                unknown = outcome_record(self.stamp(), ref, status="unknown")
-                batch.append((unknown._replace(change=ends.get(ref)), None))
+                unknown = outcome_record(
+                    self.stamp(), ref, status="unknown", **ending.told(reviews.get(ref))
+                )
+                change = ends.get(ref) or ending.change_of(reviews.get(ref))
+                batch.append((unknown._replace(change=change), None))
             self._write(batch)
         return len(orphans)
 

@@ -931,6 +931,16 @@ _STATEMENTS = (
   packed BLOB NOT NULL,
   binding TEXT
 ) STRICT""",
+    """CREATE TABLE reviews (
+  id TEXT NOT NULL PRIMARY KEY,
+  version INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  deadline_us INTEGER NOT NULL,
+  created_us INTEGER NOT NULL,
+  packed BLOB NOT NULL,
+  binding TEXT
+) STRICT""",
     """CREATE INDEX records_ref ON records (ref, kind, reason)
   WHERE ref IS NOT NULL""",
     """CREATE INDEX records_log ON records (kind, writer)
@@ -953,6 +963,10 @@ _STATEMENTS = (
     """CREATE INDEX approvals_digest ON approvals (digest)""",
     """CREATE UNIQUE INDEX approvals_pending ON approvals (binding)
   WHERE state = 'pending'""",
+    """CREATE INDEX reviews_state ON reviews (state, created_us)""",
+    """CREATE INDEX reviews_due ON reviews (deadline_us)
+  WHERE state IN ('open', 'refused', 'expired')""",
+    """CREATE INDEX reviews_digest ON reviews (digest)""",
     f"""CREATE TRIGGER records_no_update BEFORE UPDATE ON records
   WHEN {_HELD} OR NOT (NEW.personal IS NULL AND {_SAME})
   BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
@@ -973,6 +987,16 @@ _STATEMENTS = (
   BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
     """CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals
   BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
+    """CREATE TRIGGER reviews_step BEFORE UPDATE ON reviews
+  WHEN NOT (OLD.state IN ('running', 'open', 'refused', 'expired', 'undoing')
+    AND (OLD.state <> 'undoing'
+      OR NEW.state IN ('undone', 'undo_failed', 'handed_over'))
+    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
+    AND NEW.version = OLD.version + 1)
+  BEGIN SELECT RAISE(ABORT, 'a review that ended stays as it is'); END""",
+    """CREATE TRIGGER reviews_no_delete BEFORE DELETE ON reviews
+  BEGIN SELECT RAISE(ABORT, 'reviews stay'); END""",
 )
 
 
