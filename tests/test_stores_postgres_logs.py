@@ -32,6 +32,7 @@ from openfeature_gov.stores.queries import (
     stored,
     writers,
 )
+from tests.full import share
 from tests.integration import postgres
 from tests.test_stores_queries import every, filters, picked_by
 from tests.worked import worked
@@ -72,7 +73,7 @@ def test_any_filter_finds_what_a_reader_would_pick(url: str, files: Path) -> Non
     """As in a file; pages of any size neither overlap nor miss, forth and back."""
     known = postgres.bodies(url)
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=share(80, of=4), deadline=None)
     @given(filters(files), st.integers(1, 40), st.booleans())
     def agree(wanted: Filter, limit: int, newest: bool) -> None:
         picked = [one for one in known if picked_by(one, wanted)]

@@ -17,6 +17,7 @@ from openfeature_gov.errors import InvalidCallError
 from openfeature_gov.stores import history
 from openfeature_gov.tools import money
 from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.full import share
 
 SCALARS = (
     st.none()
@@ -74,7 +75,7 @@ def governor(desk: Callable[..., Desk]) -> Governor:
 
 
 @settings(
-    max_examples=10_000,
+    max_examples=share(10_000),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
@@ -96,7 +97,7 @@ def governor(desk: Callable[..., Desk]) -> Governor:
 def test_every_call_gets_a_decision(
     governor: Governor, name: str, arguments: Any, claims: Any, confidence: Any
 ) -> None:
-    """10,000 hostile contracts: each is decided, and what is allowed is well formed."""
+    """10,000 hostile calls in full: each is decided, what is allowed is well formed."""
     context = CallContext(
         actor=Actor(agent="a"),
         claims=claims,
