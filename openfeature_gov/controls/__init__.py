@@ -12,6 +12,7 @@ from openfeature_gov.controls.classification import classification
 from openfeature_gov.controls.denylist import denylist
 from openfeature_gov.controls.fallback import fallback
 from openfeature_gov.controls.freshness import BOUNDS, Bounds, freshness
+from openfeature_gov.controls.lineage import lineage
 from openfeature_gov.controls.mode import mode
 from openfeature_gov.controls.queue import LIMITS, QueueHealth, QueueLimits, queue
 from openfeature_gov.controls.readings import Reading, Readings
@@ -69,6 +70,8 @@ class Controls:
         if waiting is not None:
             given.append(queue(contract, rules, waiting, self.limits))
         given += [control(contract, rules, flags) for control in STANDARD]
+        if rules.lineage is not None:
+            given.append(lineage(contract, rules.lineage))
         for name, control in self.guardrails:
             given.append(ask(name, control, contract, rules, flags))
         return given

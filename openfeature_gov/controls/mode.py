@@ -12,7 +12,8 @@ NAME = "mode"
 VARIANTS = frozenset({*MODES, FALLBACK})
 """The closed set of values of a mode flag: the ladder, and ``fallback``."""
 
-_RUNGS = {name: Verdict(NAME, mode, f"mode_{name}") for name, mode in MODES.items()}
+RUNGS = {mode: Verdict(NAME, mode, f"mode_{mode.label}") for mode in Mode}
+"""What the control says of each rung that the flag may name."""
 _DEFAULTS = {mode: Verdict(NAME, mode, f"default_mode_{mode.label}") for mode in Mode}
 
 
@@ -32,4 +33,4 @@ def mode(_: ActionContract, rules: GovernanceContract, flags: Readings) -> Verdi
         return Verdict(NAME, Mode.OFF, reason, evidence={"flag": reading.key})
     if reading.value == FALLBACK:
         return Verdict(NAME, rules.rollback.safest_mode, "mode_fallback", fallback=True)
-    return _RUNGS[reading.value]
+    return RUNGS[MODES[reading.value]]

@@ -13,6 +13,7 @@ from openfeature_gov.controls.readings import Readings
 from openfeature_gov.decisions import Decision, Effect, Verdict
 from openfeature_gov.evidence import decision_facts as of
 from openfeature_gov.evidence.records import DIGEST, Encoded, Record, Stamp, head
+from openfeature_gov.evidence.shadow import shadow
 from openfeature_gov.evidence.texts import readable, tool_name
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.ladder import Mode
@@ -79,6 +80,7 @@ def _decision(
         **head(stamp, "decision"),
         **of.action(contract, rules),
         **of.ruling(decision),
+        "shadow": shadow(contract, rules, decision),
         "flags": [of.flag(kind, reading) for kind, reading in flags.flags.items()],
         "flagSource": of.source(flags),
         "narrowed": ran_arguments is not None and ran_arguments != contract.canonical,

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from openfeature_gov.canonical import encode
 from openfeature_gov.contracts import digest_of
+from openfeature_gov.governance.lineage import LineageRules
 from openfeature_gov.governance.parts import (
     Condition,
     FlagKey,
@@ -155,6 +156,7 @@ class GovernanceContract(Part):
     review: ReviewRules | None = None
     evidence: EvidenceRules = EvidenceRules()
     limits: Limits = Limits()
+    lineage: LineageRules | None = None
     review_date: Annotated[date, Field(strict=False)] | None = None
     cleanup_owner: str = ""
 
@@ -217,6 +219,14 @@ class GovernanceContract(Part):
             raise ValueError(
                 "review.onExpiry: undo, but nothing undoes it: reversibility is none, "
                 "stated or by its risk class; state another, or use handOver"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _capped(self) -> Self:
+        if self.lineage is not None and self.lineage.cap not in self.modes:
+            raise ValueError(
+                f"lineage.cap: {self.lineage.cap.label} is not in allowedModes"
             )
         return self
 

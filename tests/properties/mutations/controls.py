@@ -72,7 +72,7 @@ CONTROLS = (
         ),
         ("_DEFAULTS[rules.default_mode]", "_DEFAULTS[Mode.AUTONOMOUS]"),
         ("or not known", ""),
-        ("return _RUNGS[reading.value]", 'return _RUNGS["autonomous"]'),
+        ("return RUNGS[MODES[reading.value]]", "return RUNGS[Mode.AUTONOMOUS]"),
     ),
     *mutants(
         "controls/approval.py",
