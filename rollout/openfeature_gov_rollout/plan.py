@@ -1,0 +1,416 @@
+"""The plan of a rollout: which stages lead one workflow, tool and audience upwards.
+
+YAML with the camelCase keys of the governance file. Loading is all or nothing: every
+problem is told with file, line and key. A plan only rises, rung by rung; whoever skips
+a rung says so in the plan, with a reason and a name. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from openfeature_gov import strict_yaml as yaml
+from openfeature_gov.contracts import digest_of
+from openfeature_gov.errors import InvalidContractError
+from openfeature_gov.governance import (
+    FlagKey,
+    Governance,
+    GovernanceContract,
+    LadderMode,
+    Name,
+)
+from openfeature_gov.ladder import Mode
+from openfeature_gov_rollout.audience import (
+    Attribute,
+    Layer,
+    Slice,
+    everybody,
+    raised,
+)
+from openfeature_gov_rollout.gates import LEVEL, Gate
+
+ROOT = "rolloutPlan"
+ROLLED_BACK, ABORTED = "rolled-back", "aborted"
+"""What the flag says in place of a stage; no stage may be called so."""
+MOST_LAYERS = 64
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+
+
+def _span(value: Any) -> Any:
+    """Return a span of time such as ``90s``, ``30m``, ``12h`` or ``7d`` in seconds."""
+    if type(value) is int:
+        return value
+    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("write a number and s, m, h or d, such as 12h")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _id(value: str) -> str:
+    if value in (ROLLED_BACK, ABORTED):
+        raise ValueError(f"{value!r} is what the flag says when no stage holds")
+    return value
+
+
+Span = Annotated[int, BeforeValidator(_span), Field(ge=0, le=315_360_000)]
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,47}$"), AfterValidator(_id)]
+Text = Annotated[str, Field(min_length=1, max_length=500)]
+Values = Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000)]
+Percentage = Annotated[Decimal, Field(gt=0, le=100, decimal_places=4, strict=False)]
+
+
+class _Part(BaseModel):
+    """Be one frozen section: unknown keys are refused, types are not converted."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, alias_generator=to_camel
+    )
+
+
+class Override(_Part):
+    """State why a rung is skipped, and who decided it."""
+
+    reason: Text
+    by: Name
+
+
+class Part(_Part):
+    """Describe a part of a stage's audience; what is not named is not asked for.
+
+    *where* lists the values that a flag attribute may have, *segments* ids of FeatBit
+    segments of which one must hold the user. *percentage* of them is reached, and
+    stays reached: users are dealt by their targeting key.
+    """
+
+    where: Mapping[Attribute, Values] = Field(default_factory=dict)
+    segments: tuple[Name, ...] = ()
+    percentage: Percentage = Decimal(100)
+
+    @property
+    def slice(self) -> Slice:
+        """Return the part as the layers read it."""
+        where: Mapping[str, frozenset[str]] = {
+            name: frozenset(values) for name, values in self.where.items()
+        }
+        return Slice(where, frozenset(self.segments), self.percentage / 100)
+
+
+class Demotion(_Part):
+    """State when authority falls by one stage without being asked.
+
+    *refusals* of the last *among* answers of reviewers; a signal that has been off for
+    *signal_patience* seconds.
+    """
+
+    refusals: Annotated[int, Field(ge=1, le=100)] = 3
+    among: Annotated[int, Field(ge=1, le=100)] = 5
+    signal_patience: Span = 3_600
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.refusals > self.among:
+            raise ValueError("refusals: more than among, so that never happens")
+        return self
+
+
+class Stage(_Part):
+    """Hold one stage: who gets which mode, and what proves that more may follow.
+
+    *minimum_time* and *deadline* are seconds from when it was entered; *sign_off*
+    names who may advance from here, and with nobody named the controller does it by
+    itself once every gate passes.
+    """
+
+    name: Id
+    mode: LadderMode
+    audience: tuple[Part, ...] = (Part(),)
+    minimum_time: Span = 0
+    minimum_samples: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    gates: tuple[Gate, ...] = ()
+    sign_off: tuple[Name, ...] | None = None
+    deadline: Span | None = None
+    on_deadline: Literal["hold", "rollback"] = "hold"
+    override: Override | None = None
+    clean_up: bool = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.mode is Mode.OFF:
+            raise ValueError("mode: a stage that is off stages nothing")
+        if not self.audience:
+            raise ValueError("audience: empty; leave the key out for everybody")
+        if self.deadline is not None and self.deadline <= self.minimum_time:
+            raise ValueError("deadline: not after minimumTime, so nobody can advance")
+        metrics = [gate.metric for gate in self.gates]
+        for metric in metrics:
+            if metrics.count(metric) > 1:
+                raise ValueError(f"gates: {metric} has two gates")
+        proofs = [gate for gate in self.gates if gate.kind == "evidence"]
+        if not proofs and not self.clean_up:
+            raise ValueError(
+                "gates: none of kind evidence, so nothing can prove that more may "
+                "follow; only the clean-up stage needs none"
+            )
+        if self.clean_up and self.audience != (Part(),):
+            raise ValueError("audience: clean-up comes when everybody is reached")
+        return self
+
+
+class Plan(_Part):
+    """Hold the plan of one rollout, as its owner and code review agreed on it.
+
+    *elsewhere* is what those get whom no stage has reached yet. *regression_window*,
+    seconds, is how much of the latest past is looked at by itself, so that a long good
+    record cannot hide that something has just become bad.
+    """
+
+    name: Id
+    workflow: Name
+    tools: Annotated[tuple[Name, ...], Field(min_length=1, max_length=200)]
+    owner: Name
+    purpose: Text
+    review_date: Annotated[date, Field(strict=False)]
+    clean_up_condition: Text
+    mode_flag: FlagKey
+    elsewhere: LadderMode = Mode.OFF
+    error_level: Annotated[Decimal, Field(gt=0, lt=1, strict=False)] = LEVEL
+    regression_window: Span = 86_400
+    demotion: Demotion = Demotion()
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=60)]
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the SHA-256 of the whole plan."""
+        return digest_of(self.model_dump(mode="json", by_alias=True))
+
+    @cached_property
+    def order(self) -> Mapping[str, int]:
+        """Return the place of each stage, by name."""
+        return {stage.name: place for place, stage in enumerate(self.stages)}
+
+    @cached_property
+    def everybody(self) -> Mapping[str, frozenset[str]]:
+        """Return the conditions that every call of the plan meets, and no other."""
+        return {
+            "workflow": frozenset({self.workflow}),
+            "toolName": frozenset(self.tools),
+        }
+
+    @cached_property
+    def layers(self) -> Mapping[str, tuple[Layer, ...]]:
+        """Return what the flag serves in each stage, by name."""
+        found = {}
+        below = everybody(self.everybody, self.elsewhere)
+        for stage in self.stages:
+            below = raised(below, [part.slice for part in stage.audience], stage.mode)
+            found[stage.name] = below
+        return found
+
+    def signers(self, stage: Stage) -> tuple[str, ...]:
+        """Return who may advance from *stage*: those it names, by default the owner."""
+        return (self.owner,) if stage.sign_off is None else stage.sign_off
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        names = [stage.name for stage in self.stages]
+        for place, stage in enumerate(self.stages):
+            where = f"stages.{place}"
+            if names.index(stage.name) < place:
+                raise ValueError(f"{where}.name: {stage.name!r} is taken")
+            before = self.stages[place - 1].mode if place else self.elsewhere
+            _check_rung(where, stage, max(before, Mode.OFF))
+            if stage.clean_up and place != len(self.stages) - 1:
+                raise ValueError(f"{where}.cleanUp: stages follow it")
+            for part in stage.audience:
+                odd = set(part.where.get("toolName", ())) - set(self.tools)
+                if odd:
+                    raise ValueError(
+                        f"{where}.audience: {min(odd)!r} is no tool of the plan"
+                    )
+        for name, layers in self.layers.items():
+            if len(layers) > MOST_LAYERS:
+                raise ValueError(
+                    f"stages: {name!r} needs {len(layers)} rules on the flag; reach "
+                    f"everybody in an earlier stage, so that at most {MOST_LAYERS} do"
+                )
+        return self
+
+
+def _check_rung(where: str, stage: Stage, before: Mode) -> None:
+    if stage.mode < before:
+        raise ValueError(
+            f"{where}.mode: {stage.mode.label} is below {before.label} before it; a "
+            "plan only rises, what lowers is a rollback"
+        )
+    if stage.mode > before + 1 and stage.override is None:
+        raise ValueError(
+            f"{where}.mode: {before.label} to {stage.mode.label} skips "
+            f"{Mode(before + 1).label}; add that stage, or an override with a reason"
+        )
+    if stage.mode <= before + 1 and stage.override is not None:
+        raise ValueError(f"{where}.override: no rung is skipped here")
+
+
+def safest(plan: Plan, governance: Governance) -> Mode:
+    """Return where *plan* falls to: the lowest safestMode of its tools' contracts."""
+    found = [one.rollback.safest_mode for one in contracts(plan, governance)]
+    return min(found, default=Mode.OFF)
+
+
+def contracts(plan: Plan, governance: Governance) -> Iterator[GovernanceContract]:
+    """Yield the contracts of the tools of *plan* that there are."""
+    for tool in plan.tools:
+        found = governance.get(tool)
+        if found is not None:
+            yield found
+
+
+def parse(
+    text: str, source: str = "<text>", governance: Governance | None = None
+) -> tuple[Plan, ...]:
+    """Read plans from YAML *text*; *source* names it in errors.
+
+    With *governance* the plans must fit its contracts too.
+
+    Raises:
+        InvalidContractError: with every problem found; nothing was loaded.
+
+    """
+    problems: list[yaml.Problem] = []
+    found: list[tuple[Plan, yaml.Document, yaml.Path]] = []
+    documents = yaml.parse(text, source)
+    for document in documents:
+        for path, data in _entries(document, problems):
+            plan = _plan(document, path, data, problems)
+            if plan is not None:
+                found.append((plan, document, path))
+    if not documents:
+        problems.append((1, "", f"empty; expected a mapping with the key {ROOT}"))
+    remarks = list(_twice(found))
+    if governance is not None:
+        remarks += [
+            (place, keys, message)
+            for place, (plan, _, _) in enumerate(found)
+            for keys, message in unfit(plan, governance)
+        ]
+    for place, keys, message in remarks:
+        _, document, path = found[place]
+        where = (*path, *keys)
+        problems.append((document.line(where), yaml.dotted(where), message))
+    if problems:
+        raise InvalidContractError(source, problems)
+    return tuple(plan for plan, _, _ in found)
+
+
+Remark = tuple[yaml.Path, str]
+
+
+def unfit(plan: Plan, governance: Governance) -> Iterator[Remark]:
+    """Yield what of *plan* the contracts of its tools do not bear, and where."""
+    for place, tool in enumerate(plan.tools):
+        at: yaml.Path = ("tools", place)
+        rules = governance.get(tool)
+        if rules is None:
+            yield at, f"{tool!r} has no governance contract"
+            continue
+        if rules.workflow != plan.workflow:
+            yield at, f"{tool!r} belongs to the workflow {rules.workflow!r}"
+        if rules.runtime_controls.mode_flag != plan.mode_flag:
+            named = rules.runtime_controls.mode_flag or "none"
+            yield at, f"the modeFlag of {tool!r} is {named}, not {plan.mode_flag}"
+        for number, stage in enumerate(plan.stages):
+            if stage.mode not in rules.modes:
+                told = f"allowedModes of {tool!r} does not list {stage.mode.label}"
+                yield ("stages", number, "mode"), told
+
+
+def _entries(
+    document: yaml.Document, problems: list[yaml.Problem]
+) -> Iterator[tuple[yaml.Path, Any]]:
+    data = document.data
+    if not isinstance(data, dict) or ROOT not in data:
+        problems.append((document.line(()), "", f"expected the key {ROOT}"))
+        return
+    odd = sorted(data.keys() - {ROOT})
+    problems.extend((document.line((key,)), key, "unknown key") for key in odd)
+    root = data[ROOT]
+    if isinstance(root, list):
+        yield from (((ROOT, index), item) for index, item in enumerate(root))
+    else:
+        yield (ROOT,), root
+
+
+def _plan(
+    document: yaml.Document,
+    path: yaml.Path,
+    data: Any,
+    problems: list[yaml.Problem],
+) -> Plan | None:
+    if not isinstance(data, dict):
+        problems.append((document.line(path), yaml.dotted(path), "expected a mapping"))
+        return None
+    try:
+        return Plan.model_validate(_tuples(data))
+    except ValidationError as error:
+        items = error.errors(include_url=False, include_input=False)
+        problems.extend(_problem(document, path, dict(item)) for item in items)
+        return None
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _problem(
+    document: yaml.Document, path: yaml.Path, item: Mapping[str, Any]
+) -> yaml.Problem:
+    where = tuple(one for one in item["loc"] if one != "[key]")
+    message = str(item["msg"])
+    if item["type"] == "value_error":
+        message = message.removeprefix("Value error, ")
+        keys, colon, rest = message.partition(": ")
+        if colon and re.fullmatch(r"[a-zA-Z0-9.]+", keys):
+            parts = (int(p) if p.isdigit() else p for p in keys.split("."))
+            where, message = (*where, *parts), rest
+    elif item["type"] == "extra_forbidden":
+        message = "unknown key"
+    elif item["type"] == "missing":
+        message = "missing"
+    line = document.line((*path, *where))
+    return line, yaml.dotted((*path, *where)), message
+
+
+def _twice(
+    found: Iterable[tuple[Plan, yaml.Document, yaml.Path]],
+) -> Iterator[tuple[int, yaml.Path, str]]:
+    """Yield plans that share a name, or move the same tool of the same workflow."""
+    names: dict[str, int] = {}
+    moved: dict[tuple[str, str], str] = {}
+    for place, (plan, _, _) in enumerate(found):
+        if plan.name in names:
+            yield place, ("name",), f"{plan.name!r} is taken by another plan"
+        names[plan.name] = place
+        for number, tool in enumerate(plan.tools):
+            other = moved.setdefault((plan.workflow, tool), plan.name)
+            if other != plan.name or plan.tools.index(tool) < number:
+                message = f"{tool!r} is moved by plan {other!r} already"
+                yield place, ("tools", number), message
