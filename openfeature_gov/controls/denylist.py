@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from openfeature_gov.contracts import ActionContract
@@ -32,11 +33,9 @@ def denylist(
     entries = entries_of(reading.value)
     if entries is None:
         return _hit("flag_malformed", reading.key)
-    if not entries:
+    if not entries or not names(entries, contract.tool):
         return CLEAR
-    tool = skeleton(contract.tool)
-    listed = any(_matches(skeleton(entry), tool) for entry in entries)
-    return _hit("denylisted", reading.key) if listed else CLEAR
+    return _hit("denylisted", reading.key)
 
 
 def entries_of(value: Any) -> list[str] | None:
@@ -50,6 +49,12 @@ def entries_of(value: Any) -> list[str] | None:
         return None
     texts = [entry for entry in entries if isinstance(entry, str) and entry.strip()]
     return texts if len(texts) == len(entries) else None
+
+
+def names(entries: Iterable[str], tool: str) -> bool:
+    """Say whether *entries* of a denylist name *tool*, by any spelling."""
+    folded = skeleton(tool)
+    return any(_matches(skeleton(entry), folded) for entry in entries)
 
 
 def _matches(entry: str, tool: str) -> bool:

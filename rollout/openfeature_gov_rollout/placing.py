@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import orjson
 
@@ -26,48 +25,25 @@ from openfeature.contrib.provider.featbit.flagset import (
 from openfeature.contrib.provider.featbit.parsing import parse_flag
 from openfeature.contrib.provider.featbit.snapshot import Snapshot
 from openfeature.contrib.provider.featbit.timestamps import later
+from openfeature_gov.errors import GovernanceError
 from openfeature_gov.ladder import MODES, Mode
-from openfeature_gov.targets.errors import RefusedError
 from openfeature_gov_rollout.audience import Layer, everybody, lowered
-from openfeature_gov_rollout.plan import ABORTED, ROLLED_BACK, Plan
+from openfeature_gov_rollout.places import FALLEN, Place
+from openfeature_gov_rollout.plan import Plan
 
 MARK = "gov/"
 PARTS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Say where a flag stands in a plan.
-
-    *stage* is the name of a stage, ``rolled-back``, ``aborted``, or empty where the
-    flag holds nothing of the plan; *origin* the stage that it fell from. *transition*
-    is the id of the record that led there. *altered* says what somebody else made of
-    it, empty for nothing.
-    """
-
-    stage: str = ""
-    transition: str = ""
-    altered: str = ""
-    origin: str = ""
-
-    @property
-    def fallen(self) -> bool:
-        """Say whether the rollout fell to the safest mode."""
-        return self.stage in FALLEN
-
-
-FALLEN = (ROLLED_BACK, ABORTED)
-
-
-class NotPlacedError(RefusedError):
+class NotPlacedError(GovernanceError):
     """Report a flag that cannot hold a plan; the message says what to do."""
 
 
-class SeenOtherwiseError(RefusedError):
+class SeenOtherwiseError(GovernanceError):
     """Report a flag that is not as it was when a move of it was decided."""
 
     def __init__(self, key: str, seen: Json, found: Json) -> None:
-        super().__init__(f'flag "{key}" changed meanwhile', why="stale")
+        super().__init__(f'flag "{key}" changed meanwhile')
         self.seen, self.found = seen, found
 
 

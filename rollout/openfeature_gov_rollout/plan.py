@@ -1,14 +1,13 @@
 """The plan of a rollout: which stages lead one workflow, tool and audience upwards.
 
-YAML with the camelCase keys of the governance file. Loading is all or nothing: every
-problem is told with file, line and key. A plan only rises, rung by rung; whoever skips
-a rung says so in the plan, with a reason and a name. Pure.
+A plan only rises, rung by rung; whoever skips a rung says so in the plan, with a reason
+and a name. The YAML has the camelCase keys of the governance file. Pure.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -16,25 +15,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
-from openfeature_gov import strict_yaml as yaml
 from openfeature_gov.contracts import digest_of
-from openfeature_gov.errors import InvalidContractError
-from openfeature_gov.governance import (
-    FlagKey,
-    Governance,
-    GovernanceContract,
-    LadderMode,
-    Name,
-)
+from openfeature_gov.governance import Governance, GovernanceContract
+from openfeature_gov.governance.parts import FlagKey, LadderMode, Name
+from openfeature_gov.governance.parts import Part as Section
 from openfeature_gov.ladder import Mode
 from openfeature_gov_rollout.audience import (
     Attribute,
@@ -45,7 +34,6 @@ from openfeature_gov_rollout.audience import (
 )
 from openfeature_gov_rollout.gates import LEVEL, Gate
 
-ROOT = "rolloutPlan"
 ROLLED_BACK, ABORTED = "rolled-back", "aborted"
 """What the flag says in place of a stage; no stage may be called so."""
 MOST_LAYERS = 64
@@ -76,22 +64,14 @@ Values = Annotated[tuple[Name, ...], Field(min_length=1, max_length=1000)]
 Percentage = Annotated[Decimal, Field(gt=0, le=100, decimal_places=4, strict=False)]
 
 
-class _Part(BaseModel):
-    """Be one frozen section: unknown keys are refused, types are not converted."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, alias_generator=to_camel
-    )
-
-
-class Override(_Part):
+class Override(Section):
     """State why a rung is skipped, and who decided it."""
 
     reason: Text
     by: Name
 
 
-class Part(_Part):
+class Part(Section):
     """Describe a part of a stage's audience; what is not named is not asked for.
 
     *where* lists the values that a flag attribute may have, *segments* ids of FeatBit
@@ -112,7 +92,7 @@ class Part(_Part):
         return Slice(where, frozenset(self.segments), self.percentage / 100)
 
 
-class Demotion(_Part):
+class Demotion(Section):
     """State when authority falls by one stage without being asked.
 
     *refusals* of the last *among* answers of reviewers; a signal that has been off for
@@ -130,7 +110,7 @@ class Demotion(_Part):
         return self
 
 
-class Stage(_Part):
+class Stage(Section):
     """Hold one stage: who gets which mode, and what proves that more may follow.
 
     *minimum_time* and *deadline* are seconds from when it was entered; *sign_off*
@@ -173,7 +153,7 @@ class Stage(_Part):
         return self
 
 
-class Plan(_Part):
+class Plan(Section):
     """Hold the plan of one rollout, as its owner and code review agreed on it.
 
     *elsewhere* is what those get whom no stage has reached yet. *regression_window*,
@@ -280,137 +260,3 @@ def contracts(plan: Plan, governance: Governance) -> Iterator[GovernanceContract
         found = governance.get(tool)
         if found is not None:
             yield found
-
-
-def parse(
-    text: str, source: str = "<text>", governance: Governance | None = None
-) -> tuple[Plan, ...]:
-    """Read plans from YAML *text*; *source* names it in errors.
-
-    With *governance* the plans must fit its contracts too.
-
-    Raises:
-        InvalidContractError: with every problem found; nothing was loaded.
-
-    """
-    problems: list[yaml.Problem] = []
-    found: list[tuple[Plan, yaml.Document, yaml.Path]] = []
-    documents = yaml.parse(text, source)
-    for document in documents:
-        for path, data in _entries(document, problems):
-            plan = _plan(document, path, data, problems)
-            if plan is not None:
-                found.append((plan, document, path))
-    if not documents:
-        problems.append((1, "", f"empty; expected a mapping with the key {ROOT}"))
-    remarks = list(_twice(found))
-    if governance is not None:
-        remarks += [
-            (place, keys, message)
-            for place, (plan, _, _) in enumerate(found)
-            for keys, message in unfit(plan, governance)
-        ]
-    for place, keys, message in remarks:
-        _, document, path = found[place]
-        where = (*path, *keys)
-        problems.append((document.line(where), yaml.dotted(where), message))
-    if problems:
-        raise InvalidContractError(source, problems)
-    return tuple(plan for plan, _, _ in found)
-
-
-Remark = tuple[yaml.Path, str]
-
-
-def unfit(plan: Plan, governance: Governance) -> Iterator[Remark]:
-    """Yield what of *plan* the contracts of its tools do not bear, and where."""
-    for place, tool in enumerate(plan.tools):
-        at: yaml.Path = ("tools", place)
-        rules = governance.get(tool)
-        if rules is None:
-            yield at, f"{tool!r} has no governance contract"
-            continue
-        if rules.workflow != plan.workflow:
-            yield at, f"{tool!r} belongs to the workflow {rules.workflow!r}"
-        if rules.runtime_controls.mode_flag != plan.mode_flag:
-            named = rules.runtime_controls.mode_flag or "none"
-            yield at, f"the modeFlag of {tool!r} is {named}, not {plan.mode_flag}"
-        for number, stage in enumerate(plan.stages):
-            if stage.mode not in rules.modes:
-                told = f"allowedModes of {tool!r} does not list {stage.mode.label}"
-                yield ("stages", number, "mode"), told
-
-
-def _entries(
-    document: yaml.Document, problems: list[yaml.Problem]
-) -> Iterator[tuple[yaml.Path, Any]]:
-    data = document.data
-    if not isinstance(data, dict) or ROOT not in data:
-        problems.append((document.line(()), "", f"expected the key {ROOT}"))
-        return
-    odd = sorted(data.keys() - {ROOT})
-    problems.extend((document.line((key,)), key, "unknown key") for key in odd)
-    root = data[ROOT]
-    if isinstance(root, list):
-        yield from (((ROOT, index), item) for index, item in enumerate(root))
-    else:
-        yield (ROOT,), root
-
-
-def _plan(
-    document: yaml.Document,
-    path: yaml.Path,
-    data: Any,
-    problems: list[yaml.Problem],
-) -> Plan | None:
-    if not isinstance(data, dict):
-        problems.append((document.line(path), yaml.dotted(path), "expected a mapping"))
-        return None
-    try:
-        return Plan.model_validate(_tuples(data))
-    except ValidationError as error:
-        items = error.errors(include_url=False, include_input=False)
-        problems.extend(_problem(document, path, dict(item)) for item in items)
-        return None
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _problem(
-    document: yaml.Document, path: yaml.Path, item: Mapping[str, Any]
-) -> yaml.Problem:
-    where = tuple(one for one in item["loc"] if one != "[key]")
-    message = str(item["msg"])
-    if item["type"] == "value_error":
-        message = message.removeprefix("Value error, ")
-        keys, colon, rest = message.partition(": ")
-        if colon and re.fullmatch(r"[a-zA-Z0-9.]+", keys):
-            parts = (int(p) if p.isdigit() else p for p in keys.split("."))
-            where, message = (*where, *parts), rest
-    elif item["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif item["type"] == "missing":
-        message = "missing"
-    line = document.line((*path, *where))
-    return line, yaml.dotted((*path, *where)), message
-
-
-def _twice(
-    found: Iterable[tuple[Plan, yaml.Document, yaml.Path]],
-) -> Iterator[tuple[int, yaml.Path, str]]:
-    """Yield plans that share a name, or move the same tool of the same workflow."""
-    names: dict[str, int] = {}
-    moved: dict[tuple[str, str], str] = {}
-    for place, (plan, _, _) in enumerate(found):
-        if plan.name in names:
-            yield place, ("name",), f"{plan.name!r} is taken by another plan"
-        names[plan.name] = place
-        for number, tool in enumerate(plan.tools):
-            other = moved.setdefault((plan.workflow, tool), plan.name)
-            if other != plan.name or plan.tools.index(tool) < number:
-                message = f"{tool!r} is moved by plan {other!r} already"
-                yield place, ("tools", number), message

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from openfeature_gov.ladder import Mode
 from openfeature_gov_rollout.gates import Answer, StageResult
-from openfeature_gov_rollout.placing import Place
+from openfeature_gov_rollout.places import Place
 from openfeature_gov_rollout.plan import ABORTED, Plan, Stage
 from openfeature_gov_rollout.stories import Event, Result, Story, Verb
 
