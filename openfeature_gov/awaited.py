@@ -5,26 +5,38 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from itertools import islice
+from typing import NamedTuple
 
+from openfeature_gov.allowances.taking import Held
 from openfeature_gov.approvals.queue import Kept
 
 AWAITED = 8_192
 """How many decisions may await a report; the oldest then end as unknown."""
 
 
+class Open(NamedTuple):
+    """Hold what the report of one decision ends.
+
+    That is the request that it used up, and what it took of budgets.
+    """
+
+    used: Kept | None = None
+    held: tuple[Held, ...] = ()
+
+
 class Awaited:
-    """Hold the records that await a report, with the request that each used up.
+    """Hold the records that await a report, with what each of them ends.
 
     Lives with its Governor.
     """
 
     def __init__(self) -> None:
-        self._ids: dict[str, Kept | None] = {}
+        self._ids: dict[str, Open] = {}
         self._lock = threading.Lock()
 
-    def add(self, record_id: str, used: Kept | None = None) -> None:
-        """Await a report on *record_id*, which used up the request *used*."""
-        self._ids[record_id] = used
+    def add(self, record_id: str, ends: Open = Open()) -> None:  # noqa: B008 - frozen
+        """Await a report on *record_id*, and what it *ends*."""
+        self._ids[record_id] = ends
         # Many at once and rarely: nobody ever waits here for another thread.
         if len(self._ids) > AWAITED and self._lock.acquire(blocking=False):
             try:
@@ -32,8 +44,8 @@ class Awaited:
             finally:
                 self._lock.release()
 
-    def take(self, record_id: str) -> Kept | None:
-        """Await no report on *record_id* any more; return the request it used up.
+    def take(self, record_id: str) -> Open:
+        """Await no report on *record_id* any more; return what it ends.
 
         Raises:
             ValueError: when none was awaited.

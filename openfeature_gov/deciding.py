@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
+from typing import Any
 
+from openfeature_gov.allowances.taking import Allowances, Anomaly, Held, priced
 from openfeature_gov.contracts import ToolCall
-from openfeature_gov.errors import LostRaceError, RecordStoreError
+from openfeature_gov.decisions import Verdict
+from openfeature_gov.errors import LostRaceError, OverspentError, RecordStoreError
 from openfeature_gov.evidence.decision_records import refusal_record
-from openfeature_gov.evidence.records import outcome_record
+from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
@@ -30,6 +34,7 @@ class _Seen:
     """Carry the judgement out of an observed block; set before the block ends."""
 
     judged: Judged
+    alerts: tuple[Anomaly, ...] = ()
 
 
 class Decider:
@@ -46,6 +51,7 @@ class Decider:
         self._reader, self._records, self._clock = reader, records, clock
         self._telemetry = Telemetry()
         self.releases: Releases | None = None
+        self.allowances: Allowances | None = None
 
     def known(self, call: ToolCall) -> Tool | None:
         """Return the tool that *call* names, None for none of exactly this name."""
@@ -88,18 +94,23 @@ class Decider:
     def recorded(self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED) -> Judged:
         """Return the judgement of *call*, recorded: durable if it changes something."""
         with self._observed(call) as seen:
+            taking = _Taking(self, call, demanded)
             for _ in range(TRIES):
-                seen.judged = self._settled(call, demanded)
+                seen.judged = judged = taking.admitted(self._settled(call, demanded))
                 try:
-                    if seen.judged.durable:
-                        self._records.commit(seen.judged.record)
+                    if judged.durable:
+                        self._records.commit(judged.record)
                     else:
-                        self._records.append(seen.judged.record)
+                        self._records.append(judged.record)
+                except OverspentError as error:
+                    taking.overspent(judged, error)
+                    continue
                 except LostRaceError:
                     continue  # somebody else used the release, or answered
                 except RecordStoreError:
                     break
-                return seen.judged
+                seen.alerts = self._alarmed(judged)
+                return judged
             seen.judged = self._unrecorded(seen.judged)
         return seen.judged
 
@@ -108,23 +119,41 @@ class Decider:
     ) -> Judged:
         """Return the recorded judgement of *call*; the async twin of `recorded`."""
         with self._observed(call) as seen:
+            taking = _Taking(self, call, demanded)
             for _ in range(TRIES):
-                seen.judged = await self._asettled(call, demanded)
+                settled = await self._asettled(call, demanded)
+                seen.judged = judged = await taking.aadmitted(settled)
                 try:
-                    if seen.judged.durable:
-                        await self._records.acommit(seen.judged.record)
+                    if judged.durable:
+                        await self._records.acommit(judged.record)
                     else:
-                        self._records.append(seen.judged.record)
+                        self._records.append(judged.record)
+                except OverspentError as error:
+                    taking.overspent(judged, error)
+                    continue
                 except LostRaceError:
                     continue  # somebody else used the release, or answered
                 except RecordStoreError:
                     break
                 except asyncio.CancelledError:
-                    self.settle(seen.judged, "cancelled")
+                    self.settle(judged, "cancelled")
                     raise
-                return seen.judged
+                seen.alerts = self._alarmed(judged)
+                return judged
             seen.judged = self._unrecorded(seen.judged)
         return seen.judged
+
+    def _alarmed(self, judged: Judged) -> tuple[Anomaly, ...]:
+        """Return what spending is unusual since *judged*, recorded."""
+        if self.allowances is None or not judged.held:
+            return ()
+        found = tuple(self.allowances.anomalies(judged.held))
+        for anomaly in found:
+            stamp, facts = self.judge.stamp(), anomaly.facts()
+            record = note_record(stamp, "budget_anomaly", judged.record.id, **facts)
+            with suppress(RecordStoreError):
+                self._records.append(record)
+        return found
 
     @contextmanager
     def _observed(self, call: ToolCall) -> Iterator[_Seen]:
@@ -134,6 +163,8 @@ class Decider:
         seen = _Seen()
         yield seen
         judged = seen.judged
+        for anomaly in seen.alerts:
+            self._telemetry.anomaly(span, anomaly.facts())
         self._telemetry.end(
             span,
             judged.decision,
@@ -163,25 +194,105 @@ class Decider:
             self._records.append(record)
 
     def settle(
-        self, judged: Judged, status: str, error: str = "", started: int | None = None
+        self,
+        judged: Judged,
+        status: str,
+        error: str = "",
+        started: int | None = None,
+        value: Any = None,
     ) -> None:
         """Record how *judged* ended, if it let something run.
 
         *error* is an exception class, *started* when the function was called, in the
-        clock's nanoseconds; None when it never was.
+        clock's nanoseconds; None when it never was. *value* is what it returned.
         """
         if judged.route.function is None:
             return
+        began = started is not None
+        costs = self._costs(judged, value) if status == "executed" else {}
         record = outcome_record(
             self.judge.stamp(),
             judged.record.id,
             status=status,
-            ran=judged.route.ran if started is not None else "",
+            ran=judged.route.ran if began else "",
             error=error,
             latency_us=None if started is None else (self._clock() - started) // 1000,
+            cost=priced(costs),
         )
         if judged.used is not None:
             record = record._replace(change=finished(judged.used, status))
+        record = self.ended(record, judged.held, status, began=began, costs=costs)
         # A store that cannot take the outcome leaves it open: reconciled to unknown.
         with suppress(RecordStoreError):
             self._records.append(record)
+
+    def ended(
+        self,
+        record: Record,
+        held: tuple[Held, ...],
+        status: str,
+        *,
+        began: bool,
+        costs: Mapping[str, Decimal],
+    ) -> Record:
+        """Return the outcome *record* with the entries that end what was *held*."""
+        if self.allowances is None or not held:
+            return record
+        ends = self.allowances.ended(held, status, began=began, costs=costs)
+        return record._replace(entries=ends)
+
+    def _costs(self, judged: Judged, value: Any) -> dict[str, Decimal]:
+        if judged.route.ran != "tool" or judged.contract is None:
+            return {}
+        tool = self.tools.get(judged.contract.tool)
+        return {} if tool is None else tool.costs(value)
+
+
+class _Taking:
+    """Take what one call needs before it runs: its places once, its parts with it.
+
+    What is refused is judged anew with the refusal, so that the law decides.
+    """
+
+    __slots__ = ("_call", "_decider", "_demanded", "_placed", "_refusals")
+
+    def __init__(self, decider: Decider, call: ToolCall, demanded: Demanded) -> None:
+        self._decider, self._call, self._demanded = decider, call, demanded
+        self._placed = False
+        self._refusals: tuple[Verdict, ...] = ()
+
+    def admitted(self, judged: Judged) -> Judged:
+        """Return *judged* with what its record takes, or the refusal of it."""
+        allowances, tool = self._decider.allowances, self._decider.known(self._call)
+        contract = judged.contract
+        if allowances is None or judged.route.function is None:
+            return judged
+        if tool is None or contract is None:
+            return judged
+        if not self._placed and not self._refusals:
+            refusal = allowances.rate(contract, self._decider.judge.rules(tool))
+            self._placed = refusal is None
+            self._refusals = () if refusal is None else (refusal,)
+        if self._refusals:
+            return self._decider.judge.judge(
+                self._call, tool, self._demanded, judged.release, self._refusals
+            )
+        held = allowances.taken(judged.charges, judged.record.id, judged.route.ran)
+        if not held:
+            return judged
+        entries = tuple(one.spend for one in held)
+        return replace(
+            judged, record=judged.record._replace(entries=entries), held=held
+        )
+
+    async def aadmitted(self, judged: Judged) -> Judged:
+        """Return *judged* admitted, without blocking the loop."""
+        allowances = self._decider.allowances
+        if allowances is None or not allowances.rates.remote:
+            return self.admitted(judged)
+        return await asyncio.to_thread(self.admitted, judged)
+
+    def overspent(self, judged: Judged, error: OverspentError) -> None:
+        """Refuse the call from now on: a budget had too little left for it."""
+        if self._decider.allowances is not None:
+            self._refusals = self._decider.allowances.overspent(judged.held, error)

@@ -53,6 +53,17 @@ class LostRaceError(RecordStoreError):
     """Report a change that somebody else was faster with; nothing was written."""
 
 
+class OverspentError(LostRaceError):
+    """Report a budget that has less left than was to be taken; nothing was written.
+
+    *purse* names the row of the ledger, *amount* is what was to be taken.
+    """
+
+    def __init__(self, purse: tuple[str, ...], amount: int) -> None:
+        super().__init__(f"budget {purse[0]}: less is left than this call needs")
+        self.purse, self.amount = purse, amount
+
+
 class IdentityError(GovernanceError):
     """Report a credential that says nothing about who acts (the caller's mistake).
 

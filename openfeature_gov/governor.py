@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from openfeature.provider import FeatureProvider
 
 from openfeature_gov import tickets
+from openfeature_gov.allowances.rates import LocalRates, Rates
+from openfeature_gov.allowances.taking import Allowances, reported
 from openfeature_gov.approvals.codec import arguments
 from openfeature_gov.approvals.people import Directory
 from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import State
 from openfeature_gov.approvals.watching import QueueWatch
-from openfeature_gov.awaited import Awaited
+from openfeature_gov.awaited import Awaited, Open
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.controls import Controls
 from openfeature_gov.deciding import Decider, Token
@@ -37,6 +39,7 @@ from openfeature_gov.evidence.texts import readable
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, FlagReader
 from openfeature_gov.gate import gated
 from openfeature_gov.governance import TOOL_NAME, Governance
+from openfeature_gov.governance.envelopes import MOST
 from openfeature_gov.judging import Judge, Judged, ambient
 from openfeature_gov.ladder import Mode
 from openfeature_gov.outcomes import Outcome, Status
@@ -68,12 +71,17 @@ class Governor:
         *,
         controls: Controls | None = None,
         approvals: Approvals | None = None,
+        rates: Rates | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.governance, self.records = governance, records
         self._clock = clock
         controls = controls or Controls()
+        allowances = None
+        if any(one.rate_limits or one.budgets for one in governance):
+            counters = rates or LocalRates(clock)
+            allowances = Allowances(counters, clock, lambda: now() // 1000)
         judge = Judge(
             governance,
             reader,
@@ -87,8 +95,10 @@ class Governor:
             else QueueWatch(
                 approvals.shelf, clock, lambda: now() // 1000, controls.limits
             ),
+            allowances=allowances,
         )
         self._decider = Decider(judge, reader, records, clock)
+        self._decider.allowances = allowances
         self.approvals: ApprovalQueue | None = None
         if approvals is not None:
             self._take_approvals(judge, approvals, lambda: now() // 1000)
@@ -107,6 +117,7 @@ class Governor:
         controls: Controls | None = None,
         people: Directory | None = None,
         sealing: Sealing | None = None,
+        rates: Rates | None = None,
     ) -> Governor:
         """Return a Governor on the embedded default: two files and a SQLite log.
 
@@ -116,6 +127,8 @@ class Governor:
         ``postgresql://USER@HOST/DATABASE`` (extra ``sql``), which is sealed only where
         *sealing* names a key and a file for checkpoints. With *people*, who know the
         reviewers, what waits for a person becomes a request that they can answer.
+        *rates* counts how often calls begin, by default in this process; `RedisRates`
+        counts for many.
 
         Raises:
             InvalidContractError: for a refused governance file.
@@ -136,6 +149,7 @@ class Governor:
             parts.records,
             controls=controls,
             approvals=None if people is None else Approvals(shelf, people),
+            rates=rates,
         )
         governor._releases.append(parts.release)
         return governor
@@ -179,6 +193,7 @@ class Governor:
         narrow: Narrower | None = None,
         consequence: Consequence | None = None,
         injected: tuple[str, ...] = (),
+        cost: Callable[[Any], Any] | None = None,
     ) -> Callable[[F], F]:
         """Register the decorated function as a tool and put the last gate before it.
 
@@ -187,8 +202,10 @@ class Governor:
         call. *narrow* applies constraints to the arguments; without it a call under
         constraints does not run. *consequence* says in plain words what happens to
         whom, for the person who approves a call. *injected* names parameters that the
-        framework fills in. The function that is returned decides by itself when it is
-        called without a ticket, and returns a text for the model when it may not run.
+        framework fills in. *cost* returns from what the function returned what the
+        call cost, as a number or by unit. The function that is returned decides by
+        itself when it is called without a ticket, and returns a text for the model
+        when it may not run.
 
         Raises:
             RegistrationError: for a name that is taken, looks like another, or has no
@@ -211,6 +228,7 @@ class Governor:
                 narrow=narrow,
                 consequence=consequence,
                 injected=frozenset(injected),
+                cost=cost,
             )
             self._add(tool)
             return cast("F", gated(tool, self._ticketed, self._runner))
@@ -401,6 +419,7 @@ class Governor:
         *,
         error: str = "",
         cost: Decimal | None = None,
+        tokens: int | None = None,
         undo: str = "",
         hand_over: str = "",
         incident: str = "",
@@ -409,17 +428,23 @@ class Governor:
         """Record how a call ended that someone else ran after `decide`.
 
         *status* is executed, failed, cancelled or not_run; *error* an exception class,
-        *output* says where what came out is kept, or is a keyed digest of it.
+        *output* says where what came out is kept, or is a keyed digest of it. *cost* is
+        money in the currency of the budgets that the call was charged to, *tokens* what
+        it used of theirs.
         Each decision that let something run is reported once, by the same Governor.
 
         Raises:
-            ValueError: for another *status*, or a record that awaits no report.
+            ValueError: for another *status*, a record that awaits no report, and what
+                is no cost: negative, not finite.
             RecordStoreError: when the outcome could not be made durable.
 
         """
         if status not in REPORTED:
             raise ValueError(f"status {status!r} is none of {', '.join(REPORTED)}")
-        used = self._awaited.take(record_id)
+        said = cost is None or (cost.is_finite() and 0 <= cost <= MOST)
+        if not said or not 0 <= (tokens or 0) <= MOST:
+            raise ValueError("a cost is a finite number from 0 to 10^12")
+        used, held = self._awaited.take(record_id)
         record = outcome_record(
             self._decider.judge.stamp(),
             record_id,
@@ -433,11 +458,15 @@ class Governor:
         )
         if used is not None:
             record = record._replace(change=finished(used, status))
-        self.records.commit(record)
+        spent = reported(held, cost, tokens)
+        began = status != "not_run"
+        self.records.commit(
+            self._decider.ended(record, held, status, began=began, costs=spent)
+        )
 
     def _handed_over(self, judged: Judged) -> Outcome:
         if judged.route.function is not None:
-            self._awaited.add(judged.record.id, judged.used)
+            self._awaited.add(judged.record.id, Open(judged.used, judged.held))
         return heard(judged, Status.DECIDED)
 
     def _leave(self, judged: Judged) -> Outcome | None:

@@ -12,10 +12,12 @@ from itertools import count
 from secrets import token_bytes
 from typing import Any, NamedTuple
 
+from openfeature_gov.allowances.taking import Allowances, Held
 from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.canonical import seal
 from openfeature_gov.contracts import ActionContract, CallContext, ToolCall
 from openfeature_gov.controls import Controls, QueueHealth
+from openfeature_gov.controls.budget import Charge
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.controls.recording import StoreHealth
 from openfeature_gov.decisions import Decision, Effect, Verdict, decide, need_of
@@ -60,6 +62,7 @@ class Judged:
     *durable* says that the record must be on the disk before anything happens;
     *approval* is the id of the request that the call waits for or was decided by,
     *release* what it said, *used* the request as this call's record uses it up.
+    *charges* are what it would take of budgets, *held* what its record takes of them.
     """
 
     decision: Decision
@@ -71,6 +74,8 @@ class Judged:
     approval: str = ""
     release: Release | None = None
     used: Kept | None = None
+    charges: tuple[Charge, ...] = ()
+    held: tuple[Held, ...] = ()
 
 
 class Judge:
@@ -87,10 +92,12 @@ class Judge:
         clock: Callable[[], int],
         now: Callable[[], int],
         waiting: Callable[[], QueueHealth] | None = None,
+        allowances: Allowances | None = None,
     ) -> None:
         self._governance, self._reader, self._controls = governance, reader, controls
         self._writer, self._health = writer, health
         self._clock, self._now, self._waiting = clock, now, waiting
+        self._allowances = allowances
 
     def stamp(self) -> Stamp:
         """Return the identity of the next record of this process."""
@@ -103,14 +110,15 @@ class Judge:
         tool: Tool | None,
         demanded: Demanded = NOTHING_DEMANDED,
         release: Release | None = None,
+        more: tuple[Verdict, ...] = (),
     ) -> Judged:
         """Return the judgement of *call*; *tool* is None for an unregistered name.
 
-        *release* is what a person said about it. Never raises: whatever goes wrong
-        here is a refusal with a reason.
+        *release* is what a person said about it, *more* are verdicts of those who were
+        asked last. Never raises: whatever goes wrong here is a refusal with a reason.
         """
         try:
-            return self._weigh(call, tool, demanded, release, self._clock())
+            return self._weigh(call, tool, demanded, release, more, self._clock())
         except InvalidCallError as error:
             return self._refused(call, error.code, error.detail)
         except Exception as error:  # noqa: BLE001 - our own fault must deny as well
@@ -134,6 +142,7 @@ class Judge:
         tool: Tool | None,
         demanded: Demanded,
         release: Release | None,
+        more: tuple[Verdict, ...],
         started: int,
     ) -> Judged:
         if tool is None:
@@ -148,6 +157,12 @@ class Judge:
         verdicts = self._controls.verdicts(
             contract, rules, flags, self._health(), waiting
         )
+        verdicts += more
+        charges: tuple[Charge, ...] = ()
+        if rules.budgets and self._allowances is not None:
+            estimates = tool.estimates(contract.arguments)
+            known, charges = self._allowances.charged(contract, rules, estimates)
+            verdicts += known
         if release is not None:
             verdicts.append(release.verdict)
         decision = decide(
@@ -169,6 +184,8 @@ class Judge:
             latency_us=(self._clock() - started) // 1000,
         )
         durable = (runs or queued) and not contract.mere_read
+        # What a budget pays for is in the ledger before it happens.
+        durable = durable or (runs and bool(charges))
         if durable:
             # What cannot be written down in full must not happen.
             record = encoded_now(record)
@@ -180,6 +197,7 @@ class Judge:
             flags=flags,
             durable=durable,
             release=release,
+            charges=charges,
         )
 
     def _refused(self, call: ToolCall, code: str, detail: str) -> Judged:

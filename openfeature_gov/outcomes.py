@@ -69,6 +69,18 @@ _TEXTS = {
     ),
 }
 
+_HALTS = {
+    "budget_exhausted": (
+        f"Not executed: the budget of this work is used up. {FINAL}; finish the step "
+        "you are in, summarise what is done and what is left, and stop."
+    ),
+    "rate_limited": (
+        "Not executed: too many calls in a short time. Do not repeat this call now; "
+        "continue without it, or stop and say what is left."
+    ),
+}
+"""What tells an agent to come to an end; no limit shows."""
+
 
 def message(decision: Decision, status: Status, *, ran: str, ref: str) -> str:
     """Return the text for the model. Coarse on purpose: no rule, limit or flag shows.
@@ -85,5 +97,7 @@ def message(decision: Decision, status: Status, *, ran: str, ref: str) -> str:
             f"The requested action was not executed; its {ran} version runs instead. "
             f"{FINAL}."
         )
+    if decision.reason in _HALTS:
+        return _HALTS[decision.reason]
     effect = Effect.DENY if decision.effect is Effect.ALLOW else decision.effect
     return _TEXTS[effect].format(ref=ref or "pending", mode=decision.mode.label)

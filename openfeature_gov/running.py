@@ -52,8 +52,9 @@ class Runner:
         call = _bound(what, injected)
         if call is None:
             return heard(what, Status.NOT_RUN)
-        with self._running(what):
+        with self._running(what) as returned:
             value = _finished(call())
+            returned.append(value)
         return heard(what, Status.EXECUTED, value)
 
     async def arun(
@@ -67,8 +68,9 @@ class Runner:
             return heard(what, Status.NOT_RUN)
         if not inspect.iscoroutinefunction(what.route.function):
             return await self._threaded(what, injected)
-        with self._running(what):
+        with self._running(what) as returned:
             value = _finished(await call())
+            returned.append(value)
         return heard(what, Status.EXECUTED, value)
 
     async def _threaded(
@@ -94,17 +96,22 @@ class Runner:
             return self._threads[1]
 
     @contextmanager
-    def _running(self, judged: Judged) -> Iterator[None]:
-        """Record how the block ends; pass on whatever it raises."""
+    def _running(self, judged: Judged) -> Iterator[list[Any]]:
+        """Record how the block ends; pass on whatever it raises.
+
+        The block says what was returned: what it cost may stand there.
+        """
         token, started = active.set(judged.contract), self._clock()
+        returned: list[Any] = []
         try:
-            yield
+            yield returned
         except BaseException as error:
             status = "cancelled" if isinstance(error, CANCELLED) else "failed"
             self._decider.settle(judged, status, type(error).__name__, started)
             raise
         else:
-            self._decider.settle(judged, "executed", started=started)
+            value = returned[0] if returned else None
+            self._decider.settle(judged, "executed", started=started, value=value)
         finally:
             active.reset(token)
 

@@ -25,6 +25,7 @@ from openfeature_gov.contracts import (
 from openfeature_gov.decisions import Constraint, need_of
 from openfeature_gov.errors import InvalidCallError, RegistrationError
 from openfeature_gov.governance import GovernanceContract
+from openfeature_gov.governance.envelopes import MOST
 from openfeature_gov.ladder import (
     EFFORT,
     SEVERITY,
@@ -62,7 +63,9 @@ class Extractors:
     *risk* and *reversibility* return a word of theirs and can only tighten what the
     governance contract says; *amount* returns money in major units as int, Decimal or
     finite float, and is given only for tools that move money; *records* returns the
-    number of records touched, *record* the target's id.
+    number of records touched, *record* the target's id. *estimate* returns what the
+    call will cost to run, at most: a number of *currency*, or a mapping from units
+    (``USD``, ``tokens``) to numbers.
     """
 
     risk: Extractor | None = None
@@ -70,6 +73,7 @@ class Extractors:
     amount: Extractor | None = None
     records: Extractor | None = None
     record: Extractor | None = None
+    estimate: Extractor | None = None
     currency: str = ""
 
 
@@ -80,7 +84,9 @@ class Tool:
     *handlers* maps a mode to the function that does less; *fallback* runs in an
     incident; *narrow* returns arguments that honour constraints; *consequence* says in
     plain words what happens to whom when the call is approved. *injected* names
-    parameters that the framework fills in and that are no part of the action.
+    parameters that the framework fills in and that are no part of the action. *cost*
+    returns from what the function returned what the call did cost, as
+    `Extractors.estimate` does from the arguments.
     """
 
     name: str
@@ -91,6 +97,7 @@ class Tool:
     narrow: Narrower | None = None
     consequence: Consequence | None = None
     injected: frozenset[str] = frozenset()
+    cost: Callable[[Any], Any] | None = None
     positions: tuple[str, ...] = field(init=False)
     defaults: Mapping[str, Any] = field(init=False)
     required: frozenset[str] = field(init=False)
@@ -145,6 +152,19 @@ class Tool:
         if self.accepted is not None and not given <= self.accepted:
             raise InvalidCallError("arguments_mismatch", "unexpected argument")
         return {**self.defaults, **arguments}
+
+    def estimates(self, arguments: dict[str, Any]) -> dict[str, Decimal] | None:
+        """Return by unit what a call with *arguments* will cost, None if unreadable."""
+        if self.extractors.estimate is None:
+            return {}
+        own, _ = seal(arguments, max_bytes=2**24)
+        return quantities(self.extractors.estimate, own, self.extractors.currency)
+
+    def costs(self, value: Any) -> dict[str, Decimal]:
+        """Return by unit what the call cost that returned *value*, as far as known."""
+        if self.cost is None:
+            return {}
+        return quantities(self.cost, value, self.extractors.currency) or {}
 
     def describe(
         self, call: ToolCall, rules: GovernanceContract, context: CallContext
@@ -295,6 +315,24 @@ def money(value: Any) -> Decimal:
     if amount < 0:
         raise ValueError("an amount is not negative")
     return amount
+
+
+def quantities(
+    extractor: Callable[[Any], Any], given: Any, currency: str
+) -> dict[str, Decimal] | None:
+    """Return what *extractor* says of *given* by unit, None if it cannot be read.
+
+    A bare number counts in *currency*.
+    """
+    try:
+        found = extractor(given)
+        if not isinstance(found, Mapping):
+            found = {currency: found}
+        read = {unit: money(amount) for unit, amount in found.items()}
+    except Exception:  # noqa: BLE001 - what cannot be told is no quantity
+        return None
+    sound = all(type(unit) is str and unit for unit in read)
+    return read if sound and max(read.values(), default=0) <= MOST else None
 
 
 def _claimed(claims: Mapping[str, str], key: str, worst: _Word) -> _Word | None:

@@ -63,8 +63,8 @@ class Record(NamedTuple):
     *encoded* is a function of frozen values only, so that the writer can call it
     later, off the path of the decision. *ref* is the id of the decision that an
     outcome belongs to; *executes* says that something was about to run, so that a
-    missing outcome is a finding; *variant* is that of the mode flag. *change* is made
-    in the transaction of the record, or neither is.
+    missing outcome is a finding; *variant* is that of the mode flag. *change* and
+    *entries* are made in the transaction of the record, or none of them is.
     """
 
     id: str
@@ -83,6 +83,7 @@ class Record(NamedTuple):
     amount: Decimal | None = None
     reviewer: str | None = None
     change: Change | None = None
+    entries: tuple[Entry, ...] = ()
 
 
 class Change(NamedTuple):
@@ -101,6 +102,56 @@ class Change(NamedTuple):
     packed: bytes
     binding: str
     table: str = "approvals"
+
+
+class Purse(NamedTuple):
+    """Name one budget of somebody: the row of the ledger that a window of it is.
+
+    *scope* says whose, *task* which task where the budget is one of a task.
+    """
+
+    name: str
+    scope: str
+    task: str = ""
+
+
+class Spend(NamedTuple):
+    """Take *amount* of the purse *of* for the decision *ref*, or nothing happens.
+
+    All amounts are in millionths of *unit*. *begins_us* is when the window began, 0 for
+    a task's. *multiple* asks for the usual, 0 for not; *found* hears what was taken.
+    """
+
+    of: Purse
+    ref: str
+    unit: str
+    amount: int
+    ceiling: int
+    begins_us: int
+    at_us: int
+    multiple: int = 0
+    found: list[Taken] | None = None
+
+
+class Taken(NamedTuple):
+    """Say what a window holds after a spend: *taken* in all, *usual* for a window."""
+
+    taken: int
+    usual: int | None
+
+
+class Settle(NamedTuple):
+    """End what the decision *ref* took of the purse *of*, at its *cost* in millionths.
+
+    Without *cost* it stays at what was taken; without *of* so does every purse.
+    """
+
+    of: Purse | None
+    ref: str
+    cost: int | None = None
+
+
+Entry = Spend | Settle
 
 
 class Stamp(NamedTuple):
@@ -153,6 +204,19 @@ def changes(records: Iterable[Record]) -> Iterator[Change]:
     for record in records:
         if record.change is not None:
             yield record.change
+
+
+def entries(records: Iterable[Record]) -> list[Entry]:
+    """Return the ledger entries that *records* carry, in the order to make them.
+
+    By purse, so that two writers never wait for each other; a spend before its end.
+    """
+    found = [entry for record in records for entry in record.entries]
+    return sorted(found, key=_turn) if len(found) > 1 else found
+
+
+def _turn(entry: Entry) -> tuple[Purse, bool]:
+    return entry.of or Purse("", ""), isinstance(entry, Settle)
 
 
 def columns(record: Record, writer: str) -> tuple[object, ...]:

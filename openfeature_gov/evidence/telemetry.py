@@ -9,6 +9,7 @@ Nothing of the arguments is put on a span, and of people only the opaque targeti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import metrics, trace
@@ -23,6 +24,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 UNKNOWN_TOOL = "unknown"
 FLAG_EVENT = "feature_flag.evaluation"
 DECISION_EVENT = "gov.decision"
+ANOMALY_EVENT = "gov.budget.anomaly"
 _FAULTS = frozenset(
     {
         "flag_not_found",
@@ -85,6 +87,18 @@ class Telemetry:
         try:
             self._project(span, decision, record_id, duration_ns, contract, flags)
             span.end()
+        except Exception:  # noqa: BLE001, S110 - telemetry must never hurt the host
+            pass
+
+    def anomaly(self, span: Span, facts: Mapping[str, str | int]) -> None:
+        """Put an unusual spending on *span* and on the caller's current span.
+
+        Never raises.
+        """
+        told = {f"gov.budget.{name}": value for name, value in facts.items()}
+        try:
+            for one in (span, trace.get_current_span()):
+                one.add_event(ANOMALY_EVENT, told)
         except Exception:  # noqa: BLE001, S110 - telemetry must never hurt the host
             pass
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from openfeature_gov.canonical import encode
 from openfeature_gov.contracts import digest_of
+from openfeature_gov.governance.envelopes import Budget, RateLimit
 from openfeature_gov.governance.lineage import LineageRules
 from openfeature_gov.governance.parts import (
     Condition,
@@ -157,6 +158,8 @@ class GovernanceContract(Part):
     evidence: EvidenceRules = EvidenceRules()
     limits: Limits = Limits()
     lineage: LineageRules | None = None
+    rate_limits: tuple[RateLimit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     review_date: Annotated[date, Field(strict=False)] | None = None
     cleanup_owner: str = ""
 
@@ -228,6 +231,13 @@ class GovernanceContract(Part):
             raise ValueError(
                 f"lineage.cap: {self.lineage.cap.label} is not in allowedModes"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _budgeted(self) -> Self:
+        names = [budget.name for budget in self.budgets]
+        if len(set(names)) != len(names):
+            raise ValueError("budgets: one budget is named twice")
         return self
 
     @model_validator(mode="after")

@@ -58,6 +58,7 @@ def parse(text: str, source: str = "<text>") -> Governance:
     if not documents:
         problems.append((1, "", f"empty; expected a mapping with the key {ROOT}"))
     problems += _look_alikes(found)
+    problems += _disagreeing(found)
     if problems:
         raise InvalidContractError(source, problems)
     return Governance({contract.tool: contract for contract, _ in found})
@@ -134,3 +135,16 @@ def _look_alikes(
                 f"duplicate tool {contract.tool!r}: {name!r} stands on line {first}",
             )
         seen.setdefault(folded, (contract.tool, line))
+
+
+def _disagreeing(
+    found: list[tuple[GovernanceContract, int]],
+) -> Iterator[tuple[int, str, str]]:
+    """Yield each budget that another contract names, and means otherwise."""
+    first: dict[str, tuple[tuple[object, ...], str]] = {}
+    for contract, line in found:
+        for budget in contract.budgets:
+            meant, tool = first.setdefault(budget.name, (budget.shared, contract.tool))
+            if meant != budget.shared:
+                said = f"{budget.name!r} is another budget in the contract of {tool!r}"
+                yield line, f"{ROOT}.budgets", f"{said}; let both agree, or rename it"

@@ -54,6 +54,8 @@ def _revision(connection: sa.Connection) -> str:
     inspected = sa.inspect(connection)
     if not inspected.has_table("records"):
         return "base"
+    if inspected.has_table("holds"):
+        return "0005"
     if inspected.has_table("reviews"):
         return "0004"
     names = {column["name"] for column in inspected.get_columns("records")}

@@ -20,9 +20,9 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.evidence.records import Record, changes, note_record
+from openfeature_gov.evidence.records import Record, changes, entries, note_record
 from openfeature_gov.evidence.sealing import Sealing
-from openfeature_gov.stores import postgres_erasing
+from openfeature_gov.stores import ledger, postgres_erasing
 from openfeature_gov.stores import postgres_schema as schema
 from openfeature_gov.stores.postgres_sealed import Seals, seals
 from openfeature_gov.stores.schema import CONSUMED, REVIEWED, row
@@ -232,14 +232,16 @@ class PostgresStore(QueuedStore):
             (seq, *row(record, self.writer))
             for seq, record in enumerate(fresh, self._seq + 1)
         ]
-        moves = list(changes(fresh))
+        moves, paid = list(changes(fresh)), entries(fresh)
         connection = self._opened()
         try:
             # One statement is a transaction by itself.
-            with connection.transaction() if moves else nullcontext():
+            with connection.transaction() if moves or paid else nullcontext():
                 require_rows(_inserted(connection, rows), len(rows))
                 for change in moves:
                     schema.put(connection, change)
+                for entry in paid:
+                    ledger.enter(ledger.of_postgres(connection), entry)
         except SwallowedError:
             self._close()  # the next connection asks what was kept
             raise

@@ -16,12 +16,13 @@ from psycopg.sql import SQL, Identifier
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.stores.postgres_schema import place
 
-WRITTEN = SQL("records, checkpoints, approvals, reviews")
+WRITTEN = SQL("records, checkpoints, approvals, reviews, budgets, holds")
 TABLES = SQL("{}, archives").format(WRITTEN)
 OWNED = (
     *("TABLE records", "TABLE checkpoints", "TABLE approvals", "TABLE archives"),
-    *("TABLE reviews", "FUNCTION gov_append_only()"),
-    *("FUNCTION gov_approval_step()", "FUNCTION gov_review_step()"),
+    *("TABLE reviews", "TABLE budgets", "TABLE holds"),
+    *("FUNCTION gov_append_only()", "FUNCTION gov_approval_step()"),
+    "FUNCTION gov_review_step()",
 )
 
 
@@ -80,8 +81,8 @@ def _grant(connection: Connection, roles: Roles) -> None:
     for (grantee,) in connection.execute(
         "SELECT DISTINCT grantee FROM information_schema.role_table_grants"
         " WHERE table_schema = current_schema()"
-        " AND table_name IN"
-        " ('records', 'checkpoints', 'approvals', 'reviews', 'archives')"
+        " AND table_name IN ('records', 'checkpoints', 'approvals', 'reviews',"
+        " 'archives', 'budgets', 'holds')"
         " AND grantee <> %s",
         (roles.owner,),
     ).fetchall():
@@ -95,4 +96,7 @@ def _grant(connection: Connection, roles: Roles) -> None:
     archiver = Identifier(roles.archiver)
     connection.execute(SQL("GRANT DELETE ON records TO {}").format(archiver))
     connection.execute(SQL("GRANT INSERT ON archives TO {}").format(archiver))
-    connection.execute(SQL("GRANT UPDATE ON approvals, reviews TO {}").format(writers))
+    connection.execute(
+        SQL("GRANT UPDATE ON approvals, reviews, budgets TO {}").format(writers)
+    )
+    connection.execute(SQL("GRANT DELETE ON holds TO {}").format(writers))

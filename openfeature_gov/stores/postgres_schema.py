@@ -108,6 +108,26 @@ TABLES: tuple[LiteralString, ...] = (
   packed BYTEA NOT NULL,
   binding TEXT
 )""",
+    """CREATE TABLE budgets (
+  name TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  task TEXT NOT NULL,
+  begins_us BIGINT NOT NULL,
+  unit TEXT NOT NULL,
+  taken BIGINT NOT NULL,
+  at_us BIGINT NOT NULL,
+  PRIMARY KEY (name, scope, task, begins_us)
+)""",
+    """CREATE TABLE holds (
+  ref TEXT NOT NULL,
+  name TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  task TEXT NOT NULL,
+  begins_us BIGINT NOT NULL,
+  amount BIGINT NOT NULL,
+  PRIMARY KEY (ref, name, scope, task)
+)""",
+    "CREATE INDEX budgets_at ON budgets (name, scope, at_us)",
     "CREATE INDEX approvals_state ON approvals (state, created_us)",
     """CREATE INDEX approvals_due ON approvals (deadline_us)
   WHERE state IN ('pending', 'approved')""",
@@ -239,7 +259,7 @@ SELECT c.relpersistence = 'p' AND (SELECT count(*) = 2 FROM pg_trigger t
 FROM pg_class c WHERE c.oid = %(table)s::regclass
 """
 
-CURRENT = "SELECT 1 WHERE to_regclass('reviews') IS NOT NULL"
+CURRENT = "SELECT 1 WHERE to_regclass('holds') IS NOT NULL"
 """Finds a table that earlier versions did not have."""
 NAMED = sql.SQL(", ").join(map(sql.Identifier, STORED))
 INSERT = sql.SQL("INSERT INTO records ({}) VALUES ({})").format(

@@ -17,10 +17,12 @@ from openfeature_gov.evidence.records import (
     derived,
     written,
 )
+from openfeature_gov.stores import ledger
 
-VERSION = 4
+VERSION = 5
 """Version 1 had neither personal parts nor checkpoints, and fewer columns; in version 2
-several requests of one binding could wait; version 3 had no reviews."""
+several requests of one binding could wait; version 3 had no reviews, version 4 no
+ledger of budgets."""
 SETTINGS: tuple[tuple[str, str, object], ...] = (
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", 2),
@@ -95,6 +97,7 @@ TABLES = (
   packed BLOB NOT NULL,
   binding TEXT
 ) STRICT""",
+    *ledger.TABLES,
 )
 INDEXES = (
     """CREATE INDEX IF NOT EXISTS records_ref ON records (ref, kind, reason)
@@ -123,6 +126,7 @@ INDEXES = (
     """CREATE INDEX IF NOT EXISTS reviews_due ON reviews (deadline_us)
   WHERE state IN ('open', 'refused', 'expired')""",
     """CREATE INDEX IF NOT EXISTS reviews_digest ON reviews (digest)""",
+    *ledger.INDEXES,
 )
 """Reports count decisions and outcomes from records_decided and records_ref alone:
 these hold every column that is asked for, so that no record has to be read. Only of

@@ -17,9 +17,9 @@ from typing import ClassVar
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.evidence.records import Record, changes, note_record
+from openfeature_gov.evidence.records import Record, changes, entries, note_record
 from openfeature_gov.evidence.sealing import Sealer, Sealing
-from openfeature_gov.stores import erasing, sealed
+from openfeature_gov.stores import erasing, ledger, sealed
 from openfeature_gov.stores.leases import Lease, Turn
 from openfeature_gov.stores.schema import (
     CHUNKS,
@@ -243,6 +243,8 @@ class SqliteStore(QueuedStore):
                     require_rows(done.rowcount, size)
             for change in changes(records):
                 put(connection, change)
+            for entry in entries(records):
+                ledger.enter(connection.execute, entry)
             connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):

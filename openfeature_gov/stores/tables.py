@@ -79,6 +79,7 @@ def metadata(dialect: str) -> sa.MetaData:
     _index(approvals, APPROVALS)
     _index(approvals, (("approvals_pending", ("binding",), PENDING),), unique=True)
     _index(_asked("reviews", found, lite=lite), REVIEWS)
+    _ledger(found, lite=lite)
     _index(records, (*EVERYWHERE, *INDEXES[dialect]))
     return found
 
@@ -107,6 +108,31 @@ def _asked(name: str, found: sa.MetaData, *, lite: bool) -> sa.Table:
         sa.PrimaryKeyConstraint("id"),
         sqlite_strict=True,
     )
+
+
+def _ledger(found: sa.MetaData, *, lite: bool) -> None:
+    big = sa.INTEGER() if lite else sa.BIGINT()
+    budgets = sa.Table(
+        "budgets",
+        found,
+        *(sa.Column(name, sa.TEXT()) for name in ("name", "scope", "task")),
+        sa.Column("begins_us", big, autoincrement=False),
+        sa.Column("unit", sa.TEXT(), nullable=False),
+        sa.Column("taken", big, nullable=False),
+        sa.Column("at_us", big, nullable=False),
+        sa.PrimaryKeyConstraint("name", "scope", "task", "begins_us"),
+        sqlite_strict=True,
+    )
+    sa.Table(
+        "holds",
+        found,
+        *(sa.Column(name, sa.TEXT()) for name in ("ref", "name", "scope", "task")),
+        sa.Column("begins_us", big, nullable=False),
+        sa.Column("amount", big, nullable=False),
+        sa.PrimaryKeyConstraint("ref", "name", "scope", "task"),
+        sqlite_strict=True,
+    )
+    _index(budgets, (("budgets_at", ("name", "scope", "at_us"), None),))
 
 
 def _records(found: sa.MetaData, *, lite: bool) -> sa.Table:

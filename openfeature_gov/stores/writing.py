@@ -23,9 +23,10 @@ from typing import ClassVar
 
 from openfeature_gov.approvals.queue import lost
 from openfeature_gov.controls.recording import HEALTHY, StoreHealth
-from openfeature_gov.errors import LostRaceError, RecordStoreError
+from openfeature_gov.errors import LostRaceError, OverspentError, RecordStoreError
 from openfeature_gov.evidence.records import (
     Record,
+    Settle,
     Stamp,
     note_record,
     outcome_record,
@@ -290,6 +291,8 @@ class QueuedStore(ABC):
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> RecordStoreError:
+        if isinstance(error, OverspentError):
+            return OverspentError(error.purse, error.amount)
         kind = LostRaceError if isinstance(error, LostRaceError) else RecordStoreError
         return kind(f"{self.place}: {error}")
 
@@ -541,7 +544,8 @@ class QueuedStore(ABC):
                     self.stamp(), ref, status="unknown", **ending.told(reviews.get(ref))
                 )
                 change = ends.get(ref) or ending.change_of(reviews.get(ref))
-                batch.append((unknown._replace(change=change), None))
+                kept = (Settle(None, ref),)
+                batch.append((unknown._replace(change=change, entries=kept), None))
             self._write(batch)
         return len(orphans)
 

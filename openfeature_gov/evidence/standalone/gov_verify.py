@@ -1030,9 +1030,29 @@ ELSEWHERE = {
   CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))""",
         "CREATE TABLE sqlite_stat1(tbl,idx,stat)",
         "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)",
+        """CREATE TABLE budgets (
+  name TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  task TEXT NOT NULL,
+  begins_us INTEGER NOT NULL,
+  unit TEXT NOT NULL,
+  taken INTEGER NOT NULL,
+  at_us INTEGER NOT NULL,
+  PRIMARY KEY (name, scope, task, begins_us)
+) STRICT""",
+        """CREATE TABLE holds (
+  ref TEXT NOT NULL,
+  name TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  task TEXT NOT NULL,
+  begins_us INTEGER NOT NULL,
+  amount INTEGER NOT NULL,
+  PRIMARY KEY (ref, name, scope, task)
+) STRICT""",
+        "CREATE INDEX budgets_at ON budgets (name, scope, at_us)",
     )
 }
-"""What migrations and ANALYZE leave there."""
+"""What migrations and ANALYZE leave there, and the ledger that younger files have."""
 
 
 def derived(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What a call takes before it runs: a place in each rate, a part of each budget."""

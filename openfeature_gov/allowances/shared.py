@@ -1,0 +1,103 @@
+"""`RedisRates`: rates that many processes share, in Redis or Valkey. Extra ``redis``.
+
+The sliding window of `limits` counts by the server's clock, in one script, so that no
+two processes take the same place. Budgets never stand here: what Redis forgets, such as
+all of it at a restart without persistence, must not be money.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from openfeature_gov.allowances.rates import RatesDownError
+
+TIMEOUT_S = 0.25
+"""How long one call waits for the server; a call may not hang at a limit."""
+REST_NS = 1_000_000_000
+"""How long a server that failed is left alone: not every call shall wait for it."""
+PREFIX = "gov-rates"
+SENTINEL = f"{PREFIX}:begun"
+
+
+class RedisRates:
+    """Count in the Redis or Valkey server at *url* (``redis://HOST:PORT/DB``).
+
+    *processes* is among how many a limit is parted while the server is away or was
+    emptied. Safe to share between threads and across a fork.
+
+    Raises:
+        ImportError: without the extra ``redis``.
+        ValueError: for a URL that is none, or fewer than one process.
+
+    """
+
+    remote = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        processes: int = 10,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        from limits.storage import RedisStorage  # noqa: PLC0415 - the extra redis
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - the extra redis
+        from redis.exceptions import RedisError  # noqa: PLC0415 - the extra redis
+        from redis.retry import Retry  # noqa: PLC0415 - the extra redis
+
+        if processes < 1:
+            raise ValueError("processes is at least 1")
+        self.processes, self._clock = processes, clock
+        self._faults = (RedisError, OSError)
+        self._rest_until = self._emptied_ns = 0
+        self._connected = False
+        options: dict[str, Any] = {
+            "socket_timeout": TIMEOUT_S,
+            "socket_connect_timeout": TIMEOUT_S,
+            "retry": Retry(NoBackoff(), 0),
+            "redis_connect_func": self._met,
+        }
+        self._storage = RedisStorage(url, key_prefix=PREFIX, **options)
+
+    def take(self, key: str, count: int, seconds: int) -> bool:
+        """Say whether one more may begin under *key*, and count it if so.
+
+        Raises:
+            RatesDownError: while the server is away, and for one window after it
+                came back empty.
+
+        """
+        now = self._clock()
+        if now < self._rest_until:
+            raise RatesDownError("the shared counters are away")
+        # A key may name an account, which may lead to a person.
+        name = sha256(key.encode()).hexdigest()[:32]
+        try:
+            free = self._storage.acquire_sliding_window_entry(name, count, seconds)
+        except self._faults as error:
+            self._rest_until = self._clock() + REST_NS
+            told = type(error).__name__
+            raise RatesDownError(f"the shared counters are away: {told}") from error
+        if self._emptied_ns and now - self._emptied_ns < seconds * 10**9:
+            raise RatesDownError("the shared counters were emptied")
+        return free
+
+    def close(self) -> None:
+        """Let go of the connections; idempotent."""
+        self._storage.storage.close()
+
+    def _met(self, connection: Any) -> None:
+        """Look, on each new connection, whether the server still knows what it did.
+
+        A server that this process has met before and that lost its sentinel has lost
+        its counters as well.
+        """
+        connection.on_connect()
+        connection.send_command("SET", SENTINEL, "1", "NX")
+        fresh = connection.read_response() is not None
+        if fresh and self._connected:
+            self._emptied_ns = self._clock()
+        self._connected = True

@@ -1,0 +1,151 @@
+"""The ledger of budgets: what was taken of each, in the database of the records.
+
+A spend is one statement in the transaction of its decision: both are durable, or
+neither. What a window holds counts as spent from then on. The outcome of the decision
+ends the hold, at its cost where one is known: what may have been spent counts as spent,
+also of a call whose process died, until somebody knows better.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from openfeature_gov.errors import OverspentError
+from openfeature_gov.evidence.records import Entry, Settle, Spend, Taken
+
+USUAL_OF, USUAL_FROM = 30, 5
+"""The usual is the mean of the last windows: of so many at most, and at least."""
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS budgets (
+  name TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  task TEXT NOT NULL,
+  begins_us INTEGER NOT NULL,
+  unit TEXT NOT NULL,
+  taken INTEGER NOT NULL,
+  at_us INTEGER NOT NULL,
+  PRIMARY KEY (name, scope, task, begins_us)
+) STRICT""",
+    """CREATE TABLE IF NOT EXISTS holds (
+  ref TEXT NOT NULL,
+  name TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  task TEXT NOT NULL,
+  begins_us INTEGER NOT NULL,
+  amount INTEGER NOT NULL,
+  PRIMARY KEY (ref, name, scope, task)
+) STRICT""",
+)
+INDEXES = (
+    "CREATE INDEX IF NOT EXISTS budgets_at ON budgets (name, scope, at_us)",
+)  # fmt: skip
+
+# A window that was opened stays the newest: a clock that steps back opens none again.
+TAKE = """
+INSERT INTO budgets AS b (name, scope, task, begins_us, unit, taken, at_us)
+  SELECT CAST(:name AS TEXT), CAST(:scope AS TEXT), CAST(:task AS TEXT),
+    CASE WHEN n.newest > :begins_us THEN n.newest ELSE :begins_us END,
+    CAST(:unit AS TEXT), :amount, :at_us
+  FROM (SELECT coalesce(max(begins_us), 0) AS newest FROM budgets
+    WHERE name = :name AND scope = :scope AND task = :task) n
+  WHERE :amount <= :ceiling
+ON CONFLICT (name, scope, task, begins_us) DO UPDATE
+  SET taken = b.taken + excluded.taken
+  WHERE b.unit = excluded.unit AND b.taken + excluded.taken <= :ceiling
+RETURNING begins_us, taken
+"""
+HOLD = """
+INSERT INTO holds (ref, name, scope, task, begins_us, amount)
+  VALUES (:ref, :name, :scope, :task, :begins_us, :amount)
+"""
+END = """
+DELETE FROM holds WHERE ref = :ref AND name = :name AND scope = :scope AND task = :task
+RETURNING begins_us, amount
+"""
+END_ALL = "DELETE FROM holds WHERE ref = :ref"
+GIVE_BACK = """
+UPDATE budgets SET taken = taken - :back
+  WHERE name = :name AND scope = :scope AND task = :task AND begins_us = :begins_us
+"""
+USUAL = f"""
+SELECT count(*), coalesce(sum(taken), 0) FROM (SELECT taken FROM budgets
+  WHERE name = :name AND scope = :scope
+    AND NOT (task = :task AND begins_us = :begins_us)
+  ORDER BY at_us DESC LIMIT {USUAL_OF}) w
+"""  # noqa: S608 - a constant
+
+
+class Rows(Protocol):
+    """Be what a statement returned."""
+
+    def fetchone(self) -> Any:
+        """Return the next row, None for no more."""
+
+
+Execute = Callable[[str, Mapping[str, Any]], Rows]
+
+
+def enter(execute: Execute, entry: Entry) -> None:
+    """Make *entry* in the transaction that *execute* is in.
+
+    Raises:
+        OverspentError: for a spend that the budget has too little left for.
+
+    """
+    if isinstance(entry, Spend):
+        _take(execute, entry)
+    elif entry.of is None:
+        execute(END_ALL, {"ref": entry.ref})
+    else:
+        _settle(execute, entry, entry.of._asdict())
+
+
+def _take(execute: Execute, spend: Spend) -> None:
+    values = {**spend.of._asdict(), **spend._asdict()}
+    row = execute(TAKE, _only(TAKE, values)).fetchone()
+    if row is None:
+        raise OverspentError(spend.of, spend.amount)
+    values["begins_us"], taken = row
+    execute(HOLD, _only(HOLD, values))
+    if spend.found is not None:
+        usual = _usual(execute, values) if spend.multiple else None
+        spend.found[:] = [Taken(taken, usual)]
+
+
+def _usual(execute: Execute, values: Mapping[str, Any]) -> int | None:
+    count, total = execute(USUAL, _only(USUAL, values)).fetchone()
+    return None if count < USUAL_FROM else int(total) // count
+
+
+def _settle(execute: Execute, settle: Settle, of: Mapping[str, Any]) -> None:
+    row = execute(END, {**of, "ref": settle.ref}).fetchone()
+    if row is None or settle.cost is None:
+        return
+    begins_us, amount = row
+    if amount != settle.cost:
+        back = amount - settle.cost
+        execute(GIVE_BACK, {**of, "begins_us": begins_us, "back": back})
+
+
+def _only(statement: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in _NAMES[statement]}
+
+
+_NAMED = re.compile(r":([a-z_]+)")
+_NAMES = {text: tuple(_NAMED.findall(text)) for text in (TAKE, HOLD, USUAL)}
+_FOREIGN = {
+    text: _NAMED.sub(r"%(\1)s", text)
+    for text in (TAKE, HOLD, END, END_ALL, GIVE_BACK, USUAL)
+}
+
+
+def of_postgres(connection: Any) -> Execute:
+    """Return how a statement of the ledger is executed on a psycopg *connection*."""
+
+    def execute(statement: str, values: Mapping[str, Any]) -> Rows:
+        rows: Rows = connection.execute(_FOREIGN[statement], values)
+        return rows
+
+    return execute
