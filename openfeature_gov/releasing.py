@@ -153,7 +153,7 @@ class Releases:
         verdict = Verdict(
             NAME,
             Mode.AUTONOMOUS,
-            "approved",
+            "break_glass" if request.glass_broken else "approved",
             constraints=request.constraints,
             evidence=_evidence(request),
         )
@@ -221,6 +221,8 @@ class Releases:
             record_id=one.judged.record.id,
             requesters=requests.requesters(contract),
             escalation=rules.approval.escalation,
+            reassign_to=rules.approval.reassign_to,
+            break_glass=rules.approval.break_glass_group or "",
             arguments=contract.canonical,
             facts={
                 **requests.card(
@@ -264,6 +266,7 @@ def _evidence(request: Request) -> dict[str, Any]:
         "state": request.state.value,
         "reviewer": request.reviewer,
         "votes": len(request.votes),
+        **({"callers": sorted(request.callers)} if request.glass_broken else {}),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
@@ -11,10 +11,12 @@ import pytest
 
 from openfeature_gov.approvals.notices import (
     ASKS,
+    LOUD,
     NEWS_US,
     SOON_US,
     STEPS,
     TITLES,
+    TURN,
     News,
     Notice,
     current,
@@ -90,6 +92,11 @@ def test_every_step_of_the_table_is_told_or_is_not() -> None:
     told = {key: what for key, what in found.items() if what is not None}
     assert told == {
         (Event.EXPIRE, State.PENDING): News.ESCALATED,
+        (Event.REASSIGN, State.PENDING): News.REASSIGNED,
+        (Event.ASK, State.PENDING): News.QUESTION,
+        (Event.ANSWER, State.PENDING): News.ANSWER,
+        (Event.BREAK_GLASS, State.PENDING): News.CALLED_OUT,
+        (Event.BREAK_GLASS, State.APPROVED): News.GLASS_BROKEN,
         (Event.APPROVE, State.APPROVED): News.APPROVED,
         (Event.REFUSE, State.REFUSED): News.REFUSED,
         (Event.EXPIRE, State.EXPIRED): News.EXPIRED,
@@ -97,7 +104,9 @@ def test_every_step_of_the_table_is_told_or_is_not() -> None:
     }
     assert len(STEPS) == len(told)
     reached = {(event, state) for (_, event), state in TABLE.items()}
-    assert set(told) - {(Event.EXPIRE, State.PENDING)} <= reached
+    # As votes are, both are recorded as what they would be with enough of them.
+    early = {(Event.EXPIRE, State.PENDING), (Event.BREAK_GLASS, State.PENDING)}
+    assert set(told) - early <= reached
 
 
 def test_what_the_queue_records_is_understood() -> None:
@@ -198,15 +207,28 @@ def test_a_tool_with_an_odd_name_writes_no_line_of_its_own() -> None:
 
 
 def test_asks_go_to_whose_turn_it_is() -> None:
-    """Answers to who stands behind the action."""
+    """Answers and questions to who stands behind the action; alarms to everybody."""
+    chain = ("support", "lead", "ceo")
     for what in News:
-        for level, to in enumerate(("support", "lead", "ceo")):
+        for level, to in enumerate(chain):
             one = notice(what, canaries(), "m", level)
             behind = {f"{CANARY}-agent", f"{CANARY}-user"}
-            assert one.to == ({to} if what in ASKS else behind)
+            if what in LOUD:
+                assert one.to == behind | {*chain}
+            else:
+                assert one.to == ({to} if what in TURN else behind)
     for level in (3, 99):
         assert notice(News.ESCALATED, canaries(), "m", level).to == frozenset()
     assert set(TITLES) == set(News)
+
+
+def test_who_it_was_passed_on_to_hears_of_it() -> None:
+    """And of what comes after, until the chain goes on; the group of alarms as well."""
+    one = replace(canaries(), turn="cy", level=0, break_glass="duty")
+    assert notice(News.REASSIGNED, one, "m").to == {"cy"}
+    assert notice(News.EXPIRING, one, "m", 0).to == {"cy", "support"}
+    assert notice(News.ESCALATED, one, "m", 1).to == {"lead"}
+    assert "duty" in notice(News.CALLED_OUT, one, "m").to
 
 
 def test_an_ask_is_told_while_the_request_waits() -> None:

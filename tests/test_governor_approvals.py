@@ -34,8 +34,8 @@ RULES = contract_yaml(
 class Waiting:
     """A Governor whose calls wait for people, with what its tool did."""
 
-    def __init__(self, folder: Path) -> None:
-        self.desk = Desk(folder, RULES, None)
+    def __init__(self, folder: Path, rules: str = RULES) -> None:
+        self.desk = Desk(folder, rules, None)
         self.desk.governor.close()
         self.people, self.sent = People(), list[dict[str, Any]]()
         self.governor = self.opened()

@@ -27,6 +27,8 @@ def plain(request: Request) -> dict[str, Any]:
         "arguments": request.arguments.decode(),
         "facts": dict(request.facts),
         "votes": dict(request.votes),
+        "callers": dict(request.callers),
+        "questions": [asdict(one) for one in request.questions],
         "constraints": [
             {**asdict(one), "among": None if one.among is None else sorted(one.among)}
             for one in request.constraints

@@ -92,7 +92,11 @@ def measured(
         median_us=median_low(took) if took else None,
         p95_us=took[(95 * len(took) + 99) // 100 - 1] if took else None,
         reviewers=reviewers,
-        findings=tuple(_findings(queue, reviewers, limits)),
+        findings=tuple(
+            _findings(
+                queue, reviewers, (one for one in given if one.glass_broken), limits
+            )
+        ),
     )
 
 
@@ -150,7 +154,10 @@ def _tallies(requests: Iterable[Request]) -> Iterator[Tally]:
 
 
 def _findings(
-    queue: QueueHealth, reviewers: Iterable[Tally], limits: QueueLimits
+    queue: QueueHealth,
+    reviewers: Iterable[Tally],
+    broken: Iterable[Request],
+    limits: QueueLimits,
 ) -> Iterator[Finding]:
     if queue.saturated(limits):
         seen = (
@@ -161,6 +168,9 @@ def _findings(
     for workflow in queue.paused:
         seen = f"{REFUSED} or more of its last {LAST} answers were refusals"
         yield Finding("workflow_paused", workflow, seen)
+    for request in broken:
+        seen = f"{request.tool} was released by {' and '.join(sorted(request.callers))}"
+        yield Finding("glass_broken", request.id, seen)
     for one in reviewers:
         if one.stamps:
             answers = one.approvals + one.refusals

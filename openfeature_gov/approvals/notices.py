@@ -30,6 +30,11 @@ class News(StrEnum):
 
     REQUESTED = "requested"
     ESCALATED = "escalated"
+    REASSIGNED = "reassigned"
+    QUESTION = "question"
+    ANSWER = "answer"
+    CALLED_OUT = "called_out"
+    GLASS_BROKEN = "glass_broken"
     EXPIRING = "expiring"
     APPROVED = "approved"
     REFUSED = "refused"
@@ -37,10 +42,24 @@ class News(StrEnum):
     SUPERSEDED = "superseded"
 
 
-ASKS = frozenset({News.REQUESTED, News.ESCALATED, News.EXPIRING})
-"""The news that want an answer; the others are one."""
+ASKS = frozenset(
+    {
+        *(News.REQUESTED, News.ESCALATED, News.REASSIGNED, News.EXPIRING),
+        *(News.QUESTION, News.ANSWER, News.CALLED_OUT),
+    }
+)
+"""The news that want somebody to act while the request waits; the others are told."""
+LOUD = frozenset({News.CALLED_OUT, News.GLASS_BROKEN})
+"""What everybody hears who could have answered, or was passed by."""
+TURN = ASKS - LOUD - {News.QUESTION}
+"""What whoever holds the request hears."""
 STEPS: Mapping[tuple[str, str], News] = {
     ("expire", "pending"): News.ESCALATED,
+    ("reassign", "pending"): News.REASSIGNED,
+    ("ask", "pending"): News.QUESTION,
+    ("answer", "pending"): News.ANSWER,
+    ("break_glass", "pending"): News.CALLED_OUT,
+    ("break_glass", "approved"): News.GLASS_BROKEN,
     ("approve", "approved"): News.APPROVED,
     ("refuse", "refused"): News.REFUSED,
     ("expire", "expired"): News.EXPIRED,
@@ -53,6 +72,11 @@ Of any other nobody hears: a vote, an extension, a withdrawal, the execution.
 TITLES: Mapping[News, str] = {
     News.REQUESTED: "Approval needed",
     News.ESCALATED: "Approval needed, nobody answered so far",
+    News.REASSIGNED: "Approval needed, passed on to you",
+    News.QUESTION: "A reviewer asks",
+    News.ANSWER: "Approval needed, your question was answered",
+    News.CALLED_OUT: "Somebody says that no reviewer can be reached",
+    News.GLASS_BROKEN: "Released without a reviewer, by two people",
     News.EXPIRING: "Approval needed soon",
     News.APPROVED: "Approved",
     News.REFUSED: "Refused",
@@ -116,14 +140,12 @@ def notice(what: News, request: Request, mark: str, level: int = 0) -> Notice:
     """Return the notice of *what*, told apart from others of *request* by *mark*.
 
     *level* is the place in the escalation chain whose turn it is. Answers go to whoever
-    stands behind the action.
+    stands behind the action, and so do questions.
     """
-    chain = (request.group, *request.escalation)
-    behind = (request.agent, *request.requesters)
     return Notice(
         key=f"{request.id}:{mark}",
         news=what,
-        to=frozenset(chain[level : level + 1] if what in ASKS else behind),
+        to=_to(what, request, level),
         request_id=request.id,
         fingerprint=request.fingerprint,
         tool=tool_name(request.tool),
@@ -131,6 +153,20 @@ def notice(what: News, request: Request, mark: str, level: int = 0) -> Notice:
         reversibility=_known(Reversibility, request.facts.get("reversibility")),
         deadline_us=request.deadline_us,
     )
+
+
+def _to(what: News, request: Request, level: int) -> frozenset[str]:
+    behind = (request.agent, *request.requesters)
+    if what in LOUD:
+        told = (*request.chain, request.break_glass, *behind)
+        return frozenset(one for one in told if one)
+    if what is News.REASSIGNED and request.turn:
+        return frozenset((request.turn,))
+    if what in TURN:
+        chain = (request.group, *request.escalation)
+        turn = (request.turn,) if request.turn and level == request.level else ()
+        return frozenset((*chain[level : level + 1], *turn))
+    return frozenset(behind)
 
 
 def title(one: Notice) -> str:

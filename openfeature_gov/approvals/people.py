@@ -40,8 +40,8 @@ class Directory(Protocol):
 class Asked(Protocol):
     """Be what people are asked: a request, or a review.
 
-    *requesters* are all subjects that may not answer, *holder* whose turn it is, and
-    *escalation* up to *level* who else was asked besides *group*.
+    *requesters* are all subjects that may not answer, *asked* the groups and people
+    that were asked so far.
     """
 
     @property
@@ -53,20 +53,16 @@ class Asked(Protocol):
         """Return all subjects behind the action."""
 
     @property
-    def holder(self) -> str:
-        """Return whose turn it is."""
+    def asked(self) -> frozenset[str]:
+        """Return the groups and people that were asked so far."""
+
+
+class Guarded(Asked, Protocol):
+    """Be what may be released although nobody of those asked can be reached."""
 
     @property
-    def group(self) -> str:
-        """Return the group that is asked first."""
-
-    @property
-    def escalation(self) -> tuple[str, ...]:
-        """Return who is asked after the group, one by one."""
-
-    @property
-    def level(self) -> int:
-        """Return how many of these were asked."""
+    def break_glass(self) -> str:
+        """Return the group of which two may, empty where nobody may."""
 
 
 def objection(request: Asked, reviewer: Reviewer, directory: Directory) -> str | None:
@@ -75,16 +71,36 @@ def objection(request: Asked, reviewer: Reviewer, directory: Directory) -> str |
     Groups are asked of *directory* at this moment: one who was removed has no say,
     whatever an older token claims. Look-alike spellings are one name.
     """
+    return _objection(request, reviewer, directory, request.asked)
+
+
+def unfit(request: Guarded, caller: Reviewer, directory: Directory) -> str | None:
+    """Return the reason code why *caller* may not break the glass, None if allowed.
+
+    As `objection`, for the group that the contract names for it.
+    """
+    if not request.break_glass:
+        return "break_glass_not_allowed"
+    return _objection(request, caller, directory, frozenset({request.break_glass}))
+
+
+def stands_behind(request: Asked, name: str, directory: Directory) -> bool:
+    """Say whether *name* is somebody behind the action, under whatever alias."""
+    same = directory.aliases(name)
+    behind = {skeleton(one) for one in (request.agent, *request.requesters)}
+    return bool(behind & {skeleton(one) for one in (name, *same)})
+
+
+def _objection(
+    request: Asked, reviewer: Reviewer, directory: Directory, asked: frozenset[str]
+) -> str | None:
     if not reviewer.subject or not reviewer.way:
         return "reviewer_unauthenticated"
-    same = directory.aliases(reviewer.subject)
-    behind = {skeleton(one) for one in (request.agent, *request.requesters)}
-    if behind & {skeleton(one) for one in (reviewer.subject, *same)}:
+    if stands_behind(request, reviewer.subject, directory):
         return "self_approval"
-    if reviewer.subject not in same:
+    if reviewer.subject not in directory.aliases(reviewer.subject):
         return "reviewer_unknown"
     groups = directory.groups(reviewer.subject)
-    asked = {request.holder, request.group, *request.escalation[: request.level]}
     if not (groups & asked or reviewer.subject in asked):
         return "reviewer_not_asked"
     return None
@@ -95,11 +111,28 @@ def voices(request: Asked, votes: Iterable[str], directory: Directory) -> int:
 
     They were authenticated when they voted.
     """
+    return _different(
+        (one for one in votes if objection(request, _voted(one), directory) is None),
+        directory,
+    )
+
+
+def alarms(request: Guarded, callers: Iterable[str], directory: Directory) -> int:
+    """Return how many different *callers* may still break the glass."""
+    return _different(
+        (one for one in callers if unfit(request, _voted(one), directory) is None),
+        directory,
+    )
+
+
+def _voted(subject: str) -> Reviewer:
+    return Reviewer(subject, way="vote")
+
+
+def _different(subjects: Iterable[str], directory: Directory) -> int:
     seen: set[str] = set()
     count = 0
-    for subject in votes:
-        if objection(request, Reviewer(subject, way="vote"), directory) is not None:
-            continue
+    for subject in subjects:
         same = directory.aliases(subject) | {subject}
         count += not (same & seen)
         seen |= same

@@ -12,7 +12,7 @@ from contextlib import suppress
 from secrets import token_hex
 from typing import NamedTuple, Protocol
 
-from openfeature_gov.approvals import steps
+from openfeature_gov.approvals import steps, turns
 from openfeature_gov.approvals.codec import pack, unpack
 from openfeature_gov.approvals.people import Directory, Reviewer
 from openfeature_gov.approvals.requests import Request
@@ -164,6 +164,84 @@ class ApprovalQueue:
 
         return self._take(request_id, Event.EXTEND, step, reviewer)
 
+    def ask(self, request_id: str, reviewer: Reviewer, *, text: str) -> Step:
+        """Ask whoever stands behind the action; the deadline stays.
+
+        Raises:
+            RecordStoreError: when it was not seen to be recorded; see the class.
+
+        """
+
+        def step(request: Request, now_us: int) -> Step:
+            return turns.ask(
+                request, reviewer, self._directory, now_us=now_us, text=text
+            )
+
+        return self._take(request_id, Event.ASK, step, reviewer, said=text)
+
+    def answer(
+        self, request_id: str, caller: Reviewer, *, number: int, text: str
+    ) -> Step:
+        """Answer the question *number*, from 1, as *caller* behind the action.
+
+        Raises:
+            RecordStoreError: when it was not seen to be recorded; see the class.
+
+        """
+
+        def step(request: Request, now_us: int) -> Step:
+            return turns.answer(
+                request,
+                caller,
+                self._directory,
+                now_us=now_us,
+                number=number,
+                text=text,
+            )
+
+        return self._take(request_id, Event.ANSWER, step, said=text, by=caller.subject)
+
+    def reassign(
+        self, request_id: str, reviewer: Reviewer, *, to: str, reason: str
+    ) -> Step:
+        """Let it be the turn of the group or person *to*; the deadline stays.
+
+        Raises:
+            RecordStoreError: when it was not seen to be recorded; see the class.
+
+        """
+
+        def step(request: Request, now_us: int) -> Step:
+            return turns.reassign(
+                request, reviewer, self._directory, now_us=now_us, to=to, reason=reason
+            )
+
+        return self._take(request_id, Event.REASSIGN, step, reviewer, said=reason)
+
+    def break_glass(
+        self, request_id: str, caller: Reviewer, *, seen: str, reason: str
+    ) -> Step:
+        """Say as *caller*, who was shown *seen*, that no reviewer can be reached.
+
+        The second different person releases the action.
+
+        Raises:
+            RecordStoreError: when it was not seen to be recorded; see the class.
+
+        """
+
+        def step(request: Request, now_us: int) -> Step:
+            return steps.break_glass(
+                request,
+                caller,
+                self._directory,
+                now_us=now_us,
+                seen=seen,
+                reason=reason,
+            )
+
+        return self._take(request_id, Event.BREAK_GLASS, step, caller, said=reason)
+
     def withdraw(self, request_id: str, subject: str) -> Step:
         """Take the request back for *subject*, who stands behind the action.
 
@@ -175,6 +253,7 @@ class ApprovalQueue:
             request_id,
             Event.WITHDRAW,
             lambda request, _now_us: steps.withdraw(request, subject),
+            by=subject,
         )
 
     def supersede(self, request_id: str, why: str) -> Step:
@@ -241,14 +320,20 @@ class ApprovalQueue:
         event: Event,
         step: Callable[[Request, int], Step],
         reviewer: Reviewer | None = None,
+        *,
+        said: str = "",
+        by: str = "",
     ) -> Step:
+        """Take *step*; *said* are words of its own, *by* who is no reviewer."""
         for _ in range(TRIES):
             kept = self._shelf.request(request_id)
             if kept is None:
                 return Denied("approval_unknown", State.WITHDRAWN)
             taken = step(kept.request, self._now())
             try:
-                self._shelf.commit(self._record(kept, event, taken, reviewer))
+                self._shelf.commit(
+                    self._record(kept, event, taken, reviewer, said=said, by=by)
+                )
             except LostRaceError:
                 continue
             if isinstance(taken, Request):
@@ -257,7 +342,14 @@ class ApprovalQueue:
         raise RecordStoreError(f"approval {request_id}: others were faster {TRIES}x")
 
     def _record(
-        self, kept: Kept, event: Event, taken: Step, reviewer: Reviewer | None
+        self,
+        kept: Kept,
+        event: Event,
+        taken: Step,
+        reviewer: Reviewer | None,
+        *,
+        said: str,
+        by: str,
     ) -> Record:
         """Return the record of a step; one that was denied changes nothing."""
         request = kept.request
@@ -265,7 +357,8 @@ class ApprovalQueue:
         # Words of people, and a digest that their data could be guessed from: erasable.
         personal = {
             **{name: request.facts.get(name) or "" for name in WHOM},
-            "rationale": after.reason if isinstance(taken, Request) else "",
+            "rationale": (said or after.reason) if isinstance(taken, Request) else "",
+            **({"by": by} if by else {}),
             "binding": request.binding,
         }
         record = parted_record(
@@ -283,8 +376,11 @@ class ApprovalQueue:
             way=None if reviewer is None else reviewer.way,
             deadlineUs=after.deadline_us,
             level=after.level,
+            holder=after.holder,
             votes=len(after.votes),
             quorum=request.quorum,
+            questions=len(after.questions),
+            calls=len(after.callers),
         )
         if isinstance(taken, Denied):
             return record

@@ -25,6 +25,21 @@ CARD_LIMIT = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Hold what the reviewer *by* asked, and what somebody behind the action said.
+
+    Times count microseconds since 1970; nobody answered while *answered_by* is empty.
+    """
+
+    by: str
+    text: str
+    asked_us: int
+    answer: str = ""
+    answered_by: str = ""
+    answered_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """Ask people to release one action. Frozen: each step makes another.
 
@@ -32,7 +47,11 @@ class Request:
     SHA-256. *deadline_us* counts microseconds since 1970. *requesters* are all
     subjects that may not answer: user, agent, instance, service and the delegation.
     *facts* are the card in JSON scalars; *arguments* the canonical bytes that will
-    run. *votes* maps each reviewer who approved to what was said.
+    run. *votes* maps each reviewer who approved to what was said. *reassign_to* may be
+    asked besides the chain, *passed* were, and it is the *turn* of the last one of them
+    unless it is empty. *break_glass* names the group of which two may release what no
+    reviewer can be reached for, *callers* maps those who said so to why, and
+    *glass_broken* says that they released it.
     """
 
     id: str
@@ -60,6 +79,13 @@ class Request:
     reason: str = ""
     answered_us: int = 0
     consumed_by: str = ""
+    questions: tuple[Question, ...] = ()
+    reassign_to: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    turn: str = ""
+    break_glass: str = ""
+    callers: Mapping[str, str] = field(default_factory=nothing)
+    glass_broken: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -69,7 +95,18 @@ class Request:
     @property
     def holder(self) -> str:
         """Return the group or person whose turn it is."""
-        return (self.group, *self.escalation)[self.level]
+        return self.turn or (self.group, *self.escalation)[self.level]
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """Return the groups and people that were asked so far."""
+        chain = (self.group, *self.escalation[: self.level])
+        return frozenset((self.holder, *chain, *self.passed))
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """Return every group and person that may be asked."""
+        return (self.group, *self.escalation, *self.reassign_to)
 
     def at(self, state: State, **changes: Any) -> Request:
         """Return the request in *state*, with *changes*."""

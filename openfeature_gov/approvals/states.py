@@ -36,6 +36,10 @@ class Event(StrEnum):
     ANSWER = "answer"
     EXTEND = "extend"
     REASSIGN = "reassign"
+    CALL_OUT = "call_out"
+    """One person says that no reviewer can be reached."""
+    BREAK_GLASS = "break_glass"
+    """A second person says so too, which releases the action."""
     ESCALATE = "escalate"
     EXPIRE = "expire"
     WITHDRAW = "withdraw"
@@ -57,10 +61,12 @@ TABLE: Mapping[tuple[State, Event], State] = {
             Event.ANSWER,
             Event.EXTEND,
             Event.REASSIGN,
+            Event.CALL_OUT,
             Event.ESCALATE,
         )
     },
     (_P, Event.APPROVE): State.APPROVED,
+    (_P, Event.BREAK_GLASS): State.APPROVED,
     (_P, Event.REFUSE): State.REFUSED,
     (_P, Event.EXPIRE): State.EXPIRED,
     (_P, Event.WITHDRAW): State.WITHDRAWN,

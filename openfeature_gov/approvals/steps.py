@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from openfeature_gov.approvals.people import Directory, Reviewer, objection, voices
+from openfeature_gov.approvals.people import (
+    Directory,
+    Reviewer,
+    alarms,
+    objection,
+    unfit,
+    voices,
+)
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import Event, State, follow, refusal
 from openfeature_gov.decisions import Constraint, merge
@@ -19,6 +26,11 @@ from openfeature_gov.decisions import Constraint, merge
 MINUTE_US = 60_000_000
 LONGEST_EXTENSION_US = 24 * 60 * MINUTE_US
 TEXT_LIMIT = 1_000
+REACH_US = 5 * MINUTE_US
+"""How long reviewers have before anybody may say that they cannot be reached."""
+GLASS_US = 15 * MINUTE_US
+"""How long a release by two who broke the glass holds at most."""
+GLASS_VOICES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ def approve(
     *seen* is the binding that the reviewer was shown: one who looked at something else
     has approved nothing.
     """
-    late = _due(request, now_us)
+    late = due(request, now_us)
     if late is not None:
         return late
     if seen != request.binding:
@@ -59,7 +71,7 @@ def approve(
         return Denied(stop, request.state)
     votes = MappingProxyType({**request.votes, reviewer.subject: reason[:TEXT_LIMIT]})
     reached = voices(request, votes, directory) >= request.quorum
-    return _step(
+    return step(
         request,
         Event.APPROVE if reached else Event.VOTE,
         votes=votes,
@@ -79,7 +91,7 @@ def refuse(
     reason: str,
 ) -> Step:
     """Refuse the action, or take back a release that was not used; needs a reason."""
-    late = _due(request, now_us)
+    late = due(request, now_us)
     if late is not None:
         return late
     if not reason.strip():
@@ -87,7 +99,7 @@ def refuse(
     stop = objection(request, reviewer, directory)
     if stop is not None:
         return Denied(stop, request.state)
-    return _step(
+    return step(
         request,
         Event.REFUSE,
         reviewer=reviewer.subject,
@@ -105,7 +117,7 @@ def extend(
     until_us: int,
 ) -> Step:
     """Move the deadline of a pending request, by a day at most."""
-    late = _due(request, now_us)
+    late = due(request, now_us)
     if late is not None:
         return late
     stop = objection(request, reviewer, directory)
@@ -113,19 +125,65 @@ def extend(
         return Denied(stop, request.state)
     if not request.deadline_us < until_us <= now_us + LONGEST_EXTENSION_US:
         return Denied("deadline_invalid", request.state)
-    return _step(request, Event.EXTEND, deadline_us=until_us)
+    return step(request, Event.EXTEND, deadline_us=until_us)
+
+
+def break_glass(
+    request: Request,
+    caller: Reviewer,
+    directory: Directory,
+    *,
+    now_us: int,
+    seen: str,
+    reason: str,
+) -> Step:
+    """Say that no reviewer can be reached; the second different person releases.
+
+    Only people of the group that the contract names for it, only for what was shown,
+    and only after `REACH_US`. The release holds for `GLASS_US` at most, and lifts what
+    an approval lifts.
+    """
+    late = due(request, now_us)
+    if late is not None:
+        return late
+    if seen != request.binding:
+        return Denied("shown_something_else", request.state)
+    stop = unfit(request, caller, directory) or unsaid(reason, "reason")
+    callers = request.callers.keys()
+    if stop is None and now_us < request.created_us + REACH_US:
+        stop = "break_glass_too_early"
+    elif stop is None and callers & {
+        caller.subject,
+        *directory.aliases(caller.subject),
+    }:
+        stop = "already_called"
+    if stop is not None:
+        return Denied(stop, request.state)
+    said = MappingProxyType({**request.callers, caller.subject: reason})
+    if alarms(request, said, directory) < GLASS_VOICES:
+        return step(request, Event.CALL_OUT, callers=said)
+    return step(
+        request,
+        Event.BREAK_GLASS,
+        callers=said,
+        glass_broken=True,
+        reviewer=caller.subject,
+        reason=reason,
+        answered_us=now_us,
+        deadline_us=min(request.deadline_us, now_us + GLASS_US),
+    )
 
 
 def withdraw(request: Request, subject: str) -> Step:
     """Take the request back: only whoever stands behind the action may."""
     if subject not in request.requesters:
         return Denied("not_the_requester", request.state)
-    return _step(request, Event.WITHDRAW)
+    return step(request, Event.WITHDRAW)
 
 
 def supersede(request: Request, why: str) -> Step:
     """End a request whose action, contract or flags are no longer those it binds."""
-    return _step(request, Event.SUPERSEDE, reason=why)
+    return step(request, Event.SUPERSEDE, reason=why)
 
 
 def expire(request: Request, now_us: int, step_us: int) -> Step:
@@ -136,13 +194,14 @@ def expire(request: Request, now_us: int, step_us: int) -> Step:
     if now_us < request.deadline_us:
         return Denied("not_due", request.state)
     if request.state is State.PENDING and request.level < len(request.escalation):
-        return _step(
+        return step(
             request,
             Event.ESCALATE,
             level=request.level + 1,
+            turn="",
             deadline_us=now_us + step_us,
         )
-    return _step(request, Event.EXPIRE)
+    return step(request, Event.EXPIRE)
 
 
 def consume(
@@ -156,30 +215,42 @@ def consume(
         return Denied("approval_expired", request.state)
     if request.state is State.APPROVED and binding != request.binding:
         return Denied("approval_superseded", request.state)
-    if (
-        request.state is State.APPROVED
-        and voices(request, request.votes, directory) < request.quorum
-    ):
+    if request.state is State.APPROVED and not _released(request, directory):
         return Denied("approver_removed", request.state)
-    return _step(request, Event.CONSUME, consumed_by=by)
+    return step(request, Event.CONSUME, consumed_by=by)
 
 
 def finish(request: Request, event: Event) -> Step:
     """Note how the one execution ended."""
-    return _step(request, event)
+    return step(request, event)
 
 
-def _step(request: Request, event: Event, **changes: Any) -> Step:
+def step(request: Request, event: Event, **changes: Any) -> Step:
+    """Return *request* after *event* with *changes*, if the table has such a step."""
     state = follow(request.state, event)
     if state is None:
         return Denied(refusal(request.state), request.state)
     return request.at(state, **changes)
 
 
-def _due(request: Request, now_us: int) -> Denied | None:
+def unsaid(text: str, what: str) -> str | None:
+    """Return why *text* says nothing, or too much; None when it will do."""
+    if not text.strip():
+        return f"{what}_missing"
+    return f"{what}_too_long" if len(text) > TEXT_LIMIT else None
+
+
+def due(request: Request, now_us: int) -> Denied | None:
     """Return why no person can say anything any more: it ended, or its time is up."""
     if request.state not in (State.PENDING, State.APPROVED):
         return Denied(refusal(request.state), request.state)
     if now_us >= request.deadline_us:
         return Denied("deadline_passed", request.state)
     return None
+
+
+def _released(request: Request, directory: Directory) -> bool:
+    """Say whether those who released *request* may still, as many as it needs."""
+    if voices(request, request.votes, directory) >= request.quorum:
+        return True
+    return alarms(request, request.callers, directory) >= GLASS_VOICES

@@ -20,6 +20,8 @@ ADVICE = {
     "queue_saturated": "every action is held at its safest mode; answer, or ask more"
     " people",
     "workflow_paused": "it is held at observe meanwhile; look at what it asks for",
+    "glass_broken": "two people released it because no reviewer could be reached;"
+    " look at what ran, and at why nobody was there",
     "rubber_stamp": "talk to the reviewer; ask for less, or for two votes",
 }
 

@@ -78,12 +78,17 @@ class ApprovalRules(Part):
     *required_for* holds risk classes and named conditions. *confidence_below* is the
     share under which ``low_confidence`` holds. *quorum* is how many people must agree,
     *timeout_minutes* how long each contact has before the next one, or silence, counts.
+    *reassign_to* names groups and people that a reviewer may pass a request on to,
+    besides those that are asked anyway. Two people of *break_glass_group* may release
+    what no reviewer can be reached for; without a group nobody may.
     """
 
     required_for: tuple[Condition, ...] = ()
     reviewer_group: str = ""
     timeout_fallback: LadderMode = Mode.OFF
     escalation: tuple[Name, ...] = ()
+    reassign_to: tuple[Name, ...] = ()
+    break_glass_group: Name | None = None
     quorum: Annotated[int, Field(ge=1, le=9)] = 1
     timeout_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
     confidence_below: Annotated[Decimal, Field(gt=0, le=1, strict=False)] = Decimal(

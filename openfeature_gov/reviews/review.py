@@ -82,6 +82,11 @@ class Review:
         return self.owner if self.state in BY_HAND else self.group
 
     @property
+    def asked(self) -> frozenset[str]:
+        """Return the groups and people that were asked so far."""
+        return frozenset((self.holder, self.group, *self.escalation[: self.level]))
+
+    @property
     def escalation(self) -> tuple[str, ...]:
         """Return nobody: what silence means is in *on_expiry*."""
         return ()

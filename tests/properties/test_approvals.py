@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openfeature_gov.approvals import steps
+from openfeature_gov.approvals import steps, turns
 from openfeature_gov.approvals.people import Reviewer, objection
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import (
@@ -32,9 +34,12 @@ class People:
 
     def __init__(self, reviewers: frozenset[str] = frozenset(SUBJECTS)) -> None:
         self.reviewers = reviewers
+        self.duty = frozenset(SUBJECTS) - {"cy"}
+        """Who may break the glass where a contract names the group ``duty``."""
 
     def groups(self, subject: str) -> frozenset[str]:
-        return frozenset({"support"}) if subject in self.reviewers else frozenset()
+        told = {"support": self.reviewers, "duty": self.duty}
+        return frozenset(name for name, people in told.items() if subject in people)
 
     def aliases(self, subject: str) -> frozenset[str]:
         same = frozenset({"ann", "ann-2"})
@@ -101,9 +106,10 @@ def test_only_a_release_can_be_used_and_only_once() -> None:
     assert not [
         1 for (state, _), to in TABLE.items() if to in OPEN and state not in OPEN
     ]
-    assert [s for (s, _), to in TABLE.items() if to is State.APPROVED] == [
-        State.PENDING
-    ]
+    assert {at for at, to in TABLE.items() if to is State.APPROVED} == {
+        (State.PENDING, Event.APPROVE),
+        (State.PENDING, Event.BREAK_GLASS),
+    }
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - OPEN))
@@ -118,6 +124,9 @@ def test_an_answer_that_comes_late_changes_nothing(state: State) -> None:
         steps.expire(one, LATER, 1),
         consumed(one),
         steps.extend(one, reviewer("bob"), People(), now_us=NOW, until_us=DEADLINE + 1),
+        turns.ask(one, reviewer("bob"), People(), now_us=NOW, text="?"),
+        turns.answer(one, reviewer("bob"), People(), now_us=NOW, number=1, text="!"),
+        passed(one, "lead"),
     ):
         assert answer == Denied(refusal(state), state)
 
@@ -253,6 +262,200 @@ def test_whoever_released_it_must_still_be_a_reviewer() -> None:
     assert consumed(released("ann", "ann-2", quorum=2)) == removed
     assert isinstance(consumed(released("bob", "cy"), gone), Request)
     assert isinstance(consumed(released("bob", "cy", quorum=2)), Request)
+
+
+TEXTS = {"": "missing", " \n": "missing", "x" * (steps.TEXT_LIMIT + 1): "too_long"}
+
+
+def test_a_question_is_answered_once_by_who_stands_behind() -> None:
+    """It moves no deadline, and what is said changes nothing of what is bound."""
+    bob, user = reviewer("bob"), reviewer("user-1")
+    one = request()
+    for text, why in TEXTS.items():
+        said = turns.ask(one, bob, People(), now_us=NOW, text=text)
+        assert said == Denied(f"question_{why}", State.PENDING)
+    asked = turns.ask(one, bob, People(), now_us=NOW, text="which order?")
+    assert isinstance(asked, Request)
+    assert asked == replace(one, questions=asked.questions)
+
+    def answered(caller: Reviewer, **changes: object) -> Step:
+        given = {"now_us": NOW + 1, "number": 1, "text": "o-1", **changes}
+        return turns.answer(asked, caller, People(), **given)  # type: ignore[arg-type] # a table of them
+
+    for caller, changes, why in (
+        (bob, {}, "not_the_requester"),
+        (Reviewer("user-1"), {}, "caller_unauthenticated"),
+        (user, {"number": 0}, "question_unknown"),
+        (user, {"number": 2}, "question_unknown"),
+        (user, {"text": " "}, "answer_missing"),
+        (user, {"now_us": DEADLINE}, "deadline_passed"),
+    ):
+        assert answered(caller, **changes) == Denied(why, State.PENDING)
+    done = answered(user)
+    assert isinstance(done, Request)
+    (question,) = done.questions
+    assert (question.by, question.text) == ("bob", "which order?")
+    assert (question.answer, question.answered_by) == ("o-1", "user-1")
+    again = turns.answer(done, user, People(), now_us=NOW, number=1, text="o-2")
+    assert again == Denied("question_answered", State.PENDING)
+    released = approved(done)
+    assert isinstance(released, Request)
+    assert released.binding == one.binding
+
+
+def test_nobody_asks_for_ever() -> None:
+    """Nor does anybody who was not asked, or who is behind the action."""
+    one: Step = request()
+    for number in range(turns.MOST_QUESTIONS + 1):
+        assert isinstance(one, Request)
+        last, one = (
+            one,
+            turns.ask(one, reviewer("bob"), People(), now_us=NOW, text=f"{number}?"),
+        )
+    assert one == Denied("too_many_questions", State.PENDING)
+    assert len(last.questions) == turns.MOST_QUESTIONS
+    for who, why in (("user-1", "self_approval"), ("eve", "reviewer_not_asked")):
+        said = turns.ask(request(), reviewer(who), People(), now_us=NOW, text="?")
+        assert said == Denied(why, State.PENDING)
+
+
+def passed(
+    one: Request, to: str, by: str = "bob", people: People | None = None
+) -> Step:
+    return turns.reassign(
+        one, reviewer(by), people or People(), now_us=NOW, to=to, reason="hers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [
+        ("lead", ""),
+        ("sales", ""),
+        ("cy", ""),
+        ("support", "already_theirs"),
+        ("interns", "reassign_not_allowed"),
+        ("eve", "reassign_not_allowed"),
+        ("", "reassign_not_allowed"),
+        ("user-1", "self_approval"),
+        ("USER-1", "self_approval"),
+        ("agent-1", "self_approval"),
+        ("hop-1", "self_approval"),
+    ],
+)
+def test_a_request_is_passed_on_within_the_contract(to: str, why: str) -> None:
+    """To a name of it or a member of such a group; never to who is behind it."""
+    one = request(reassign_to=("sales",), created_us=NOW)
+    step = passed(one, to)
+    if why:
+        assert step == Denied(why, State.PENDING)
+        return
+    assert isinstance(step, Request)
+    assert (step.holder, step.deadline_us, step.level) == (to, DEADLINE, 0)
+    for subject in ("cy", "bob"):
+        assert objection(step, reviewer(subject), People()) is None
+
+
+def test_passing_on_makes_nobody_else_a_reviewer() -> None:
+    """Who was not asked passes nothing on; who is behind it answers nothing after."""
+    one = request(reassign_to=("sales",))
+    stranger = People(frozenset({"bob"}))
+    for by, why in (
+        ("user-1", "self_approval"),
+        ("cy", "reviewer_not_asked"),
+    ):
+        assert passed(one, "lead", by, stranger) == Denied(why, State.PENDING)
+    step = passed(one, "lead")
+    assert isinstance(step, Request)
+    assert approved(step, "user-1") == Denied("self_approval", State.PENDING)
+    blank = turns.reassign(
+        one, reviewer("bob"), People(), now_us=NOW, to="lead", reason=" "
+    )
+    assert blank == Denied("reason_missing", State.PENDING)
+
+
+def test_silence_passes_on_whoever_holds_it() -> None:
+    """The chain goes on where it was; whoever was asked meanwhile keeps a say."""
+    step = passed(request(reassign_to=("sales",)), "sales")
+    assert isinstance(step, Request)
+    late = steps.expire(step, DEADLINE, 10)
+    assert isinstance(late, Request)
+    assert (late.holder, sorted(late.asked)) == ("lead", ["lead", "sales", "support"])
+
+
+REACHED = NOW + steps.REACH_US
+
+
+def called(one: Step, by: str, people: People | None = None, **changes: Any) -> Step:
+    assert isinstance(one, Request)
+    given = {"now_us": REACHED, "seen": "b", "reason": "nobody is there", **changes}
+    return steps.break_glass(one, reviewer(by), people or People(), **given)
+
+
+def glass() -> Request:
+    return request(created_us=NOW, break_glass="duty")
+
+
+def test_two_people_break_the_glass() -> None:
+    """The second releases, for a short time; it is used as any release."""
+    first = called(glass(), "bob")
+    assert isinstance(first, Request)
+    assert (first.state, first.glass_broken) == (State.PENDING, False)
+    done = called(first, "ann")
+    assert isinstance(done, Request)
+    assert (done.state, done.glass_broken) == (State.APPROVED, True)
+    assert done.callers == {"bob": "nobody is there", "ann": "nobody is there"}
+    assert done.deadline_us == min(DEADLINE, REACHED + steps.GLASS_US)
+    used = consumed(done, now_us=REACHED)
+    assert isinstance(used, Request)
+    assert used.state is State.CONSUMED
+
+
+@pytest.mark.parametrize(
+    ("by", "changes", "why"),
+    [
+        ("user-1", {}, "self_approval"),
+        ("agent-1", {}, "self_approval"),
+        ("hop-1", {}, "self_approval"),
+        ("cy", {}, "reviewer_not_asked"),
+        ("bob", {"reason": ""}, "reason_missing"),
+        ("bob", {"seen": "x"}, "shown_something_else"),
+        ("bob", {"now_us": REACHED - 1}, "break_glass_too_early"),
+        ("bob", {"now_us": DEADLINE}, "deadline_passed"),
+    ],
+)
+def test_not_everybody_breaks_the_glass(
+    by: str, changes: dict[str, Any], why: str
+) -> None:
+    """Only people of its group, for what they were shown, once others had time."""
+    assert called(glass(), by, **changes) == Denied(why, State.PENDING)
+    assert called(called(glass(), "ann"), by, **changes) == Denied(why, State.PENDING)
+
+
+def test_one_person_is_not_two() -> None:
+    """Under no second name; nor do two call where the contract names no group."""
+    first = called(glass(), "ann")
+    for again in ("ann", "ann-2"):
+        assert called(first, again) == Denied("already_called", State.PENDING)
+    barred = Denied("break_glass_not_allowed", State.PENDING)
+    assert called(request(), "bob") == barred
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.PENDING}))
+def test_no_glass_stands_before_an_answer(state: State) -> None:
+    """What was refused or ended stays so."""
+    assert called(glass().at(state), "bob") == Denied(refusal(state), state)
+
+
+def test_whoever_broke_the_glass_must_still_be_on_duty() -> None:
+    """When the release is used; a vote of one does not make up for it."""
+    done = called(called(glass(), "bob"), "ann")
+    assert isinstance(done, Request)
+    people = People()
+    people.duty -= {"ann"}
+    people.reviewers = frozenset({"cy"})
+    removed = Denied("approver_removed", State.APPROVED)
+    assert consumed(done, people, now_us=REACHED) == removed
 
 
 def test_only_the_requester_withdraws() -> None:

@@ -102,6 +102,8 @@ class Machine(RuleBasedStateMachine):
             binding=name,
             quorum=quorum,
             escalation=escalation,
+            reassign_to=("sales",),
+            break_glass="duty",
             created_us=self.now,
             deadline_us=self.now + life * MINUTE_US,
         )
@@ -177,6 +179,48 @@ class Machine(RuleBasedStateMachine):
         until, who = self.now + more * MINUTE_US, reviewer(by)
         self.take(lambda queue: queue.extend(name, who, until_us=until))
 
+    @rule(number=which, by=subjects, other=subjects)
+    def talk(self, number: int, by: str, other: str) -> None:
+        name = self.pick(number, State.PENDING)
+        asker, caller = reviewer(by), reviewer(other)
+        step = self.take(lambda queue: queue.ask(name, asker, text="why?"))
+        if isinstance(step, Request):
+            assert not self.behind(name, by)
+        step = self.take(lambda queue: queue.answer(name, caller, number=1, text="so"))
+        if isinstance(step, Request):
+            assert self.behind(name, other)
+
+    @rule(
+        number=which, by=subjects, to=st.sampled_from((*SUBJECTS, "sales", "interns"))
+    )
+    def reassign(self, number: int, by: str, to: str) -> None:
+        name, who = self.pick(number, State.PENDING), reviewer(by)
+        step = self.take(lambda queue: queue.reassign(name, who, to=to, reason="x"))
+        if isinstance(step, Request):
+            assert to != "interns"
+            assert not self.behind(name, by)
+            assert not self.behind(name, to)
+
+    @rule(number=which, callers=st.lists(subjects, min_size=1, max_size=3))
+    def break_glass(self, number: int, callers: list[str]) -> None:
+        name = self.pick(number, State.PENDING)
+        binding = self.known[name].binding
+        for by in callers:
+            who = reviewer(by)
+            step = self.take(
+                lambda queue, who=who: queue.break_glass(  # type: ignore[misc] # bound now
+                    name, who, seen=binding, reason="nobody is there"
+                )
+            )
+            if isinstance(step, Request):
+                assert not self.behind(name, by)
+                assert by in self.people.duty
+                assert (step.state is State.APPROVED) == step.glass_broken
+
+    @rule(by=subjects)
+    def come_or_go(self, by: str) -> None:
+        self.people.duty ^= {by}
+
     @rule(hours=st.sampled_from((-1, 1, 1)))
     def jump(self, hours: int) -> None:
         self.now += hours * HOUR_US
@@ -208,14 +252,19 @@ class Machine(RuleBasedStateMachine):
         assert before.state is State.APPROVED
         assert self.now < before.deadline_us
         assert binding == before.binding
-        asked = {"support", *before.escalation[: before.level]}
+        asked = {"support", *before.escalation[: before.level], *before.passed}
         voices = {
             min(self.people.aliases(one))
             for one in before.votes
             if not self.behind(name, one)
             if one in self.people.reviewers or one in asked
         }
-        assert len(voices) >= before.quorum
+        alarmed = {
+            min(self.people.aliases(one))
+            for one in before.callers
+            if not self.behind(name, one) and one in self.people.duty
+        }
+        assert len(voices) >= before.quorum or len(alarmed) >= 2
         self.used.add(name)
 
     def consumed(

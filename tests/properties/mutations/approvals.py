@@ -25,10 +25,30 @@ APPROVALS = (
             "a_release_is_used_for_exactly_what_was_bound",
             "only_the_requester_withdraws",
             "whoever_released_it_must_still_be_a_reviewer",
+            "two_people_break_the_glass",
+            "not_everybody_breaks_the_glass",
+            "one_person_is_not_two",
+            "whoever_broke_the_glass_must_still_be_on_duty",
         ),
-        ("_voices(request, request.votes, directory) < request.quorum", "False"),
-        ("if seen != request.binding:", "if False:"),
-        (">= request.quorum", ">= 1"),
+        ("directory) < GLASS_VOICES", "directory) < 1"),
+        (
+            "request.callers, directory) >= GLASS_VOICES",
+            "request.callers, directory) >= 1",
+        ),
+        ("now_us < request.created_us + REACH_US", "False"),
+        (
+            "elif stop is None and callers & {",
+            "elif stop is None and False and callers & {",
+        ),
+        ("not _released(request, directory)", "False"),
+        (
+            'request.binding:\n        return Denied("shown_something_else", request.state)\n    stop = objection',
+            "request.binding and False:\n        pass\n    stop = objection",
+        ),
+        (
+            "voices(request, votes, directory) >= request.quorum",
+            "voices(request, votes, directory) >= 1",
+        ),
         ("merge((*request.constraints, *constraints))", "tuple(constraints)"),
         ("if not reason.strip():", "if False:"),
         ("until_us <= now_us + LONGEST_EXTENSION_US", "until_us"),
@@ -39,6 +59,19 @@ APPROVALS = (
         ("    if now_us >= request.deadline_us:\n", "    if False:\n"),
     ),
     *mutants(
+        "approvals/turns.py",
+        _rules(
+            "a_question_is_answered_once_by_who_stands_behind",
+            "a_request_is_passed_on_within_the_contract",
+        ),
+        (
+            "    elif not stands_behind(request, caller.subject, directory):\n",
+            "    elif False:\n",
+        ),
+        ("    if stands_behind(request, name, directory):\n", "    if False:\n"),
+        ("if name not in request.chain and", "if False and"),
+    ),
+    *mutants(
         "approvals/people.py",
         _rules(
             "nobody_behind_the_action_releases_it",
@@ -46,11 +79,11 @@ APPROVALS = (
         ),
         ("if not reviewer.subject or not reviewer.way:", "if False:"),
         (
-            "if behind & {skeleton(one) for one in (reviewer.subject, *same)}:",
-            "if False:",
+            "    if stands_behind(request, reviewer.subject, directory):\n",
+            "    if False:\n",
         ),
         ("(request.agent, *request.requesters)", "request.requesters"),
-        ("(reviewer.subject, *same)", "(reviewer.subject,)"),
+        ("for one in (name, *same)", "for one in (name,)"),
     ),
     *mutants(
         "approvals/states.py",
