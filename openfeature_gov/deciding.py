@@ -20,7 +20,7 @@ from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
-from openfeature_gov.releasing import Releases, finished, queued, unsettled
+from openfeature_gov.releasing import Releases, consulted, finished, unsettled
 from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Tool
 
@@ -76,7 +76,7 @@ class Decider:
     def _settled(self, call: ToolCall, demanded: Demanded) -> Judged:
         """Return the judgement of *call*, with what people said where it waits."""
         judged, tool = self.judged(call, demanded), self.known(call)
-        if self.releases is None or tool is None or not queued(judged):
+        if self.releases is None or tool is None or not consulted(judged):
             return judged
         try:
             return self.releases.settled(call, tool, demanded, judged)
@@ -85,7 +85,7 @@ class Decider:
 
     async def _asettled(self, call: ToolCall, demanded: Demanded) -> Judged:
         judged = self.judged(call, demanded)
-        if self.releases is None or not queued(judged):
+        if self.releases is None or not consulted(judged):
             return judged
         context = contextvars.copy_context()
         settled = partial(context.run, self._settled, call, demanded)

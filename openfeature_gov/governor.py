@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from openfeature.provider import FeatureProvider
 
 from openfeature_gov import tickets
+from openfeature_gov.admission import Admission
 from openfeature_gov.allowances.rates import LocalRates, Rates
 from openfeature_gov.allowances.taking import Allowances, reported
 from openfeature_gov.approvals.codec import arguments
@@ -235,6 +236,40 @@ class Governor:
 
         return register
 
+    def foreign(
+        self,
+        name: str,
+        *,
+        extract: Extractors | None = None,
+        fallback: Function | None = None,
+        narrow: Narrower | None = None,
+        consequence: Consequence | None = None,
+    ) -> None:
+        """Register a tool whose function is somebody else's, such as a remote server's.
+
+        It takes any arguments and runs only within the `Admission` of an adapter. The
+        other arguments are as for `tool`.
+
+        Raises:
+            RegistrationError: for a name that is taken or has no governance contract.
+
+        """
+        self._add(
+            Tool(
+                name=name,
+                function=_elsewhere,
+                extractors=extract or Extractors(),
+                fallback=fallback,
+                narrow=narrow,
+                consequence=consequence,
+                foreign=True,
+            )
+        )
+
+    def registered(self, name: str) -> Tool | None:
+        """Return the tool of exactly this *name*, None for an unknown one."""
+        return self._decider.tools.get(name)
+
     def _add(self, tool: Tool) -> None:
         if not TOOL_NAME.fullmatch(tool.name) or tool.name not in self.governance:
             raise RegistrationError(
@@ -310,6 +345,14 @@ class Governor:
             call, await self._decider.ademand(at_least_as_fresh)
         )
         return self._leave(judged) or await self._runner.arun(judged)
+
+    def admit(self, call: ToolCall) -> Admission:
+        """Decide, for an adapter whose framework runs the tool in its own way."""
+        return self._admission(self._decider.recorded(call))
+
+    async def aadmit(self, call: ToolCall) -> Admission:
+        """Decide, for a framework that runs the tool; the async twin of `admit`."""
+        return self._admission(await self._decider.arecorded(call))
 
     def run(
         self,
@@ -473,15 +516,21 @@ class Governor:
         if judged.route.ran != "tool" or judged.contract is None:
             return None
         now = self._clock()
-        ticket = tickets.Ticket(
+        tickets.leave(self._ticket(judged, now), now)
+        return heard(judged, Status.RELEASED)
+
+    def _ticket(self, judged: Judged, now_ns: int) -> tickets.Ticket:
+        return tickets.Ticket(
             self,
-            judged.contract.tool,
+            "" if judged.contract is None else judged.contract.tool,
             judged.route.canonical,
-            now + tickets.LIFETIME_NS,
+            now_ns + tickets.LIFETIME_NS,
             judged,
         )
-        tickets.leave(ticket, now)
-        return heard(judged, Status.RELEASED)
+
+    def _admission(self, judged: Judged) -> Admission:
+        ticket = self._ticket(judged, self._clock())
+        return Admission(judged, ticket, self._decider, self._runner, self._clock)
 
     def _ticketed(self, tool: Tool, call: ToolCall) -> Judged | None:
         """Return the decision that *call* may run under, if it still stands.
@@ -521,6 +570,10 @@ class Governor:
 
 def _unknown(approval_id: str) -> str:
     return f"{readable(approval_id)}: no such request for approval"
+
+
+def _elsewhere(**_: Any) -> Any:
+    raise RegistrationError("this tool is foreign: only an adapter runs it")
 
 
 def _named(function: Function) -> str:

@@ -1,7 +1,8 @@
 """What a queued call meets: an open request, a person's answer, or a new request.
 
-Asked only about calls that the law queues. Whatever a person released is judged again
-with every control, and used up in the transaction of the record that it runs under.
+Whatever a person released is judged again with every control, and used up in the
+transaction of the record that it runs under. A call that need not wait is asked about
+only for a refusal: no flag that changes later makes a person's no a yes.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Releases:
     def settled(
         self, call: ToolCall, tool: Tool, demanded: Demanded, judged: Judged
     ) -> Judged:
-        """Return what becomes of a call that was *judged* to wait for a person.
+        """Return what becomes of a call that was *judged* to wait, or to change things.
 
         Raises:
             RecordStoreError: when the requests cannot be read or stored.
@@ -94,6 +95,10 @@ class Releases:
             *(judged.contract, rules, judged.flags, binding),
         )
         digest = one.contract.digest
+        if not queued(judged):
+            refused = self._shelf.requests(states=(State.REFUSED,), digest=digest)
+            answers = (self._answered(one, kept) for kept in refused)
+            return next(answers, None) or judged
         found = self._shelf.requests(states=ASKED, digest=digest, newest=True)[::-1]
         # A refusal beats any release, whoever asked first.
         for kept in sorted(found, key=_allows):
@@ -236,7 +241,8 @@ class Releases:
 
 def finished(used: Kept, status: str) -> Change | None:
     """Return the change that notes how the one execution ended."""
-    event = Event.SUCCEED if status == "executed" else Event.FAIL
+    ends = {"executed": Event.SUCCEED, "unknown": Event.LOSE}
+    event = ends.get(status, Event.FAIL)
     step = steps.finish(used.request, event)
     return change(step, used.version) if isinstance(step, Request) else None
 
@@ -254,6 +260,11 @@ def unsettled(judged: Judged) -> Judged:
 def queued(judged: Judged) -> bool:
     """Say whether the law lets *judged* wait for a person."""
     return judged.decision.effect is Effect.QUEUE_FOR_APPROVAL
+
+
+def consulted(judged: Judged) -> bool:
+    """Say whether people may have said something about *judged*."""
+    return judged.durable or queued(judged)
 
 
 def _allows(kept: Kept) -> bool:

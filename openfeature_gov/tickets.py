@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +61,16 @@ def leave(ticket: Ticket, now_ns: int) -> None:
     """Put *ticket* where a call in this context, or one copied from it, finds it."""
     kept = (one for one in _held.get() if not one.used and one.expires_ns > now_ns)
     _held.set((*kept, ticket))
+
+
+@contextmanager
+def held_out(ticket: Ticket) -> Iterator[None]:
+    """Put *ticket* where calls below this block, in any copied context, find it."""
+    token = _held.set((*_held.get(), ticket))
+    try:
+        yield
+    finally:
+        _held.reset(token)
 
 
 def take(owner: object, tool: str, canonical: bytes, now_ns: int) -> Any | None:

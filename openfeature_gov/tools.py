@@ -86,7 +86,8 @@ class Tool:
     plain words what happens to whom when the call is approved. *injected* names
     parameters that the framework fills in and that are no part of the action. *cost*
     returns from what the function returned what the call did cost, as
-    `Extractors.estimate` does from the arguments.
+    `Extractors.estimate` does from the arguments. *foreign* says that somebody else's
+    code runs the tool, within an `Admission`.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Tool:
     consequence: Consequence | None = None
     injected: frozenset[str] = frozenset()
     cost: Callable[[Any], Any] | None = None
+    foreign: bool = False
     positions: tuple[str, ...] = field(init=False)
     defaults: Mapping[str, Any] = field(init=False)
     required: frozenset[str] = field(init=False)

@@ -244,6 +244,22 @@ def test_a_refusal_holds(waiting: Waiting) -> None:
     assert waiting.sent == []
 
 
+def test_a_refusal_beats_a_flag_that_allows_later(waiting: Waiting) -> None:
+    """Nobody has to approve any more, and still a person said no to this action."""
+    outcome = waiting.call()
+    assert waiting.governor.approvals is not None
+    waiting.governor.approvals.refuse(outcome.approval_id, BOB, reason="no")
+    waiting.desk.set(approval=False)
+    again = waiting.call()
+    assert (again.effect, again.reason) == (Effect.DENY, "refused_by_person")
+    assert waiting.call("bert").effect is Effect.ALLOW
+    context = CallContext(
+        actor=Actor(agent="agent-2", user="user-1"), environment="test", task="t"
+    )
+    assert waiting.call(context=context).reason == "refused_by_person"
+    assert [one["to"] for one in waiting.sent] == ["bert"]
+
+
 def test_a_tighter_release_narrows_what_runs(waiting: Waiting) -> None:
     """Under the reviewer's constraints or not at all."""
     outcome = waiting.call(arguments={"text": "long"})

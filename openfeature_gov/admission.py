@@ -1,0 +1,95 @@
+"""Admissions: recorded decisions whose tool a framework's own code runs.
+
+What a framework does next ends at the tool's own function, whose gate finds the ticket
+and records the outcome. A foreign tool has no function here: for it the framework's
+step is the run, and how that ends is the outcome.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from openfeature_gov import tickets
+from openfeature_gov.deciding import Decider
+from openfeature_gov.judging import Judged, ambient
+from openfeature_gov.outcomes import Outcome, Status
+from openfeature_gov.running import CANCELLED, Runner, heard
+from openfeature_gov.tickets import Ticket
+
+Body = Callable[[dict[str, Any]], Any]
+ABody = Callable[[dict[str, Any]], Awaitable[Any]]
+
+
+class Admission:
+    """Hold one recorded decision. Lives until it was run, which happens once.
+
+    Where nothing may run, `run` may be left out: nothing is kept for it.
+    """
+
+    def __init__(
+        self,
+        judged: Judged,
+        ticket: Ticket,
+        decider: Decider,
+        runner: Runner,
+        clock: Callable[[], int],
+    ) -> None:
+        self._judged, self._ticket = judged, ticket
+        self._decider, self._runner, self._clock = decider, runner, clock
+
+    @property
+    def outcome(self) -> Outcome:
+        """Return what was decided, as far as it got before anything ran."""
+        runs = self._judged.route.ran == "tool"
+        return heard(self._judged, Status.RELEASED if runs else Status.DECIDED)
+
+    def run(self, body: Body) -> Outcome:
+        """Let *body* run the tool with the arguments it is given, or run a handler.
+
+        *body* returns what becomes the outcome's value. What it or a handler raises
+        is recorded and passed on. Calls below it that carry no context act for the
+        same actor.
+        """
+        judged = self._judged
+        if judged.route.ran != "tool":
+            return self._runner.run(judged)
+        with self._passed():
+            value = body(copy.deepcopy(judged.route.arguments))
+        return heard(judged, Status.EXECUTED, value)
+
+    async def arun(self, body: ABody) -> Outcome:
+        """Let *body* run the tool, or run a handler; the async twin of `run`."""
+        judged = self._judged
+        if judged.route.ran != "tool":
+            return await self._runner.arun(judged)
+        with self._passed():
+            value = await body(copy.deepcopy(judged.route.arguments))
+        return heard(judged, Status.EXECUTED, value)
+
+    @contextmanager
+    def _passed(self) -> Iterator[None]:
+        """Hold out the ticket in the block, and record how it ends if no gate did."""
+        judged, started = self._judged, self._clock()
+        acting = None if judged.contract is None else judged.contract.context
+        token = ambient.set(acting)
+        try:
+            with tickets.held_out(self._ticket):
+                yield
+        except BaseException as error:
+            status = "cancelled" if isinstance(error, CANCELLED) else "failed"
+            self._ended(status, started, type(error).__name__)
+            raise
+        else:
+            tool = self._decider.tools[self._ticket.tool]
+            # A gate that nobody reached: what the framework did instead is not known.
+            self._ended("executed" if tool.foreign else "unknown", started)
+        finally:
+            ambient.reset(token)
+
+    def _ended(self, status: str, started: int, error: str = "") -> None:
+        # INVARIANT: a ticket ends with its block; a later run meets a new decision.
+        if self._ticket.take():
+            self._decider.settle(self._judged, status, error, started)

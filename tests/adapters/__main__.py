@@ -1,0 +1,85 @@
+"""Run each adapter's tests against its real framework, in an environment of its own.
+
+    python -m tests.adapters                       every adapter, latest versions
+    python -m tests.adapters langgraph --floor     one, at the oldest supported versions
+
+Environments are made in ``.adapters/`` with uv where it is installed, else with pip,
+and are kept: the next run only updates what changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BESIDE = {"langgraph": ["langgraph-checkpoint-sqlite", "aiosqlite"]}
+"""What the tests of an adapter need beside its extra."""
+ALWAYS = ["pytest>=8.3", "opentelemetry-sdk"]
+NAMES = ("langgraph",)
+
+
+def requirements(name: str, *, floor: bool) -> list[str]:
+    """Return what to install for the adapter *name*, at its *floor* or the latest."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    needed = [*ALWAYS, *BESIDE.get(name, [])]
+    if floor:
+        needed += [re.sub(r">=([\w.]+),?.*", r"==\1", one) for one in extras[name]]
+    return [*needed, "-e", f"{ROOT}[{name},testing]"]
+
+
+def prepared(name: str, *, floor: bool) -> Path:
+    """Return the Python of the environment for *name*, made or brought up to date."""
+    place = ROOT / ".adapters" / f"{name}-{'floor' if floor else 'latest'}"
+    python = place / "bin" / "python"
+    uv = shutil.which("uv")
+    if not python.exists():
+        make = [uv, "venv", "-q", "-p", sys.executable] if uv else None
+        _run([*(make or [sys.executable, "-m", "venv"]), str(place)])
+    install = [uv, "pip", "install", "-q"] if uv else None
+    command = install or [str(python), "-m", "pip", "install", "-q"]
+    _run(
+        [*command, "-U", *requirements(name, floor=floor)],
+        {"VIRTUAL_ENV": str(place)},
+    )
+    return python
+
+
+def _run(command: Sequence[str], more: dict[str, str] | None = None) -> int:
+    environment = {**os.environ, **(more or {})}
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True).returncode
+
+
+def tested(names: Sequence[str], *, floor: bool, rest: list[str]) -> Iterator[int]:
+    """Run the tests of each of *names*; yield each exit code."""
+    for name in names:
+        python = prepared(name, floor=floor)
+        print(f"== adapter {name}, {'floor' if floor else 'latest'}", flush=True)
+        test = f"tests/adapters/test_{name}.py"
+        command = [str(python), "-m", "pytest", "-q", test, *rest]
+        yield subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def main() -> int:
+    """Return 0 when every adapter that was asked for passed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME")
+    versions = parser.add_mutually_exclusive_group()
+    versions.add_argument("--floor", action="store_true", help="oldest versions")
+    versions.add_argument("--latest", action="store_true", help="the default")
+    options, rest = parser.parse_known_args()
+    names = options.names or NAMES
+    return max(tested(names, floor=options.floor, rest=rest))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
