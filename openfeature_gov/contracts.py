@@ -124,11 +124,52 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Prove that *subject*, a user, said who they are, at *at_us* since 1970.
+
+    Issued by the server that checked it; never what an agent says. *method* names how.
+
+    Raises:
+        InvalidCallError: code ``context_invalid`` for an id that is not opaque.
+
+    """
+
+    subject: str
+    at_us: int
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        _opaque("proof", "subject", self.subject, required=True)
+        _opaque("proof", "method", self.method)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Hold what extractors derived for guardrails; None or empty: nobody says.
+
+    *discount* is in percent; *account_value* in major units of *currency*; *sources*
+    are those that the call asks for; *created_us* is when the record came to be.
+    """
+
+    discount: Decimal | None = None
+    segment: str = ""
+    account_value: Decimal | None = None
+    currency: str = ""
+    sources: tuple[str, ...] | None = None
+    created_us: int | None = None
+
+
+NO_FACTS = Facts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
     """Hold what the host knows about a call besides tool and arguments.
 
     Build one for a session or task and reuse it. *claims* is what the agent says of
     its own action (``riskClass``, ``reversibility``): it can only lower authority.
+    *proof* is a re-authentication; *facts* are what the host knows of the account, and
+    count where no extractor of the tool says otherwise.
 
     Raises:
         InvalidCallError: code ``context_invalid`` for an id that is not opaque.
@@ -147,6 +188,8 @@ class CallContext:
     cost_estimate: Decimal | None = None
     evidence: Evidence = Evidence()
     lineage: Lineage = Lineage()
+    proof: Proof | None = None
+    facts: Facts = NO_FACTS
     claims: Mapping[str, str] = field(default_factory=nothing)
     encoded: bytes | None = field(init=False, default=None, repr=False, compare=False)
     """The context as it stands in records; filled in by the first that is written."""
@@ -194,6 +237,7 @@ class ActionContract:
     currency: str = ""
     records: int | None = None
     record: str = ""
+    facts: Facts = NO_FACTS
     claimed_risk: RiskClass | None = None
     claimed_reversibility: Reversibility | None = None
     faults: tuple[str, ...] = ()

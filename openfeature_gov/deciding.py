@@ -13,13 +13,15 @@ from typing import Any
 
 from openfeature_gov.allowances.taking import Allowances, Anomaly, Held, priced
 from openfeature_gov.contracts import ToolCall
-from openfeature_gov.decisions import Verdict
+from openfeature_gov.controls.guardrails.refusals import REASON
+from openfeature_gov.decisions import Effect, Verdict
 from openfeature_gov.errors import LostRaceError, OverspentError, RecordStoreError
 from openfeature_gov.evidence.decision_records import refusal_record
 from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
+from openfeature_gov.observing import Observer
 from openfeature_gov.releasing import Releases, consulted, finished, unsettled
 from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Tool
@@ -46,8 +48,9 @@ class Decider:
         reader: FlagReader,
         records: RecordStore,
         clock: Callable[[], int],
+        observer: Observer,
     ) -> None:
-        self.judge, self.tools = judge, dict[str, Tool]()
+        self.judge, self.tools, self.observer = judge, dict[str, Tool](), observer
         self._reader, self._records, self._clock = reader, records, clock
         self._telemetry = Telemetry()
         self.releases: Releases | None = None
@@ -83,8 +86,16 @@ class Decider:
         except RecordStoreError:
             return unsettled(judged)
 
+    async def ajudged(
+        self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED
+    ) -> Judged:
+        """Return the judgement of *call*; foreign policies keep no loop waiting."""
+        if not self.judge.waits(self.known(call)):
+            return self.judged(call, demanded)
+        return await asyncio.to_thread(self.judged, call, demanded)
+
     async def _asettled(self, call: ToolCall, demanded: Demanded) -> Judged:
-        judged = self.judged(call, demanded)
+        judged = await self.ajudged(call, demanded)
         if self.releases is None or not consulted(judged):
             return judged
         context = contextvars.copy_context()
@@ -97,19 +108,24 @@ class Decider:
             taking = _Taking(self, call, demanded)
             for _ in range(TRIES):
                 seen.judged = judged = taking.admitted(self._settled(call, demanded))
+                if not self._begun(judged):
+                    continue  # what others did meanwhile lowers it
                 try:
                     if judged.durable:
                         self._records.commit(judged.record)
                     else:
                         self._records.append(judged.record)
                 except OverspentError as error:
+                    self.observer.end(judged.record.id, "not_run")
                     taking.overspent(judged, error)
                     continue
                 except LostRaceError:
+                    self.observer.end(judged.record.id, "not_run")
                     continue  # somebody else used the release, or answered
                 except RecordStoreError:
                     break
                 seen.alerts = self._alarmed(judged)
+                self._refused(judged)
                 return judged
             seen.judged = self._unrecorded(seen.judged)
         return seen.judged
@@ -123,15 +139,19 @@ class Decider:
             for _ in range(TRIES):
                 settled = await self._asettled(call, demanded)
                 seen.judged = judged = await taking.aadmitted(settled)
+                if not self._begun(judged):
+                    continue  # what others did meanwhile lowers it
                 try:
                     if judged.durable:
                         await self._records.acommit(judged.record)
                     else:
                         self._records.append(judged.record)
                 except OverspentError as error:
+                    self.observer.end(judged.record.id, "not_run")
                     taking.overspent(judged, error)
                     continue
                 except LostRaceError:
+                    self.observer.end(judged.record.id, "not_run")
                     continue  # somebody else used the release, or answered
                 except RecordStoreError:
                     break
@@ -139,6 +159,7 @@ class Decider:
                     self.settle(judged, "cancelled")
                     raise
                 seen.alerts = self._alarmed(judged)
+                self._refused(judged)
                 return judged
             seen.judged = self._unrecorded(seen.judged)
         return seen.judged
@@ -174,6 +195,23 @@ class Decider:
             flags=judged.flags,
         )
 
+    def _begun(self, judged: Judged) -> bool:
+        """Tell the guardrails that the call runs, if it does; False to judge anew."""
+        if judged.route.function is None:
+            return True
+        return self.observer.begin(
+            judged.contract,
+            judged.decision.verdicts,
+            judged.record.id,
+            full=judged.route.ran == "tool",
+        )
+
+    def _refused(self, judged: Judged) -> None:
+        """Tell the guardrails about a refusal that is not their own echo."""
+        decision, record = judged.decision, judged.record
+        if decision.effect is Effect.DENY and decision.reason != REASON:
+            self.observer.refused(record.agent, record.task, record.at_us)
+
     def _unrecorded(self, judged: Judged) -> Judged:
         """Deny what could not be recorded; its record may still be in the backlog."""
         self.settle(judged, "not_run")
@@ -208,6 +246,7 @@ class Decider:
         """
         if judged.route.function is None:
             return
+        self.observer.end(judged.record.id, status)
         began = started is not None
         costs = self._costs(judged, value) if status == "executed" else {}
         record = outcome_record(

@@ -43,7 +43,9 @@ from openfeature_gov.governance import TOOL_NAME, Governance
 from openfeature_gov.governance.envelopes import MOST
 from openfeature_gov.judging import Judge, Judged, ambient
 from openfeature_gov.ladder import Mode
+from openfeature_gov.observing import Observer
 from openfeature_gov.outcomes import Outcome, Status
+from openfeature_gov.policies import Knowing, Policies
 from openfeature_gov.releasing import Approvals, Releases, finished
 from openfeature_gov.running import Runner, heard
 from openfeature_gov.stores import RecordStore
@@ -83,6 +85,8 @@ class Governor:
         if any(one.rate_limits or one.budgets for one in governance):
             counters = rates or LocalRates(clock)
             allowances = Allowances(counters, clock, lambda: now() // 1000)
+        observer = Observer(governance, lambda: now() // 1000, controls.erased)
+        policies = Policies(governance, controls.functions)
         judge = Judge(
             governance,
             reader,
@@ -97,8 +101,9 @@ class Governor:
                 approvals.shelf, clock, lambda: now() // 1000, controls.limits
             ),
             allowances=allowances,
+            knowing=Knowing(observer, policies),
         )
-        self._decider = Decider(judge, reader, records, clock)
+        self._decider = Decider(judge, reader, records, clock, observer)
         self._decider.allowances = allowances
         self.approvals: ApprovalQueue | None = None
         if approvals is not None:
@@ -303,7 +308,7 @@ class Governor:
     ) -> Outcome:
         """Return what would happen to *call*; the async twin of `plan`."""
         demanded = await self._decider.ademand(at_least_as_fresh)
-        return heard(self._decider.judged(call, demanded), Status.PLANNED)
+        return heard(await self._decider.ajudged(call, demanded), Status.PLANNED)
 
     def decide(self, call: ToolCall, *, at_least_as_fresh: Token = None) -> Outcome:
         """Return the recorded decision about *call*.
@@ -488,6 +493,7 @@ class Governor:
         if not said or not 0 <= (tokens or 0) <= MOST:
             raise ValueError("a cost is a finite number from 0 to 10^12")
         used, held = self._awaited.take(record_id)
+        self._decider.observer.end(record_id, status)
         record = outcome_record(
             self._decider.judge.stamp(),
             record_id,
@@ -547,7 +553,7 @@ class Governor:
         context, here = found.contract.context, ambient.get()
         asked = ToolCall(tool.name, found.contract.arguments, context)
         again = self._decider.judge.judge(
-            asked, tool, NOTHING_DEMANDED, found.release
+            asked, tool, NOTHING_DEMANDED, found.release, begun=found.record.id
         ).route
         same = again.ran == "tool" and again.canonical == found.route.canonical
         if same and here in (None, context):

@@ -18,6 +18,7 @@ from openfeature_gov.canonical import seal
 from openfeature_gov.contracts import ActionContract, CallContext, ToolCall
 from openfeature_gov.controls import Controls, QueueHealth
 from openfeature_gov.controls.budget import Charge
+from openfeature_gov.controls.guardrails import UNKNOWN, Situation
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.controls.recording import StoreHealth
 from openfeature_gov.decisions import Decision, Effect, Verdict, decide, need_of
@@ -27,6 +28,7 @@ from openfeature_gov.evidence.records import Record, Stamp, encoded_now
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.governance import Governance, GovernanceContract
 from openfeature_gov.ladder import Mode
+from openfeature_gov.policies import Knowing
 from openfeature_gov.tools import Function, Narrower, Tool
 
 _IDS = count(1)
@@ -93,7 +95,9 @@ class Judge:
         now: Callable[[], int],
         waiting: Callable[[], QueueHealth] | None = None,
         allowances: Allowances | None = None,
+        knowing: Knowing | None = None,
     ) -> None:
+        self._knowing = knowing
         self._governance, self._reader, self._controls = governance, reader, controls
         self._writer, self._health = writer, health
         self._clock, self._now, self._waiting = clock, now, waiting
@@ -111,14 +115,18 @@ class Judge:
         demanded: Demanded = NOTHING_DEMANDED,
         release: Release | None = None,
         more: tuple[Verdict, ...] = (),
+        *,
+        begun: str = "",
     ) -> Judged:
         """Return the judgement of *call*; *tool* is None for an unregistered name.
 
         *release* is what a person said about it, *more* are verdicts of those who were
-        asked last. Never raises: whatever goes wrong here is a refusal with a reason.
+        asked last, *begun* is its record if it is judged again after it began. Never
+        raises: whatever goes wrong here is a refusal with a reason.
         """
+        started = self._clock()
         try:
-            return self._weigh(call, tool, demanded, release, more, self._clock())
+            return self._weigh(call, tool, demanded, release, more, begun, started)
         except InvalidCallError as error:
             return self._refused(call, error.code, error.detail)
         except Exception as error:  # noqa: BLE001 - our own fault must deny as well
@@ -143,6 +151,7 @@ class Judge:
         demanded: Demanded,
         release: Release | None,
         more: tuple[Verdict, ...],
+        begun: str,
         started: int,
     ) -> Judged:
         if tool is None:
@@ -155,7 +164,12 @@ class Judge:
         flags = self._reader.read(contract, rules, demanded)
         waiting = None if self._waiting is None else self._waiting()
         verdicts = self._controls.verdicts(
-            contract, rules, flags, self._health(), waiting
+            contract,
+            rules,
+            flags,
+            self._health(),
+            waiting,
+            self._situation(contract, rules, begun),
         )
         verdicts += more
         charges: tuple[Charge, ...] = ()
@@ -199,6 +213,21 @@ class Judge:
             release=release,
             charges=charges,
         )
+
+    def _situation(
+        self, contract: ActionContract, rules: GovernanceContract, begun: str
+    ) -> Situation:
+        """Return what the guardrails know; nothing where there are none to ask."""
+        if self._knowing is None or not rules.guardrails:
+            return UNKNOWN
+        return self._knowing(contract, rules, begun)
+
+    def waits(self, tool: Tool | None) -> bool:
+        """Say whether judging calls of *tool* may wait for a foreign policy."""
+        knowing = self._knowing
+        if knowing is None or tool is None:
+            return False
+        return knowing.policies.waits(self.rules(tool))
 
     def _refused(self, call: ToolCall, code: str, detail: str) -> Judged:
         given = call.context if call.context is not None else ambient.get()

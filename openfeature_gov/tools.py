@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
@@ -19,6 +20,7 @@ from openfeature_gov.canonical import seal
 from openfeature_gov.contracts import (
     ActionContract,
     CallContext,
+    Facts,
     ToolCall,
     is_opaque,
 )
@@ -65,7 +67,9 @@ class Extractors:
     finite float, and is given only for tools that move money; *records* returns the
     number of records touched, *record* the target's id. *estimate* returns what the
     call will cost to run, at most: a number of *currency*, or a mapping from units
-    (``USD``, ``tokens``) to numbers.
+    (``USD``, ``tokens``) to numbers. For guardrails, *discount* returns percent and
+    *account_value* major units, both like an amount; *segment* and *sources* return
+    ids, and *created* when the record came to be, with a time zone.
     """
 
     risk: Extractor | None = None
@@ -74,6 +78,11 @@ class Extractors:
     records: Extractor | None = None
     record: Extractor | None = None
     estimate: Extractor | None = None
+    discount: Extractor | None = None
+    segment: Extractor | None = None
+    account_value: Extractor | None = None
+    sources: Extractor | None = None
+    created: Extractor | None = None
     currency: str = ""
 
 
@@ -199,6 +208,7 @@ class Tool:
             currency=self.extractors.currency,
             records=facts.records(),
             record=facts.record(),
+            facts=facts.beyond(context.facts),
             claimed_risk=_claimed(claims, "riskClass", RiskClass.IRREVERSIBLE),
             claimed_reversibility=_claimed(claims, "reversibility", Reversibility.NONE),
             faults=tuple(facts.faults),
@@ -297,6 +307,57 @@ class _Facts:
         text = name.encode("utf-8", "surrogatepass")
         plain = not name or is_opaque(name)
         return name if plain else f"sha256:{sha256(text).hexdigest()}"
+
+    def beyond(self, known: Facts) -> Facts:
+        """Return what only guardrails ask for; *known* is what the host knows."""
+        asked = self._extractors
+        named = (asked.segment, asked.sources, asked.created)
+        if not any((asked.discount, asked.account_value, *named)):
+            return known
+        told = {
+            "discount": self._told("discount", asked.discount, money),
+            "segment": self._told("segment", asked.segment, _id),
+            "account_value": self._told("account_value", asked.account_value, money),
+            "sources": self._told("sources", asked.sources, _ids),
+            "created_us": self._told("created", asked.created, _moment),
+        }
+        found = {name: value for name, value in told.items() if value is not None}
+        if "account_value" in found:
+            found["currency"] = asked.currency
+        return replace(known, **found)
+
+    def _told(
+        self, name: str, extractor: Extractor | None, read: Callable[[Any], Any]
+    ) -> Any:
+        if extractor is None:
+            return None
+        try:
+            return read(extractor(self._arguments))
+        except Exception:  # noqa: BLE001 - what cannot be told is a fault
+            self.faults.append(f"{name}_unreadable")
+            return None
+
+
+def _id(value: Any) -> str:
+    if not is_opaque(value):
+        raise ValueError("not an id")
+    return str(value)
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    if type(value) not in (list, tuple, set, frozenset):
+        raise ValueError("not a list of ids")
+    return tuple(sorted({_id(one) for one in value}))
+
+
+def _moment(value: Any) -> int:
+    """Return an aware datetime as microseconds since 1970."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError("not a time with a time zone")
+    return (value - _EPOCH) // timedelta(microseconds=1)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def money(value: Any) -> Decimal:

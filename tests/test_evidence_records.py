@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from openfeature_gov import Actor, CallContext, ToolCall
 from openfeature_gov.canonical import encode
 from openfeature_gov.cli.switches import off
-from openfeature_gov.contracts import Evidence, Lineage
+from openfeature_gov.contracts import Evidence, Facts, Lineage, Proof
 from openfeature_gov.controls.readings import Reading
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.evidence.decision_facts import flag, verdict
@@ -381,6 +381,8 @@ def poisoned() -> CallContext:
             input_digest=f"Dear {CANARY}",
             payload=f"Dear {CANARY}",
         ),
+        proof=Proof(subject=CANARY, at_us=1, method=CANARY),
+        facts=Facts(segment=CANARY, sources=(CANARY,)),
         claims={"riskClass": CANARY, "reversibility": CANARY, CANARY: CANARY},
     )
 
@@ -396,7 +398,7 @@ def test_canary_is_nowhere_but_in_the_personal_part(desk: Make) -> None:
     plain = {"environment", "region", "stage", "request", "task", "parent_task"}
     assert names == plain | {
         *("actor", "account", "trigger", "cost_estimate", "evidence", "lineage"),
-        *("claims", "encoded"),
+        *("claims", "encoded", "facts", "proof"),
     }
 
     def leaky(order: str, amount: str, note: Any = "") -> str:

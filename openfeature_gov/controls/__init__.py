@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.approval import Predicate, approval, conditions
@@ -12,6 +13,7 @@ from openfeature_gov.controls.classification import classification
 from openfeature_gov.controls.denylist import denylist
 from openfeature_gov.controls.fallback import fallback
 from openfeature_gov.controls.freshness import BOUNDS, Bounds, freshness
+from openfeature_gov.controls.guardrails import UNKNOWN, Situation, weigh
 from openfeature_gov.controls.lineage import lineage
 from openfeature_gov.controls.mode import mode
 from openfeature_gov.controls.queue import LIMITS, QueueHealth, QueueLimits, queue
@@ -42,13 +44,17 @@ class Controls:
 
     *predicates* answer named conditions of ``approval.requiredFor``; *guardrails* are
     further controls by name; *bounds* are the ages at which flag data loses authority,
-    *limits* what the people who answer requests can carry.
+    *limits* what the people who answer requests can carry. *functions* are those that
+    guardrails of kind ``custom`` name; *erased* says whether the user, account or
+    record of an id was erased.
     """
 
     guardrails: tuple[tuple[str, Control], ...] = ()
     predicates: Mapping[str, Predicate] = field(default_factory=dict)
     bounds: Bounds = BOUNDS
     limits: QueueLimits = LIMITS
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    erased: Callable[[str], bool] | None = None
 
     def verdicts(
         self,
@@ -57,10 +63,12 @@ class Controls:
         flags: Readings,
         health: StoreHealth = HEALTHY,
         waiting: QueueHealth | None = None,
+        situation: Situation = UNKNOWN,
     ) -> list[Verdict]:
         """Return one verdict a control; nothing is short-circuited away.
 
-        *waiting* says how the queue of requests does, None where there is none.
+        *waiting* says how the queue of requests does, None where there is none;
+        *situation* is what the contract's guardrails know beyond the call.
         """
         given = [
             freshness(contract, rules, flags, self.bounds),
@@ -72,6 +80,8 @@ class Controls:
         given += [control(contract, rules, flags) for control in STANDARD]
         if rules.lineage is not None:
             given.append(lineage(contract, rules.lineage))
+        if rules.guardrails:
+            given += weigh(contract, rules, situation)
         for name, control in self.guardrails:
             given.append(ask(name, control, contract, rules, flags))
         return given
@@ -117,5 +127,6 @@ __all__ = [
     "QueueLimits",
     "Reading",
     "Readings",
+    "Situation",
     "StoreHealth",
 ]

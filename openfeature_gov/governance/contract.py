@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from openfeature_gov.canonical import encode
 from openfeature_gov.contracts import digest_of
 from openfeature_gov.governance.envelopes import Budget, RateLimit
+from openfeature_gov.governance.guardrails import Guardrail
 from openfeature_gov.governance.lineage import LineageRules
 from openfeature_gov.governance.parts import (
     Condition,
@@ -165,6 +166,7 @@ class GovernanceContract(Part):
     lineage: LineageRules | None = None
     rate_limits: tuple[RateLimit, ...] = ()
     budgets: tuple[Budget, ...] = ()
+    guardrails: tuple[Guardrail, ...] = ()
     review_date: Annotated[date, Field(strict=False)] | None = None
     cleanup_owner: str = ""
 
@@ -243,6 +245,16 @@ class GovernanceContract(Part):
         names = [budget.name for budget in self.budgets]
         if len(set(names)) != len(names):
             raise ValueError("budgets: one budget is named twice")
+        return self
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [one.name for one in self.guardrails]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"guardrails: two are named {name!r}; give one another name"
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,93 @@
+"""Guardrail: a quality or safety signal that turned bad takes authority back."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from openfeature_gov.contracts import ActionContract
+from openfeature_gov.controls.guardrails.answers import capped, clear, fired
+from openfeature_gov.controls.guardrails.situation import Situation, Standing
+from openfeature_gov.decisions import Verdict
+from openfeature_gov.governance import GovernanceContract
+from openfeature_gov.governance.guardrails import Signal
+
+SECOND_US = 1_000_000
+KEPT = 64
+"""How many samples of a window the mean is made of: the last."""
+
+
+def signal(
+    _: ActionContract,
+    rules: GovernanceContract,
+    settings: Signal,
+    situation: Situation,
+) -> Verdict:
+    """Fire while the signal is beyond its threshold, or still holds.
+
+    Without a sample in the window the guardrail is at *missing*. Source: article 000,
+    "Quality or safety signal: roll back from autonomy to approval-required mode".
+    """
+    standing, now = situation.signals.get(settings.name), situation.now_us
+    if standing is None or standing.mean is None or now is None:
+        return _missing(rules, settings, standing)
+    if standing.fired or is_beyond(standing.mean, settings):
+        return fired(rules, settings, "signal_fired", **_seen(settings, standing))
+    if not 0 <= now - standing.samples[-1][0] <= settings.window_seconds * SECOND_US:
+        return _missing(rules, settings, standing)
+    return clear(settings)
+
+
+def _missing(
+    rules: GovernanceContract, settings: Signal, standing: Standing | None
+) -> Verdict:
+    if standing is not None and standing.fired:
+        return fired(rules, settings, "signal_fired", metric=settings.metric)
+    said = {"metric": settings.metric}
+    return capped(rules, settings, settings.missing, "signal_missing", **said)
+
+
+def _seen(settings: Signal, standing: Standing) -> dict[str, str]:
+    limit = settings.below if settings.above is None else settings.above
+    return {
+        "metric": settings.metric,
+        "mean": f"{standing.mean}",
+        "threshold": f"{limit}",
+        "newMode": settings.cap.label,
+    }
+
+
+def is_beyond(mean: Decimal, settings: Signal) -> bool:
+    """Say whether *mean* is on the bad side of the threshold; at it is not."""
+    if settings.above is not None:
+        return mean > settings.above
+    return settings.below is None or mean < settings.below
+
+
+def is_back(mean: Decimal, settings: Signal) -> bool:
+    """Say whether *mean* is so good again that the guardrail lets go."""
+    limit = settings.release_at
+    if limit is None or is_beyond(mean, settings):
+        return not is_beyond(mean, settings)
+    return mean <= limit if settings.above is not None else mean >= limit
+
+
+def sampled(
+    standing: Standing, settings: Signal, value: Decimal, now_us: int
+) -> Standing:
+    """Return *standing* after the sample *value* at *now_us*."""
+    since = now_us - settings.window_seconds * SECOND_US
+    recent = [one for one in standing.samples if since <= one[0] <= now_us]
+    samples = (*recent[-KEPT + 1 :], (now_us, value))
+    mean = sum((one[1] for one in samples), Decimal(0)) / len(samples)
+    fired_now = is_beyond(mean, settings)
+    held = standing.fired and (settings.named_release or not is_back(mean, settings))
+    by = "" if fired_now else standing.released_by
+    return Standing(samples, mean, fired_now or held, by)
+
+
+def released(standing: Standing, settings: Signal, by: str) -> Standing:
+    """Return *standing* after *by* let go of it; one that is still bad holds on."""
+    still = standing.mean is None or is_beyond(standing.mean, settings)
+    return standing._replace(
+        fired=still, released_by=standing.released_by if still else by
+    )

@@ -1,0 +1,289 @@
+"""`Observer`: what guardrails remember between the calls of one process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeVar
+
+from openfeature_gov.contracts import ActionContract, CallContext
+from openfeature_gov.controls.guardrails import (
+    Breaker,
+    Situation,
+    Standing,
+    weigh,
+)
+from openfeature_gov.controls.guardrails.matching import Act, act_of
+from openfeature_gov.decisions import Verdict
+from openfeature_gov.governance import Governance, GovernanceContract
+from openfeature_gov.governance.guardrails import (
+    DataRules,
+    Money,
+    Refusals,
+    Sequence,
+    Signal,
+    ToolErrors,
+)
+from openfeature_gov.governance.settings import Setting
+from openfeature_gov.observing.days import Days, Spent, day_of, key_of
+from openfeature_gov.observing.refused import Refused
+from openfeature_gov.observing.rests import Rests
+from openfeature_gov.observing.standings import Standings
+from openfeature_gov.observing.steps import Before, Steps
+from openfeature_gov.observing.table import Table
+
+V = TypeVar("V")
+DAY_US = 86_400_000_000
+RUNNING = 65_536
+"""How many calls are remembered that began and did not end, at most."""
+Key = tuple[str, ...]
+Erased = Callable[[str], bool]
+"""Says whether the user, account or record of this id was erased."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """Hold what one call added when it began, so that it can be taken back."""
+
+    began_us: int | None = None
+    spent: Mapping[Key, Spent] = field(default_factory=dict)
+    breakers: Mapping[Key, ToolErrors] = field(default_factory=dict)
+    preceded: Before = field(default_factory=dict)
+
+
+_NONE = _Running()
+
+
+class Observer:
+    """Remember for the guardrails of *governance*. Safe to share, and bounded.
+
+    Fed by decisions, outcomes and signals; asked before a call is judged. Where it has
+    no room for one more, guardrails cannot tell. What another process does it does not
+    see. *now* returns microseconds since 1970. Lives with its Governor.
+    """
+
+    def __init__(
+        self,
+        governance: Governance,
+        now: Callable[[], int],
+        erased: Erased | None = None,
+    ) -> None:
+        self._now, self._erased = now, erased
+        self._rules = governance.contracts
+        self._asked = {
+            rules.tool: tuple(filter(_remembers, rules.guardrails))
+            for rules in governance
+        }
+        every = [one for listed in self._asked.values() for one in listed]
+        self.idle = not every
+        self._refusing = any(isinstance(one, Refusals) for one in every)
+        self._days, self._rests, self._refused = Days(), Rests(), Refused()
+        self._steps, self._standings = Steps(governance), Standings(governance)
+        self._running: Table[str, _Running] = Table(RUNNING, DAY_US)
+        self._lock = threading.Lock()
+        _unlock_after_fork(self)
+
+    def situation(
+        self, contract: ActionContract, rules: GovernanceContract, own: str = ""
+    ) -> Situation:
+        """Return what is known for judging *contract*.
+
+        *own* is the record of this very call if it began already: what it added itself
+        does not count against it.
+        """
+        asked = self._asked.get(rules.tool, ())
+        if not asked:
+            return Situation(now_us=self._now())
+        erased = self._told(contract, asked)
+        with self._lock:
+            return self._known(contract, rules, asked, own, erased)
+
+    def _told(self, contract: ActionContract, asked: Iterable[Setting]) -> bool | None:
+        """Return whether anybody that *contract* is about was erased."""
+        erased = self._erased
+        wanted = any(isinstance(one, DataRules) and one.erased for one in asked)
+        if erased is None or not wanted:
+            return None
+        context = contract.context
+        names = (context.actor.user, context.account, contract.record)
+        try:
+            return any(erased(name) is not False for name in names if name)
+        except Exception:  # noqa: BLE001 - whoever cannot be looked up may be erased
+            return None
+
+    def _known(
+        self,
+        contract: ActionContract,
+        rules: GovernanceContract,
+        asked: Iterable[Setting],
+        own: str = "",
+        erased: bool | None = None,
+    ) -> Situation:
+        now, context = self._now(), contract.context
+        mine = (self._running.get(own) if own else None) or _NONE
+        breakers: dict[str, Breaker | None] = {}
+        refusals: dict[str, tuple[int, ...] | None] = {}
+        spent: dict[str, Decimal | None] = {}
+        signals: dict[str, Standing] = {}
+        preceded: dict[str, int | None] = {}
+        for one in asked:
+            match one:
+                case Money():
+                    total = self._days.total(one, contract, rules, mine.spent, now)
+                    spent[one.name] = total
+                case ToolErrors():
+                    state = self._rests.state(one, contract, mine.began_us, now)
+                    breakers[one.name] = state
+                case Refusals():
+                    refusals[one.name] = self._refused.times(one, context, now)
+                case Signal():
+                    signals[one.name] = self._standings.of(rules.tool, one.name)
+                case Sequence():
+                    step = (rules.tool, one.name)
+                    last = self._steps.last(step, context, mine.preceded, now)
+                    if last is not None:
+                        preceded[one.name] = last[0]
+        return Situation(
+            now_us=now,
+            breakers=_told(breakers),
+            refusals=_told(refusals),
+            spent=_told(spent),
+            signals=signals,
+            preceded=preceded,
+            erased=erased,
+        )
+
+    def begin(
+        self,
+        contract: ActionContract | None,
+        verdicts: Iterable[Verdict],
+        record_id: str,
+        *,
+        full: bool,
+    ) -> bool:
+        """Note that the call of *record_id* is about to run; False: judge it anew.
+
+        Nothing is noted when what other calls did meanwhile would lower the decision
+        that *verdicts* led to. *full* says that the tool's own function runs.
+        """
+        if self.idle or contract is None:
+            return True
+        rules = self._rules[contract.tool]
+        asked = [
+            one for one in self._asked[contract.tool] if type(one) is not DataRules
+        ]
+        with self._lock:
+            if asked and self._changed(contract, rules, asked, verdicts):
+                return False
+            now, context = self._now(), contract.context
+            money = [one for one in asked if isinstance(one, Money) and full]
+            rests = [one for one in asked if isinstance(one, ToolErrors) and full]
+            running = _Running(
+                now,
+                self._days.spend(money, contract, rules, now),
+                self._rests.begin(rests, contract, now),
+                self._steps.take(act_of(contract, rules), context, now, now),
+            )
+            self._running.put(record_id, running, now)
+        return True
+
+    def _changed(
+        self,
+        contract: ActionContract,
+        rules: GovernanceContract,
+        asked: Iterable[Setting],
+        verdicts: Iterable[Verdict],
+    ) -> bool:
+        before = {one.control: one.cap for one in verdicts}
+        known = self._known(contract, rules, asked)
+        return any(
+            one.control not in before or one.cap < before[one.control]
+            for one in weigh(contract, rules, known, asked)
+        )
+
+    def end(self, record_id: str, status: str) -> None:
+        """Note how the call of *record_id* ended.
+
+        What did not run gives its money back; what failed may have moved it.
+        """
+        if self.idle:
+            return
+        ok = {"executed": True, "failed": False}.get(status)
+        with self._lock:
+            now, running = self._now(), self._running.pop(record_id)
+            if running is None or running.began_us is None:
+                return
+            self._rests.end(running.breakers, running.began_us, now, ok=ok)
+            if status == "not_run":
+                self._days.give_back(running.spent, now)
+
+    def refused(self, agent: str | None, task: str | None, at_us: int) -> None:
+        """Note that a call of *agent* in *task* was refused at *at_us*."""
+        if self._refusing and agent:
+            with self._lock:
+                self._refused.add(agent, task or "", at_us, self._now())
+
+    def sample(self, metric: str, value: Decimal) -> int:
+        """Take a sample of *metric*; return how many guardrails look at it."""
+        with self._lock:
+            return self._standings.sample(metric, value, self._now())
+
+    def release(self, metric: str, by: str) -> tuple[str, ...]:
+        """Let go of *metric* in the name of *by*; return the tools it still holds."""
+        with self._lock:
+            return self._standings.release(metric, by)
+
+    def recall_signal(self, tool: str, name: str) -> None:
+        """Take over that a signal waits for a named release."""
+        with self._lock:
+            self._standings.hold(tool, name)
+
+    def recall_spent(
+        self,
+        one: Money,
+        rules: GovernanceContract,
+        name: str,
+        amount: Decimal,
+        at_us: int,
+    ) -> None:
+        """Take over what the customer or account *name* moved at *at_us*."""
+        key, day = key_of(one, rules, name), day_of(at_us, one.timezone)
+        with self._lock:
+            if key is not None and day >= day_of(self._now(), one.timezone):
+                self._days.add(key, amount, day, self._now())
+
+    def recall_step(self, act: Act, context: CallContext, at_us: int) -> None:
+        """Take over that *act* was done at *at_us*."""
+        with self._lock:
+            self._steps.take(act, context, at_us, self._now())
+
+
+KINDS = (Money, ToolErrors, Refusals, Signal, DataRules, Sequence)
+"""The settings whose guardrails need a memory."""
+
+
+def _remembers(one: Setting) -> bool:
+    return isinstance(one, KINDS) and not (
+        isinstance(one, Money) and one.per == "action"
+    )
+
+
+def _told(found: Mapping[str, V | None]) -> dict[str, V]:
+    """Leave out what nobody can tell."""
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _unlock_after_fork(observer: Observer) -> None:
+    """Give a forked child a lock that no thread of it can be holding."""
+    seen = weakref.ref(observer)
+
+    def unlock() -> None:
+        found = seen()
+        if found is not None:
+            found._lock = threading.Lock()  # noqa: SLF001 - our own
+
+    os.register_at_fork(after_in_child=unlock)

@@ -1,0 +1,6 @@
+"""Foreign policies as guardrails: Python functions, Cedar, decision points."""
+
+from openfeature_gov.policies.asking import Policies
+from openfeature_gov.policies.knowing import Knowing
+
+__all__ = ["Knowing", "Policies"]
