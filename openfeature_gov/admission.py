@@ -56,8 +56,9 @@ class Admission:
         judged = self._judged
         if judged.route.ran != "tool":
             return self._runner.run(judged)
-        with self._passed():
+        with self._passed() as returned:
             value = body(copy.deepcopy(judged.route.arguments))
+            returned.append(value)
         return heard(judged, Status.EXECUTED, value)
 
     async def arun(self, body: ABody) -> Outcome:
@@ -65,31 +66,43 @@ class Admission:
         judged = self._judged
         if judged.route.ran != "tool":
             return await self._runner.arun(judged)
-        with self._passed():
+        with self._passed() as returned:
             value = await body(copy.deepcopy(judged.route.arguments))
+            returned.append(value)
         return heard(judged, Status.EXECUTED, value)
 
     @contextmanager
-    def _passed(self) -> Iterator[None]:
-        """Hold out the ticket in the block, and record how it ends if no gate did."""
+    def _passed(self) -> Iterator[list[Any]]:
+        """Hold out the ticket in the block, and record how it ends if no gate did.
+
+        The block says what was returned.
+        """
         judged, started = self._judged, self._clock()
+        returned: list[Any] = []
         acting = None if judged.contract is None else judged.contract.context
         token = ambient.set(acting)
         try:
             with tickets.held_out(self._ticket):
-                yield
+                yield returned
         except BaseException as error:
             status = "cancelled" if isinstance(error, CANCELLED) else "failed"
-            self._ended(status, started, type(error).__name__)
+            self._ended(status, started, error)
             raise
         else:
             tool = self._decider.tools[self._ticket.tool]
             # A gate that nobody reached: what the framework did instead is not known.
-            self._ended("executed" if tool.foreign else "unknown", started)
+            status = "executed" if tool.foreign else "unknown"
+            self._ended(status, started, None, *returned)
         finally:
             ambient.reset(token)
 
-    def _ended(self, status: str, started: int, error: str = "") -> None:
+    def _ended(
+        self,
+        status: str,
+        started: int,
+        error: BaseException | None = None,
+        value: Any = None,
+    ) -> None:
         # INVARIANT: a ticket ends with its block; a later run meets a new decision.
         if self._ticket.take():
-            self._decider.settle(self._judged, status, error, started)
+            self._decider.settle(self._judged, status, error, started, value)

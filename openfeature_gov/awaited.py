@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from openfeature_gov.allowances.taking import Held
 from openfeature_gov.approvals.queue import Kept
+from openfeature_gov.reviews.queue import Kept as KeptReview
 
 AWAITED = 8_192
 """How many decisions may await a report; the oldest then end as unknown."""
@@ -17,11 +18,12 @@ AWAITED = 8_192
 class Open(NamedTuple):
     """Hold what the report of one decision ends.
 
-    That is the request that it used up, and what it took of budgets.
+    That is the request that it used up, what it took of budgets, and its review.
     """
 
     used: Kept | None = None
     held: tuple[Held, ...] = ()
+    review: KeptReview | None = None
 
 
 class Awaited:

@@ -23,6 +23,8 @@ from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
 from openfeature_gov.observing import Observer
 from openfeature_gov.releasing import Releases, consulted, finished, unsettled
+from openfeature_gov.reviewing import Reviewing, wanted
+from openfeature_gov.reviews import ending
 from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Tool
 
@@ -55,6 +57,7 @@ class Decider:
         self._telemetry = Telemetry()
         self.releases: Releases | None = None
         self.allowances: Allowances | None = None
+        self.reviewing: Reviewing | None = None
 
     def known(self, call: ToolCall) -> Tool | None:
         """Return the tool that *call* names, None for none of exactly this name."""
@@ -79,12 +82,36 @@ class Decider:
     def _settled(self, call: ToolCall, demanded: Demanded) -> Judged:
         """Return the judgement of *call*, with what people said where it waits."""
         judged, tool = self.judged(call, demanded), self.known(call)
-        if self.releases is None or tool is None or not consulted(judged):
+        if tool is None or not self._asks(judged):
             return judged
         try:
-            return self.releases.settled(call, tool, demanded, judged)
+            if self.releases is not None and consulted(judged):
+                judged = self.releases.settled(call, tool, demanded, judged)
         except RecordStoreError:
             return unsettled(judged)
+        return self.reviewed(call, tool, demanded, judged)
+
+    def reviewed(
+        self, call: ToolCall, tool: Tool, demanded: Demanded, judged: Judged
+    ) -> Judged:
+        """Return *judged* with its review, where people look at it afterwards."""
+        if self.reviewing is None or not wanted(self.judge.rules(tool), judged):
+            return judged
+        try:
+            return self.reviewing.asked(call, tool, demanded, judged)
+        except RecordStoreError:
+            return unsettled(judged)
+
+    def _asks(self, judged: Judged) -> bool:
+        """Say whether people have a say in *judged*, before it runs or afterwards."""
+        if self.releases is not None and consulted(judged):
+            return True
+        contract = judged.contract
+        return (
+            self.reviewing is not None
+            and contract is not None
+            and wanted(self.judge.rules(self.tools[contract.tool]), judged)
+        )
 
     async def ajudged(
         self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED
@@ -96,7 +123,7 @@ class Decider:
 
     async def _asettled(self, call: ToolCall, demanded: Demanded) -> Judged:
         judged = await self.ajudged(call, demanded)
-        if self.releases is None or not consulted(judged):
+        if not self._asks(judged):
             return judged
         context = contextvars.copy_context()
         settled = partial(context.run, self._settled, call, demanded)
@@ -235,31 +262,43 @@ class Decider:
         self,
         judged: Judged,
         status: str,
-        error: str = "",
+        raised: BaseException | None = None,
         started: int | None = None,
         value: Any = None,
     ) -> None:
         """Record how *judged* ended, if it let something run.
 
-        *error* is an exception class, *started* when the function was called, in the
-        clock's nanoseconds; None when it never was. *value* is what it returned.
+        *raised* is what the function raised, *value* what it returned, *started* when
+        it was called, in the clock's nanoseconds; None when it never was.
         """
         if judged.route.function is None:
             return
         self.observer.end(judged.record.id, status)
         began = started is not None
         costs = self._costs(judged, value) if status == "executed" else {}
+        review = None
+        if judged.review is not None and self.reviewing is not None:
+            review = self.reviewing.ended(
+                judged.review,
+                self.tools.get(judged.review.review.tool),
+                status if began else "not_run",
+                raised=raised,
+                value=value,
+            )
         record = outcome_record(
             self.judge.stamp(),
             judged.record.id,
             status=status,
             ran=judged.route.ran if began else "",
-            error=error,
+            error="" if raised is None else type(raised).__name__,
             latency_us=None if started is None else (self._clock() - started) // 1000,
             cost=priced(costs),
+            **ending.told(review),
         )
         if judged.used is not None:
             record = record._replace(change=finished(judged.used, status))
+        elif review is not None:
+            record = record._replace(change=ending.change_of(review))
         record = self.ended(record, judged.held, status, began=began, costs=costs)
         # A store that cannot take the outcome leaves it open: reconciled to unknown.
         with suppress(RecordStoreError):
@@ -313,9 +352,10 @@ class _Taking:
             self._placed = refusal is None
             self._refusals = () if refusal is None else (refusal,)
         if self._refusals:
-            return self._decider.judge.judge(
+            again = self._decider.judge.judge(
                 self._call, tool, self._demanded, judged.release, self._refusals
             )
+            return self._decider.reviewed(self._call, tool, self._demanded, again)
         held = allowances.taken(judged.charges, judged.record.id, judged.route.ran)
         if not held:
             return judged

@@ -47,9 +47,22 @@ from openfeature_gov.observing import Observer
 from openfeature_gov.outcomes import Outcome, Status
 from openfeature_gov.policies import Knowing, Policies
 from openfeature_gov.releasing import Approvals, Releases, finished
+from openfeature_gov.reviewing import Reviewing, check
+from openfeature_gov.reviews import ending
+from openfeature_gov.reviews.queue import ReviewQueue
+from openfeature_gov.reviews.review import Review
 from openfeature_gov.running import Runner, heard
 from openfeature_gov.stores import RecordStore
-from openfeature_gov.tools import Consequence, Extractors, Function, Narrower, Tool
+from openfeature_gov.tools import (
+    Consequence,
+    Extractors,
+    Function,
+    Narrower,
+    Reference,
+    Tool,
+    Undo,
+)
+from openfeature_gov.undoing import Rounds, Undoer
 
 if TYPE_CHECKING:  # what seals is loaded with the store that it seals
     from openfeature_gov.evidence.sealing import Sealing
@@ -106,8 +119,12 @@ class Governor:
         self._decider = Decider(judge, reader, records, clock, observer)
         self._decider.allowances = allowances
         self.approvals: ApprovalQueue | None = None
+        self.reviews: ReviewQueue | None = None
+        self._undoer: Undoer | None = None
+        self._rounds = Rounds(self.settle_reviews)
         if approvals is not None:
             self._take_approvals(judge, approvals, lambda: now() // 1000)
+            self._take_reviews(judge, reader, approvals, lambda: now() // 1000)
         self._runner = Runner(self._decider, clock)
         self._awaited = Awaited()
         self._lock = threading.Lock()
@@ -167,6 +184,22 @@ class Governor:
         self.approvals = ApprovalQueue(shelf, people, now_us)
         self._decider.releases = Releases(judge, shelf, self.approvals, now_us)
 
+    def _take_reviews(
+        self,
+        judge: Judge,
+        reader: FlagReader,
+        approvals: Approvals,
+        now_us: Callable[[], int],
+    ) -> None:
+        shelf, people = approvals
+        self.reviews = ReviewQueue(shelf, people, now_us)
+        self._decider.reviewing = Reviewing(judge, shelf, now_us, self._rounds.begin)
+        self._undoer = Undoer(
+            *(judge, reader, self.reviews, self.records),
+            tools=self._decider.tools,
+            clock=self._clock,
+        )
+
     def close(self) -> None:
         """Make every record durable and let go of everything; idempotent.
 
@@ -174,6 +207,7 @@ class Governor:
             RecordStoreError: when records were left that could not be written.
 
         """
+        self._rounds.end()
         self._runner.close()
         try:
             self.records.close()
@@ -200,6 +234,9 @@ class Governor:
         consequence: Consequence | None = None,
         injected: tuple[str, ...] = (),
         cost: Callable[[Any], Any] | None = None,
+        undo: Undo | None = None,
+        reference: Reference | None = None,
+        refusals: tuple[type[Exception], ...] = (),
     ) -> Callable[[F], F]:
         """Register the decorated function as a tool and put the last gate before it.
 
@@ -213,9 +250,16 @@ class Governor:
         itself when it is called without a ticket, and returns a text for the model
         when it may not run.
 
+        *undo* takes back a call that people refused afterwards, or that nobody looked
+        at in time where the contract says so; it gets what *reference* kept of the
+        result, plain JSON without personal data. *refusals* are the exceptions by
+        which the function says that it changed nothing: after any other, a person is
+        asked to see what it did.
+
         Raises:
             RegistrationError: for a name that is taken, looks like another, or has no
-                governance contract, and for functions that cannot be governed.
+                governance contract, for functions that cannot be governed, and for a
+                contract whose review could not happen.
 
         """
 
@@ -235,6 +279,9 @@ class Governor:
                 consequence=consequence,
                 injected=frozenset(injected),
                 cost=cost,
+                undo=undo,
+                reference=reference,
+                refusals=refusals,
             )
             self._add(tool)
             return cast("F", gated(tool, self._ticketed, self._runner))
@@ -281,10 +328,14 @@ class Governor:
                 f"{tool.name!r}: no governance contract names this tool; add one to "
                 "the governance file"
             )
+        rules = self.governance.contracts[tool.name]
+        check(tool, rules, kept=self.reviews is not None)
         with self._lock:
             if tool.name in self._decider.tools:
                 raise RegistrationError(f"{tool.name!r} is registered already")
             self._decider.tools[tool.name] = tool
+        if rules.review is not None:
+            self._rounds.begin()
 
     @contextmanager
     def acting(self, context: CallContext) -> Iterator[None]:
@@ -472,13 +523,15 @@ class Governor:
         hand_over: str = "",
         incident: str = "",
         output: str = "",
+        result: Any = None,
     ) -> None:
         """Record how a call ended that someone else ran after `decide`.
 
         *status* is executed, failed, cancelled or not_run; *error* an exception class,
         *output* says where what came out is kept, or is a keyed digest of it. *cost* is
         money in the currency of the budgets that the call was charged to, *tokens* what
-        it used of theirs.
+        it used of theirs. Of *result*, what the tool returned, only what its
+        ``reference`` names is kept.
         Each decision that let something run is reported once, by the same Governor.
 
         Raises:
@@ -492,30 +545,49 @@ class Governor:
         said = cost is None or (cost.is_finite() and 0 <= cost <= MOST)
         if not said or not 0 <= (tokens or 0) <= MOST:
             raise ValueError("a cost is a finite number from 0 to 10^12")
-        used, held = self._awaited.take(record_id)
+        used, held, review = self._awaited.take(record_id)
         self._decider.observer.end(record_id, status)
+        ended = None
+        if review is not None and self._decider.reviewing is not None:
+            tool = self._decider.tools.get(review.review.tool)
+            ended = self._decider.reviewing.ended(review, tool, status, value=result)
+        told = {"undo": undo, "hand_over": hand_over, **ending.told(ended)}
         record = outcome_record(
             self._decider.judge.stamp(),
             record_id,
             status=status,
             error=error,
             cost=cost,
-            undo=undo,
-            hand_over=hand_over,
             incident=incident,
             output=output,
+            **told,
         )
         if used is not None:
             record = record._replace(change=finished(used, status))
+        elif ended is not None:
+            record = record._replace(change=ending.change_of(ended))
         spent = reported(held, cost, tokens)
         began = status != "not_run"
         self.records.commit(
             self._decider.ended(record, held, status, began=began, costs=spent)
         )
 
+    def settle_reviews(self) -> list[Review]:
+        """Do what is due now with reviews, and run the undos that are registered here.
+
+        Happens by itself every second in a thread, from the first tool on whose
+        contract asks for a review. Returns the reviews that changed.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; the rest stays due.
+
+        """
+        return [] if self._undoer is None else [*self._undoer.settle()]
+
     def _handed_over(self, judged: Judged) -> Outcome:
         if judged.route.function is not None:
-            self._awaited.add(judged.record.id, Open(judged.used, judged.held))
+            ends = Open(judged.used, judged.held, judged.review)
+            self._awaited.add(judged.record.id, ends)
         return heard(judged, Status.DECIDED)
 
     def _leave(self, judged: Judged) -> Outcome | None:

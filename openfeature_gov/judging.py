@@ -29,6 +29,7 @@ from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.governance import Governance, GovernanceContract
 from openfeature_gov.ladder import Mode
 from openfeature_gov.policies import Knowing
+from openfeature_gov.reviews.queue import Kept as KeptReview
 from openfeature_gov.tools import Function, Narrower, Tool
 
 _IDS = count(1)
@@ -63,8 +64,9 @@ class Judged:
 
     *durable* says that the record must be on the disk before anything happens;
     *approval* is the id of the request that the call waits for or was decided by,
-    *release* what it said, *used* the request as this call's record uses it up.
-    *charges* are what it would take of budgets, *held* what its record takes of them.
+    *release* what it said, *used* the request as this call's record uses it up,
+    *review* the review that this call's record opens. *charges* are what it would take
+    of budgets, *held* what its record takes of them.
     """
 
     decision: Decision
@@ -78,6 +80,7 @@ class Judged:
     used: Kept | None = None
     charges: tuple[Charge, ...] = ()
     held: tuple[Held, ...] = ()
+    review: KeptReview | None = None
 
 
 class Judge:

@@ -25,7 +25,8 @@ class Outcome:
     """Hold what became of one call.
 
     *record_id* names the decision's record, empty for a plan, *approval_id* the
-    request that it waits for or was decided by. *value* is what a
+    request that it waits for or was decided by, *review_id* the review that people
+    are asked for afterwards. *value* is what a
     function returned, *ran* which one (``tool``, a mode's handler, ``fallback``).
     *arguments* are those that may run, narrowed where constraints say so. *message*
     is written for the model: what happened, and whether to try again.
@@ -35,6 +36,7 @@ class Outcome:
     status: Status
     record_id: str = ""
     approval_id: str = ""
+    review_id: str = ""
     message: str = ""
     ran: str = ""
     value: Any = None

@@ -7,7 +7,6 @@ only for a refusal: no flag that changes later makes a person's no a yes.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from secrets import token_hex
@@ -17,7 +16,7 @@ import orjson
 
 from openfeature_gov.approvals import requests, steps
 from openfeature_gov.approvals.people import Directory
-from openfeature_gov.approvals.queue import ApprovalQueue, Kept, Shelf, change
+from openfeature_gov.approvals.queue import ApprovalQueue, Kept, change
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import OPEN, Event, State
 from openfeature_gov.approvals.steps import Denied
@@ -29,11 +28,12 @@ from openfeature_gov.flags.reader import Demanded
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.judging import Judge, Judged, Release, Route, denial
 from openfeature_gov.ladder import Mode
+from openfeature_gov.reviewing import Shelf
 from openfeature_gov.tools import Tool
 
 
 class Approvals(NamedTuple):
-    """Say where requests for approval are kept, and who may answer them."""
+    """Say where requests for approval and reviews are kept, and who answers them."""
 
     shelf: Shelf
     people: Directory
@@ -191,7 +191,7 @@ class Releases:
 
     def _asked(self, one: _Call) -> Judged:
         """Return the queued call with a new request, stored with its record."""
-        text = _consequence(one.tool, one.contract)
+        text = one.tool.told(one.contract.arguments)
         if not text and one.contract.consequential:
             return self._refused(one, "consequence_missing")
         open_ones = self._shelf.requests(limit=10 * MOST_OPEN)
@@ -279,14 +279,3 @@ def _evidence(request: Request) -> dict[str, Any]:
         "votes": len(request.votes),
         **({"callers": sorted(request.callers)} if request.glass_broken else {}),
     }
-
-
-def _consequence(tool: Tool, contract: ActionContract) -> str:
-    """Return the tool's own words for what happens; empty when it has none."""
-    if tool.consequence is None:
-        return ""
-    try:
-        text = tool.consequence(copy.deepcopy(contract.arguments))
-    except Exception:  # noqa: BLE001 - what cannot be told is no consequence
-        return ""
-    return text.strip() if isinstance(text, str) else ""

@@ -53,7 +53,7 @@ class Runner:
         if call is None:
             return heard(what, Status.NOT_RUN)
         with self._running(what) as returned:
-            value = _finished(call())
+            value = finished_work(call())
             returned.append(value)
         return heard(what, Status.EXECUTED, value)
 
@@ -69,7 +69,7 @@ class Runner:
         if not inspect.iscoroutinefunction(what.route.function):
             return await self._threaded(what, injected)
         with self._running(what) as returned:
-            value = _finished(await call())
+            value = finished_work(await call())
             returned.append(value)
         return heard(what, Status.EXECUTED, value)
 
@@ -107,11 +107,11 @@ class Runner:
             yield returned
         except BaseException as error:
             status = "cancelled" if isinstance(error, CANCELLED) else "failed"
-            self._decider.settle(judged, status, type(error).__name__, started)
+            self._decider.settle(judged, status, error, started)
             raise
         else:
             value = returned[0] if returned else None
-            self._decider.settle(judged, "executed", started=started, value=value)
+            self._decider.settle(judged, "executed", None, started, value)
         finally:
             active.reset(token)
 
@@ -126,7 +126,7 @@ def _bound(
     return functools.partial(route.function, **route.arguments, **extra)
 
 
-def _finished(value: Any) -> Any:
+def finished_work(value: Any) -> Any:
     """Return *value* unless it is work that has only begun.
 
     Raises:
@@ -158,6 +158,7 @@ def heard(judged: Judged, status: Status, value: Any = None) -> Outcome:
             decision, status, ran=route.ran, ref=judged.approval or record_id
         ),
         approval_id=judged.approval,
+        review_id="" if judged.review is None else judged.review.review.id,
         ran=route.ran,
         value=value,
         arguments=copy.deepcopy(route.arguments),

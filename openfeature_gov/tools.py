@@ -6,6 +6,7 @@ really is. What they cannot derive is a fault, and a fault caps at off.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,7 @@ MAX_RECORDS = 2**53 - 1
 Function = Callable[..., Any]
 Extractor = Callable[[Mapping[str, Any]], Any]
 Consequence = Callable[[dict[str, Any]], str]
+Reference = Callable[[Any], Any]
 Narrower = Callable[[dict[str, Any], tuple[Constraint, ...]], dict[str, Any]]
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -87,6 +89,24 @@ class Extractors:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing:
+    """Hold what an undo gets to know of the action that it takes back.
+
+    *arguments* are those that ran, as JSON says them; *reference* is what the tool kept
+    of the result. *action* names the action's record and *record* that of the undo:
+    keys under which another system can tell a repetition.
+    """
+
+    arguments: dict[str, Any] = field(repr=False)
+    reference: Any = field(repr=False)
+    action: str
+    record: str
+
+
+Undo = Callable[[Undoing], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """Hold one registered tool. Frozen; lives as long as the Governor.
 
@@ -96,7 +116,9 @@ class Tool:
     parameters that the framework fills in and that are no part of the action. *cost*
     returns from what the function returned what the call did cost, as
     `Extractors.estimate` does from the arguments. *foreign* says that somebody else's
-    code runs the tool, within an `Admission`.
+    code runs the tool, within an `Admission`. *undo* takes a call back, with what
+    *reference* kept of its result; *refusals* are the exceptions by which *function*
+    says that it changed nothing.
     """
 
     name: str
@@ -109,6 +131,9 @@ class Tool:
     injected: frozenset[str] = frozenset()
     cost: Callable[[Any], Any] | None = None
     foreign: bool = False
+    undo: Undo | None = None
+    reference: Reference | None = None
+    refusals: tuple[type[Exception], ...] = ()
     positions: tuple[str, ...] = field(init=False)
     defaults: Mapping[str, Any] = field(init=False)
     required: frozenset[str] = field(init=False)
@@ -141,6 +166,16 @@ class Tool:
             return None
         rung = max(usable)
         return rung.label, self.handlers[rung]
+
+    def told(self, arguments: Mapping[str, Any]) -> str:
+        """Return the tool's own words for what a call does; empty when it has none."""
+        if self.consequence is None:
+            return ""
+        try:
+            text = self.consequence(copy.deepcopy(dict(arguments)))
+        except Exception:  # noqa: BLE001 - what cannot be told is no consequence
+            return ""
+        return text.strip() if isinstance(text, str) else ""
 
     def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return *arguments* with defaults filled in, so that equal actions are equal.
@@ -226,6 +261,12 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
 def _check(tool: Tool) -> None:
     """Refuse functions whose end the Governor could not see."""
     is_async = inspect.iscoroutinefunction(tool.function)
+    if tool.undo is not None and (
+        inspect.iscoroutinefunction(tool.undo) or inspect.isgeneratorfunction(tool.undo)
+    ):
+        raise RegistrationError(
+            f"{tool.name}: an undo is a plain function; it runs in a thread of its own"
+        )
     for function in (tool.function, *tool.handlers.values(), tool.fallback):
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
             function

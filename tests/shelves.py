@@ -1,4 +1,4 @@
-"""A shelf of requests in memory: what the stores must behave like."""
+"""A shelf of requests and reviews in memory: what the stores must behave like."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from openfeature_gov.approvals.codec import unpack
 from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.approvals.states import OPEN, State
 from openfeature_gov.errors import LostRaceError
-from openfeature_gov.evidence.records import Record, Stamp, merged, written
+from openfeature_gov.evidence.records import Change, Record, Stamp, merged, written
+from openfeature_gov.reviews import review as of_reviews
+from openfeature_gov.reviews.queue import Kept as KeptReview
+from openfeature_gov.reviews.states import TIMED
+from openfeature_gov.reviews.states import State as ReviewState
 
 
 class MemoryShelf:
@@ -23,6 +27,7 @@ class MemoryShelf:
     def __init__(self) -> None:
         self.records: list[bytes] = []
         self._kept: dict[str, Kept] = {}
+        self._reviews: dict[str, KeptReview] = {}
         self._numbers = count(1)
         self._lock = Lock()
 
@@ -32,7 +37,9 @@ class MemoryShelf:
     def commit(self, record: Record) -> None:
         change = record.change
         with self._lock:
-            if change is not None:
+            if change is not None and change.table == of_reviews.TABLE:
+                self._put(change)
+            elif change is not None:
                 held = self._kept.get(change.id)
                 if (0 if held is None else held.version) != change.was:
                     raise LostRaceError(f"{change.id}: another version")
@@ -41,6 +48,35 @@ class MemoryShelf:
                 self._kept[change.id] = Kept(unpack(change.packed), change.was + 1)
             whole = merged(*written(record, self.writer)[1])
             self.records.append(orjson.dumps(whole))
+
+    def _put(self, change: Change) -> None:
+        held = self._reviews.get(change.id)
+        if (0 if held is None else held.version) != change.was:
+            raise LostRaceError(f"{change.id}: another version")
+        after = of_reviews.unpack(change.packed)
+        self._reviews[change.id] = KeptReview(after, change.was + 1)
+
+    def review(self, review_id: str) -> KeptReview | None:
+        return self._reviews.get(review_id)
+
+    def reviews(
+        self,
+        *,
+        states: Iterable[ReviewState] = TIMED,
+        digest: str = "",
+        due_us: int | None = None,
+        limit: int = 1_000,
+    ) -> list[KeptReview]:
+        wanted = frozenset(states)
+        found = [
+            kept
+            for kept in self._reviews.values()
+            if kept.review.state in wanted
+            and digest in ("", kept.review.digest)
+            and (due_us is None or kept.review.deadline_us <= due_us)
+        ]
+        found.sort(key=lambda kept: (kept.review.created_us, kept.review.id))
+        return found[:limit]
 
     def _waits(self, binding: str) -> bool:
         return any(

@@ -40,7 +40,8 @@ BUNDLE = 10_000
 """How many records a bundle holds, and one transaction removes: writers wait for it."""
 CARRIED = """
 SELECT d.id FROM records o JOIN records d ON d.id = o.ref
-WHERE o.kind = 'outcome' AND d.kind = 'decision' AND d.seq BETWEEN :first AND :last
+WHERE o.kind = 'outcome' AND d.kind IN ('decision', 'undo')
+  AND d.seq BETWEEN :first AND :last
 """
 
 

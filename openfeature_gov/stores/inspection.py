@@ -18,12 +18,12 @@ ENDED = (
 """A writer that was taken for dead may come back: then it has not ended."""
 MISSING = f"""
 SELECT d.seq, d.id, {ENDED.format("d")}, d.tool FROM records d
-WHERE d.kind = 'decision' AND d.executes = 1 AND NOT EXISTS
+WHERE d.executes = 1 AND NOT EXISTS
   (SELECT 1 FROM records o WHERE o.ref = d.id AND o.kind = 'outcome')
 """  # noqa: S608 - constants
 UNMATCHED = """
 SELECT o.seq, o.id, o.ref FROM records o WHERE o.kind = 'outcome' AND NOT EXISTS
-  (SELECT 1 FROM records d WHERE d.id = o.ref AND d.kind = 'decision')
+  (SELECT 1 FROM records d WHERE d.id = o.ref AND d.kind IN ('decision', 'undo'))
 """
 REPEATED = """
 SELECT seq, id, ref, reason FROM (
@@ -63,7 +63,7 @@ def findings(records: Path | str) -> list[Finding]:
 def _outcomes(log: Log) -> Iterator[Finding]:
     for seq, identity, ended, tool in log.rows(MISSING, {}):
         name = "outcome_missing" if ended else "outcome_pending"
-        yield Finding(name, seq, identity, f"tool {tool}")
+        yield Finding(name, seq, identity, f"tool {tool}" if tool else "an undo")
     carried = {one for body in _archives(log) for one in body["carried"]}
     for seq, identity, ref in log.rows(UNMATCHED, {}):
         if ref in carried:
