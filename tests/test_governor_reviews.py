@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,14 +15,18 @@ import pytest
 
 from openfeature_gov import Effect, Governor, Outcome, RegistrationError, ToolCall
 from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.evidence.keys import read_key
+from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.outcomes import Status
 from openfeature_gov.reviews.review import MINUTE_US, Review
 from openfeature_gov.reviews.states import State
 from openfeature_gov.reviews.steps import Step
 from openfeature_gov.stores import history, inspection
+from openfeature_gov.stores.sealed import checkpoint_file, key_file
 from openfeature_gov.tools import Undoing
 from tests.conftest import CONTEXT, Desk, contract_yaml
 from tests.properties.test_approvals import People
+from tests.test_evidence_schema import described, told_by_columns
 
 BOB = Reviewer("bob", way="cli")
 REVIEW = "{withinMinutes: 60, reviewerGroup: support, onExpiry: undo}"
@@ -90,8 +96,13 @@ class Shop:
     def call(self, number: str = "n1", **more: Any) -> Outcome:
         return self.governor.run(ToolCall("pay", {"number": number}, CONTEXT, **more))
 
+    def flush(self) -> None:
+        """Return once every outcome is in the database."""
+        store: Any = self.governor.records
+        store.flush()
+
     def review(self, outcome: Outcome) -> Review:
-        self.governor.records.flush()
+        self.flush()
         found: Review | None = self.reviews.get(outcome.review_id)
         assert found is not None
         return found
@@ -109,12 +120,12 @@ class Shop:
         return step
 
     def wait(self, minutes: int) -> list[Review]:
-        self.governor.records.flush()
+        self.flush()
         self.late_us += minutes * MINUTE_US
         return self.governor.settle_reviews()
 
     def log(self, *kinds: str) -> list[dict[str, Any]]:
-        self.governor.records.flush()
+        self.flush()
         found = history.records(self.desk.records)
         return [one for one in found if one["kind"] in kinds]
 
@@ -316,7 +327,7 @@ def test_an_action_that_did_not_end_well(shop: Shop, end: str) -> None:
     shop.fails, state, why = ENDS[end]
     with pytest.raises(type(shop.fails)):
         shop.call()
-    shop.governor.records.flush()
+    shop.flush()
     (kept,) = shop.reviews.shelf.reviews(states=State)
     assert (kept.review.state, kept.review.why) == (state, why)
     (outcome,) = shop.log("outcome")
@@ -497,3 +508,28 @@ def test_what_cannot_happen_afterwards_is_no_tool(tmp_path: Path) -> None:
     with pytest.raises(RegistrationError, match="open the Governor with people"):
         desk.governor.tool("pay", undo=lambda _one: None)(desk.spy)
     desk.governor.close()
+
+
+def test_every_record_of_a_review_is_described_and_verified(shop: Shop) -> None:
+    """By the published schema, by its columns, and by the verifier."""
+    for number, end in enumerate((shop.accept, shop.refuse, shop.refuse)):
+        shop.undo_fails = OSError() if number == 2 else None
+        outcome = shop.call(f"n{number}")
+        end(outcome)
+        shop.governor.settle_reviews()
+    shop.call("n4")
+    shop.wait(60)
+    shop.governor.close()
+    kinds = described(shop.desk.records)
+    assert (kinds["undo"], kinds["review"], kinds["decision"]) == (3, 4, 4)
+    assert len(told_by_columns(shop.desk.records)) == sum(kinds.values())
+    path = shop.desk.records
+    pins = ["--key", read_key(key_file(path)).vkey]
+    pins += ["--checkpoint", str(checkpoint_file(path))]
+    ran = subprocess.run(
+        [sys.executable, gov_verify.__file__, str(path), *pins],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
