@@ -31,7 +31,7 @@ GOOD = gate(atLeast="0.95")
 FEW = gate(atMost="0.05")
 FIXED = gate(atLeast="0.95", rule="fixed", sampleSize=93)
 NONE = gate(metric="incident", atMost=0, kind="guardrail", minimumSamples=10)
-FAST = gate(metric="slow", atMost="0.1", kind="signal", minimumSamples=10)
+FAST = gate(metric="support", atMost="0.1", kind="signal", minimumSamples=10)
 ALL = (GOOD, FEW, FIXED, NONE, FAST)
 NOTHING: tuple[Any, ...] = (
     None,
@@ -171,7 +171,7 @@ def counts(**given: Count | None) -> dict[str, Count | None]:
         "acceptance": Count(100, 100),
         "denial": Count(0, 100),
         "incident": Count(0, 100),
-        "slow": Count(0, 100),
+        "support": Count(0, 100),
     }
     return clean | given
 
@@ -184,10 +184,10 @@ STAGE = (GOOD, gate(metric="denial", atMost="0.05"), NONE, FAST)
     [
         ({}, PASS, False),
         ({"acceptance": None}, HOLD, False),
-        ({"slow": Count(50, 100)}, HOLD, True),
-        ({"slow": None}, HOLD, True),
+        ({"support": Count(50, 100)}, HOLD, True),
+        ({"support": None}, HOLD, True),
         ({"incident": Count(1, 100)}, FAIL, False),
-        ({"incident": Count(1, 100), "slow": Count(50, 100)}, FAIL, False),
+        ({"incident": Count(1, 100), "support": Count(50, 100)}, FAIL, False),
         ({"denial": Count(50, 100)}, FAIL, False),
         ({"incident": None}, HOLD, False),
     ],
@@ -242,7 +242,12 @@ def test_an_error_level_is_a_probability(level: float) -> None:
         {"atMost": "0.01", "kind": "guardrail"},
         {"atMost": 0, "kind": "guardrail", "rule": "fixed", "sampleSize": 5},
         {"atLeast": "0.95", "atleast": "0.95"},
-        {"atLeast": "0.95", "metric": "Acceptance Rate"},
+        {"atLeast": "0.95", "metric": "acceptence"},
+        {"atLeast": "0.95", "metric": "latency"},
+        {"atLeast": "0.95", "within": 2},
+        {"atLeast": "0.95", "metric": "latency", "within": 0},
+        {"atLeast": "0.95", "metric": "cost", "within": 2},
+        {"atLeast": "0.95", "metric": "latency", "within": 2, "baseline": 1},
         {"atLeast": "NaN"},
         {"atLeast": "0.95", "rule": "often"},
     ],
@@ -251,6 +256,14 @@ def test_a_gate_that_could_mean_something_else_is_refused(given: Any) -> None:
     """Bad input is refused whole."""
     with pytest.raises(ValidationError):
         gate(**given)
+
+
+def test_a_bound_of_the_cost_is_a_multiple_of_the_baseline() -> None:
+    """The rest states its bound in its own unit."""
+    cost = gate(metric="cost", atLeast="0.9", within="1.5", baseline="0.02")
+    assert cost.limit == Decimal("0.030")
+    assert gate(metric="latency", atLeast="0.9", within=2).limit == 2
+    assert GOOD.limit is None
 
 
 def test_how_long_a_clean_agent_waits_is_known_beforehand() -> None:

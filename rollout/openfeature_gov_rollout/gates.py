@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from openfeature_gov_rollout import bounds
+from openfeature_gov_rollout.metrics import BOUNDED, NAMES, OF_ALL
 
 LEVEL = Decimal("0.05")
 """The error level of a stage: how often a bad agent may pass it."""
@@ -62,6 +63,10 @@ class Gate(BaseModel):
     *rule* says how an evidence gate looks. ``anytime`` may be watched at every sample.
     ``fixed`` looks once, at the first *sample_size* samples, and needs fewer; it is
     judged on exactly these, so that every later look is the same look again.
+
+    *within* is what the metric bounds, in seconds for ``latency`` and
+    ``time_to_decide``; for ``cost`` it is a multiple of *baseline*, the cost of one
+    call in major units.
     """
 
     model_config = ConfigDict(
@@ -73,18 +78,39 @@ class Gate(BaseModel):
         validate_by_alias=True,
     )
 
-    metric: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    metric: str
     at_least: Annotated[Share, Field(strict=False)] | None = None
     at_most: Annotated[Share, Field(strict=False)] | None = None
     rule: Literal["fixed", "anytime"] = "anytime"
     minimum_samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1
     sample_size: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] | None = None
     kind: Literal["evidence", "guardrail", "signal"] = "evidence"
+    within: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
+    baseline: Annotated[Decimal, Field(gt=0, strict=False)] | None = None
+
+    @property
+    def limit(self) -> Decimal | None:
+        """Return what one row of the metric has to stay within, None for nothing."""
+        if self.within is None or self.baseline is None:
+            return self.within
+        return self.within * self.baseline
 
     @property
     def target(self) -> Decimal:
         """Return what the metric has to reach, or to stay within."""
         return next(one for one in (self.at_least, self.at_most) if one is not None)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.metric not in NAMES:
+            known = ", ".join(sorted(NAMES))
+            raise ValueError(f"metric: {self.metric!r} is none of {known}")
+        if (self.within is None) is (self.metric in BOUNDED):
+            known = ", ".join(sorted(BOUNDED))
+            raise ValueError(f"within: state it for {known}, and only there")
+        if (self.baseline is None) is (self.metric == "cost"):
+            raise ValueError("baseline: state it for the metric cost, and only there")
+        return self
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -97,6 +123,8 @@ class Gate(BaseModel):
             raise ValueError("sampleSize: fewer than minimumSamples")
         if fixed and self.kind != "evidence":
             raise ValueError(f"rule: a {self.kind} is always watched; leave it out")
+        if fixed and self.metric in OF_ALL:
+            raise ValueError(f"rule: {self.metric} is an event; it is always watched")
         zero = self.at_most == 0 or self.at_least == 1
         if self.kind == "guardrail" and not zero:
             raise ValueError("a guardrail tolerates nothing: atMost 0, or atLeast 1")

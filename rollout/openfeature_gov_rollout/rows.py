@@ -1,0 +1,187 @@
+"""Read from a record log what metrics are counted from: one statement a kind of row.
+
+The decisions lead each statement, in an index that holds all that is asked of them;
+bodies are read only of the rows, and for the metrics, that need them. Read-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from openfeature_gov.ladder import MODES
+from openfeature_gov.stores.logs import Log
+from openfeature_gov_rollout.metrics import Row, Source
+
+LATER = "kind NOT IN ('decision', 'outcome')"
+"""The words of the index that leads to all records but these."""
+ANSWERS = "('approval', 'review')"
+INDEX = "records_decided"
+Key = tuple[str | None, str | None]
+"""A tool, and the variant of its mode flag."""
+Placed = tuple[Key, int, int, Row]
+"""A row: where it belongs, when it was decided, and when it became known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Say which rows are wanted: decided from *since_us* until *until_us*.
+
+    Times are microseconds since 1970, the second excluded. *observed* are the variants
+    that let nothing run. *ordered* asks for the order in which rows became known,
+    *bodies* for what outcomes say.
+    """
+
+    since_us: int
+    until_us: int
+    observed: frozenset[str] = frozenset()
+    ordered: bool = False
+    bodies: bool = True
+
+    @property
+    def span(self) -> dict[str, int]:
+        """Return the time as parameters."""
+        return {"since": self.since_us, "until": self.until_us}
+
+
+def modes(log: Log, wanted: Wanted) -> dict[Key, str]:
+    """Return which mode each variant meant, by tool and variant.
+
+    A store that names variants by ids of its own is asked what one of them served.
+    """
+    rows = log.rows(
+        f"SELECT d.tool, d.variant, min(d.id) FROM ({_decided(log)}) d"  # noqa: S608 - constants
+        " GROUP BY d.tool, d.variant",
+        wanted.span,
+    )
+    found: dict[Key, str] = {}
+    samples: dict[str, Key] = {}
+    for tool, variant, sample in rows:
+        if variant in MODES:
+            found[tool, variant] = variant
+        elif variant is not None:
+            samples[sample] = (tool, variant)
+    for one in log.named("id", sorted(samples)):
+        for flag in one.get("flags") or ():
+            if flag["kind"] == "mode" and flag["value"] in MODES:
+                found[samples[one["id"]]] = flag["value"]
+    return found
+
+
+def decisions(log: Log, wanted: Wanted) -> Iterator[Placed]:
+    """Yield every decision."""
+    rows = log.rows(
+        "SELECT d.tool, d.variant, d.at_us, d.effect, d.reason"  # noqa: S608 - constants
+        f" FROM ({_decided(log)}) d{_order(wanted, 'd')}",
+        wanted.span,
+    )
+    made: dict[tuple[str, str], Row] = {}
+    for tool, variant, at_us, effect, reason in rows:
+        row = made.get((effect, reason))
+        if row is None:
+            row = made[effect, reason] = Row(effect, reason)
+        yield (tool, variant), at_us, at_us, row
+
+
+def shadows(log: Log, wanted: Wanted) -> Iterator[Placed]:
+    """Yield the decisions under which nothing ran, each with its body."""
+    named = {f"v{n}": one for n, one in enumerate(sorted(wanted.observed))}
+    marks = ", ".join(f":{name}" for name in named) or "NULL"
+    rows = log.rows(
+        "SELECT d.tool, d.variant, d.at_us, d.effect, d.reason, d.body"  # noqa: S608 - constants
+        f" FROM ({_decided(log, body=True)}) d WHERE d.variant IN ({marks})"
+        f"{_order(wanted, 'd')}",
+        {**wanted.span, **named},
+    )
+    for tool, variant, at_us, effect, reason, body in rows:
+        yield (tool, variant), at_us, at_us, Row(effect, reason, decided=body)
+
+
+def outcomes(log: Log, wanted: Wanted) -> Iterator[Placed]:
+    """Yield what became of decisions."""
+    body = "o.body" if wanted.bodies else "NULL"
+    rows = log.rows(
+        "SELECT d.tool, d.variant, d.at_us, o.at_us, d.effect, d.reason, o.reason,"  # noqa: S608 - constants
+        f" {body} FROM ({_decided(log)}) d {log.ended}{_order(wanted, 'o')}",
+        wanted.span,
+    )
+    for tool, variant, at_us, told_us, effect, reason, told, body in rows:
+        said = _said(body)
+        yield (tool, variant), at_us, told_us, Row(effect, reason, told or "", said)
+
+
+def failures(log: Log, wanted: Wanted) -> Iterator[Placed]:
+    """Yield what failed, or may have, each with the decision."""
+    rows = log.rows(
+        "SELECT d.tool, d.variant, d.at_us, o.at_us, d.effect, d.reason, o.reason,"  # noqa: S608 - constants
+        f" d.body FROM ({_decided(log, body=True)}) d {log.ended}"
+        f" WHERE o.reason IN ('failed', 'unknown'){_order(wanted, 'o')}",
+        wanted.span,
+    )
+    for tool, variant, at_us, told_us, effect, reason, told, body in rows:
+        row = Row(effect, reason, told, decided=body)
+        yield (tool, variant), at_us, told_us, row
+
+
+def answers(log: Log, wanted: Wanted) -> Iterator[Placed]:
+    """Yield what people, or the clock in their place, said of decisions; in order."""
+    rows = log.rows(
+        "SELECT d.tool, d.variant, d.at_us, a.at_us, d.effect, d.reason, a.body, d.body"  # noqa: S608 - constants
+        f" FROM records a CROSS JOIN ({_decided(log, body=True, led=True)}) d"
+        f" WHERE a.kind IN {ANSWERS} AND a.{LATER} AND d.id = a.ref"
+        " ORDER BY a.at_us, a.id",
+        wanted.span,
+    )
+    for tool, variant, at_us, told_us, effect, reason, body, decided in rows:
+        said = _said(body)
+        if not said.get("denied"):
+            event, took = str(said.get("event")), told_us - at_us
+            row = Row(effect, reason, event, said, decided, took)
+            yield (tool, variant), at_us, told_us, row
+
+
+READ: Mapping[Source, Callable[[Log, Wanted], Iterator[Placed]]] = {
+    Source.DECISIONS: decisions,
+    Source.SHADOWS: shadows,
+    Source.OUTCOMES: outcomes,
+    Source.FAILURES: failures,
+    Source.ANSWERS: answers,
+}
+
+
+def signals(log: Log) -> Iterator[Mapping[str, Any]]:
+    """Yield the signals that were told."""
+    query = f"SELECT body FROM records WHERE {LATER} AND kind = 'signal'"  # noqa: S608 - constants
+    for (body,) in log.rows(query, {}):
+        yield orjson.loads(body)
+
+
+def indexed(log: Log) -> bool:
+    """Say whether *log* is a file with the index that answers for decisions."""
+    if not log.one_log:
+        return False
+    found = log.rows("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": INDEX})
+    return next(found, None) is not None
+
+
+def _decided(log: Log, *, body: bool = False, led: bool = False) -> str:
+    """Return the statement that finds the decisions; *led* says that others lead it."""
+    hint = f" INDEXED BY {INDEX}" if not led and indexed(log) else ""
+    variant = log.said["variant"]
+    rest = ", body" if body else ""
+    return (
+        f"SELECT id, at_us, tool, effect, reason, executes, {variant} AS variant{rest}"  # noqa: S608 - constants
+        f" FROM records{hint} WHERE kind = 'decision'"
+        f" AND {log.by}at_us >= :since AND {log.by}at_us < :until"
+    )
+
+
+def _order(wanted: Wanted, name: str) -> str:
+    return f" ORDER BY {name}.at_us, {name}.id" if wanted.ordered else ""
+
+
+def _said(body: bytes | None) -> Mapping[str, Any]:
+    return {} if body is None else orjson.loads(body)
