@@ -74,7 +74,7 @@ rolloutPlan:
       gates:
         - {metric: acceptance, atLeast: 0.9}
         - {metric: incident, atMost: 0, kind: guardrail}
-        - {metric: fast, atLeast: 0.5, kind: signal}
+        - {metric: latency, within: 2, atLeast: 0.5, kind: signal}
     - name: approval
       mode: approval_required
       signOff: []
@@ -111,7 +111,7 @@ GOOD = {
     "agreement": Count(200, 200),
     "acceptance": Count(200, 200),
     "incident": Count(0, 200),
-    "fast": Count(190, 200),
+    "latency": Count(190, 200),
 }
 BAD = {**GOOD, "agreement": Count(20, 40), "acceptance": Count(20, 40)}
 DAY_US = 86_400_000_000

@@ -33,7 +33,7 @@ ENTERED = Event(
     reason="proven",
     end="approval",
 )
-SLOW = {**GOOD, "fast": Count(10, 200)}
+SLOW = {**GOOD, "latency": Count(10, 200)}
 NONE: dict[str, Count | None] = {}
 
 
@@ -228,7 +228,7 @@ def test_a_signal_pauses_and_goes_on_by_itself() -> None:
 
 def test_a_signal_without_data_is_not_off() -> None:
     """It holds the gates, and demotes nobody."""
-    missing = with_events(at("draft", {**GOOD, "fast": None}), event(Verb.PAUSE, 9))
+    missing = with_events(at("draft", {**GOOD, "latency": None}), event(Verb.PAUSE, 9))
     assert next_step(missing).verb is not Verb.DEMOTE
 
 

@@ -378,6 +378,7 @@ class ApprovalQueue:
             level=after.level,
             holder=after.holder,
             votes=len(after.votes),
+            tightened=after.constraints != request.constraints,
             quorum=request.quorum,
             questions=len(after.questions),
             calls=len(after.callers),
