@@ -26,7 +26,14 @@ from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import open_store
 
 MINUTE_US = 60_000_000
-GROUPS = {"bob": "support", "cy": "support", "dan": "sales", "user-1": "support"}
+GROUPS = {
+    "bob": "support",
+    "cy": "support",
+    "dan": "sales",
+    "user-1": "support",
+    "di": "duty",
+    "ed": "duty",
+}
 BINDING = sha256(b"binding").hexdigest()
 FREE = Limits(*[Rate(1e6, 10**6)] * 3)
 """Nobody is held up."""
@@ -150,6 +157,8 @@ class Office:
                 "record_id": "rec-1",
                 "requesters": ("user-1", "agent-1"),
                 "escalation": ("lead",),
+                "reassign_to": ("sales",),
+                "break_glass": "duty",
                 "arguments": encode(values),
                 "facts": facts,
                 "constraints": (Constraint("rows", 10),),

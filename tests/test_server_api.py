@@ -271,7 +271,10 @@ ODD: list[tuple[str, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize("verb", ["approve", "deny", "extend"])
+@pytest.mark.parametrize(
+    "verb",
+    ["approve", "deny", "extend", "ask", "answer", "reassign", "break-glass"],
+)
 def test_no_body_breaks_it(office: Office, bob: httpx.Client, verb: str) -> None:
     """It is refused, and not repeated."""
     one = office.put()
@@ -405,6 +408,10 @@ def test_the_api_describes_itself(bob: httpx.Client) -> None:
         "/approvals/{request_id}/approve",
         "/approvals/{request_id}/deny",
         "/approvals/{request_id}/extend",
+        "/approvals/{request_id}/ask",
+        "/approvals/{request_id}/answer",
+        "/approvals/{request_id}/reassign",
+        "/approvals/{request_id}/break-glass",
     }
     for path in found["paths"].values():
         for verb in path.values():

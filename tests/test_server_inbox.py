@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.requests import Question, Request
 from openfeature_gov.approvals.states import State
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.server import sessions
@@ -26,6 +26,7 @@ ELEMENTS = {
     *("span", "form", "input", "button", "main", "div", "p", "article", "h1", "h2"),
     *("h3", "bdi", "strong", "dl", "dt", "dd", "time", "section", "label", "ol"),
     *("textarea", "small", "mark", "footer", "code", "li", "noscript"),
+    *("details", "summary", "datalist", "option"),
 }
 
 
@@ -287,6 +288,14 @@ def test_no_field_breaks_out_or_hides(office: Office, bob: Visitor) -> None:
         **dict.fromkeys(("tool", "workflow", "task", "agent", "group"), ATTACK),
         requesters=(ATTACK,),
         votes={ATTACK: ATTACK},
+        callers={ATTACK: ATTACK},
+        questions=(
+            Question(
+                by=ATTACK, text=ATTACK, asked_us=1, answer=ATTACK, answered_by=ATTACK
+            ),
+        ),
+        reassign_to=(ATTACK,),
+        turn=ATTACK,
         quorum=2,
         level=1,
         escalation=("support", ATTACK),
@@ -485,7 +494,7 @@ def test_a_form_of_somebody_else_is_refused(
     """For each answer, and for the way in and out."""
     one = office.put()
     forms = bob.get(f"/inbox/{one.id}").forms
-    assert len(forms) == 4
+    assert len(forms) == 6
     for action, form in forms.items():
         data = {**form, "reason": "no", "minutes": "5", **fields}
         answer = bob.client.post(action, data=data, headers=headers)

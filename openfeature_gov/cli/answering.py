@@ -16,6 +16,7 @@ from openfeature_gov.approvals.steps import Denied, Step
 from openfeature_gov.cli import runs
 from openfeature_gov.evidence.records import Record, Stamp
 from openfeature_gov.evidence.sealing import Sealing
+from openfeature_gov.server import reasons
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.shelves import RecordShelf
 from openfeature_gov.stores.writing import QueuedStore
@@ -125,6 +126,17 @@ def caller(people: ReviewerDirectory) -> Reviewer:
     return people.by_os_user(name) or Reviewer(name)
 
 
+def somebody(people: ReviewerDirectory) -> Reviewer:
+    """Return who runs this command, a reviewer or not, as the operating system says.
+
+    Raises:
+        RefusedError: when the operating system does not say.
+
+    """
+    name = os_user()
+    return people.by_os_user(name) or Reviewer(name, way="cli")
+
+
 def os_user() -> str:
     """Return the name of the user that owns this process; variables cannot change it.
 
@@ -148,7 +160,8 @@ def taken(step: Step) -> Request:
 
     """
     if isinstance(step, Denied):
-        advice = ADVICE.get(step.reason, f"the request is {step.state.value}")
+        told = reasons.WORDS.get(step.reason, f"the request is {step.state.value}")
+        advice = ADVICE.get(step.reason, told)
         raise refused(step.reason, advice)
     return step
 

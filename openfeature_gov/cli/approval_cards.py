@@ -84,6 +84,7 @@ class Card:
         if request.state in OPEN:
             self._time(now_us)
         self._votes()
+        self._questions()
         self._fingerprint(objection)
 
     def _consequence(self) -> None:
@@ -145,10 +146,13 @@ class Card:
         left = request.deadline_us - now_us
         when = f"in {span(left)}" if left > 0 else f"{span(-left)} ago"
         self._entry("deadline", f"{output.moment(request.deadline_us)} UTC, {when}")
+        if request.turn:
+            self._entry("asked", f"{request.turn}, whose turn it is")
         chain = (request.group, *request.escalation)
         for level, one in enumerate(chain):
             late = f", with {span(CONTACT_US)}" if level > request.level else ""
-            turn = ", whose turn it is" if level == request.level else late
+            now = level == request.level and not request.turn
+            turn = ", whose turn it is" if now else late
             self._entry("asked" if level <= request.level else "then", one + turn)
         if request.state is State.APPROVED:
             self._entry("at the end", "the release expires; nothing runs")
@@ -165,6 +169,17 @@ class Card:
         if request.answered_us and request.state is not State.PENDING:
             said = f"{request.state.value} by {request.reviewer}: {request.reason}"
             self._entry("answer", said)
+
+    def _questions(self) -> None:
+        request = self._request
+        for subject, reason in request.callers.items():
+            self._entry("broke glass", f"{subject}: {reason}")
+        if request.questions:
+            self._head("Questions", f"{len(request.questions)}")
+        for number, one in enumerate(request.questions, 1):
+            self._entry(f"{number} asked", f"{one.by}: {one.text}")
+            if one.answered_by:
+                self._entry(f"{number} answered", f"{one.answered_by}: {one.answer}")
 
     def _fingerprint(self, objection: str | None) -> None:
         request = self._request

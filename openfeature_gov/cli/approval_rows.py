@@ -44,6 +44,11 @@ def details(request: Request) -> dict[str, Any]:
     return {
         **{key: whole[key] for key in ("arguments", "constraints", "facts", "reason")},
         "approvals": whole["votes"],
+        "questions": whole["questions"],
+        "reassignTo": request.reassign_to,
+        "breakGlass": request.break_glass,
+        "calledBy": whole["callers"],
+        "glassBroken": request.glass_broken,
         "group": request.group,
         "escalation": request.escalation,
         "requesters": request.requesters,

@@ -33,6 +33,7 @@ from openfeature_gov.cli.answering import (
 )
 from openfeature_gov.cli.approval_cards import Card
 from openfeature_gov.cli.approval_rows import details, line, row, summary
+from openfeature_gov.cli.approval_turns import answer, ask, break_glass, reassign
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.notifying import notify
 from openfeature_gov.cli.options import RECORDS
@@ -276,6 +277,10 @@ def expire(
     output.show(data, render, as_json=as_json)
 
 
+app.command("ask")(ask)
+app.command("answer")(answer)
+app.command("reassign")(reassign)
+app.command("break-glass")(break_glass)
 app.command("notify")(notify)
 
 

@@ -17,6 +17,7 @@ from openfeature_gov.approvals.codec import plain
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.steps import MINUTE_US, TEXT_LIMIT, Denied, Step
+from openfeature_gov.approvals.turns import MOST_QUESTIONS
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.server import reasons
 from openfeature_gov.server.desk import At, Desk
@@ -83,6 +84,33 @@ class Extension(_Body):
     minutes: Annotated[int, Field(ge=1, le=DAY_MINUTES), INTEGRAL]
 
 
+class Ask(_Body):
+    """Ask whoever stands behind the action; the deadline stays."""
+
+    text: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+
+
+class Answer(_Body):
+    """Answer the question *number*, from 1, as who stands behind the action."""
+
+    number: Annotated[int, Field(ge=1, le=MOST_QUESTIONS), INTEGRAL]
+    text: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+
+
+class Handover(_Body):
+    """Let it be the turn of *to*, a group or person that the contract lets be asked."""
+
+    to: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+
+
+class Alarm(_Body):
+    """Say that no reviewer can be reached; the second who does releases the action."""
+
+    seen: Annotated[str, Field(min_length=1, max_length=64)]
+    reason: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+
+
 class Summary(BaseModel):
     """Say in short what waits; times count microseconds since 1970."""
 
@@ -126,6 +154,11 @@ class Whole(Summary):
     escalation: list[str]
     level: int
     approvedBy: dict[str, str]  # noqa: N815
+    questions: list[dict[str, Any]]
+    reassignTo: list[str]  # noqa: N815
+    breakGlass: str  # noqa: N815
+    calledBy: dict[str, str]  # noqa: N815
+    glassBroken: bool  # noqa: N815
     reviewer: str
     reason: str
     answeredUs: int  # noqa: N815
@@ -216,6 +249,33 @@ def extend(desk: At, request_id: Id, body: Extension, me: Me) -> Whole:
     return _whole(desk, _taken(extended(desk, request_id, me, body.minutes)), me)
 
 
+@routes.post("/{request_id}/ask", responses=ANSWERS)
+def ask(desk: At, request_id: Id, body: Ask, me: Me) -> Whole:
+    """Ask whoever stands behind the action; the deadline stays."""
+    return _whole(desk, _taken(desk.queue.ask(request_id, me, text=body.text)), me)
+
+
+@routes.post("/{request_id}/answer", responses=ANSWERS)
+def answer(desk: At, request_id: Id, body: Answer, me: Me) -> Whole:
+    """Answer a question as who stands behind the action."""
+    step = desk.queue.answer(request_id, me, number=body.number, text=body.text)
+    return _whole(desk, _taken(step), me)
+
+
+@routes.post("/{request_id}/reassign", responses=ANSWERS)
+def reassign(desk: At, request_id: Id, body: Handover, me: Me) -> Whole:
+    """Pass the request on; whoever was asked before may still answer."""
+    step = desk.queue.reassign(request_id, me, to=body.to, reason=body.reason)
+    return _whole(desk, _taken(step), me)
+
+
+@routes.post("/{request_id}/break-glass", responses=ANSWERS)
+def break_glass(desk: At, request_id: Id, body: Alarm, me: Me) -> Whole:
+    """Say that no reviewer can be reached; a second person releases the action."""
+    step = desk.queue.break_glass(request_id, me, seen=body.seen, reason=body.reason)
+    return _whole(desk, _taken(step), me)
+
+
 def extended(desk: Desk, request_id: str, me: Reviewer, minutes: int) -> Step:
     """Move the deadline of a request by *minutes*.
 
@@ -270,6 +330,11 @@ def _whole(desk: Desk, one: Request, me: Reviewer) -> Whole:
         requesters=list(one.requesters),
         escalation=list(one.escalation),
         approvedBy=dict(one.votes),
+        questions=facts["questions"],
+        reassignTo=list(one.reassign_to),
+        breakGlass=one.break_glass,
+        calledBy=dict(one.callers),
+        glassBroken=one.glass_broken,
         answeredUs=one.answered_us,
         recordId=one.record_id,
         objection=people.objection(one, me, desk.people),

@@ -85,6 +85,7 @@ class Card:
     why: tuple[Row, ...]
     flags: tuple[Row, ...]
     votes: tuple[Row, ...]
+    talk: tuple[Row, ...]
     amount: str
     risk: str
     harm: str
@@ -119,7 +120,8 @@ def card(request: Request, *, full: bool) -> Card:
         "whom": _rows(_whom(request), full=full),
         "why": _rows(_why(facts), full=full),
         "flags": _rows(_flags(facts), full=full),
-        "votes": _rows(request.votes.items(), full=full),
+        "votes": _rows(_votes(request), full=full),
+        "talk": _rows(_talk(request), full=full),
     }
     hidden = rest + sum(one.hidden for rows in parts.values() for one in rows)
     return Card(
@@ -236,6 +238,19 @@ def _flags(facts: Any) -> Iterator[tuple[str, str]]:
     for one in facts.get("flags") or ():
         state = one["fault"] or f"{one['variant']}, version {one['version']}"
         yield str(one["kind"]), f"{one['key']} = {state}"
+
+
+def _votes(request: Request) -> Iterator[tuple[str, str]]:
+    yield from request.votes.items()
+    for subject, reason in request.callers.items():
+        yield subject, f"broke the glass: {reason}"
+
+
+def _talk(request: Request) -> Iterator[tuple[str, str]]:
+    for number, one in enumerate(request.questions, 1):
+        yield f"{number}. {one.by} asks", one.text
+        if one.answered_by:
+            yield f"{number}. {one.answered_by} says", one.answer
 
 
 def _undo(facts: Any) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from openfeature_gov.approvals import people, requests
 from openfeature_gov.approvals.states import OPEN, State
-from openfeature_gov.approvals.steps import TEXT_LIMIT, Denied, Step
+from openfeature_gov.approvals.steps import REACH_US, TEXT_LIMIT, Denied, Step
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.server import cards, reasons
 from openfeature_gov.server.api import DAY_MINUTES, Id, extended
@@ -81,6 +81,7 @@ def _card(desk: Desk, here: Here, found: requests.Request, *, full: bool) -> Res
         here=here,
         card=cards.card(found, full=full),
         objection=_objection(desk, here, found),
+        may=_may(desk, here, found),
         words=reasons.words,
         now=desk.now(),
         revision=desk.shelf.revision(found.id),
@@ -94,6 +95,34 @@ def _objection(desk: Desk, here: Here, found: requests.Request) -> str | None:
     if desk.now() >= found.deadline_us:
         return "deadline_passed"
     return people.objection(found, here.me, desk.people)
+
+
+class May(NamedTuple):
+    """Say what else somebody can do: pass it on to *to*, *alarm*, or *answer*."""
+
+    to: tuple[str, ...]
+    alarm: bool
+    answer: tuple[int, ...]
+
+
+def _may(desk: Desk, here: Here, found: requests.Request) -> May:
+    """Return what *here* can do besides answering the request *found*."""
+    subject = here.me.subject
+    waits = found.state is State.PENDING and desk.now() < found.deadline_us
+    if not waits:
+        return May((), alarm=False, answer=())
+    unanswered = (
+        number for number, one in enumerate(found.questions, 1) if not one.answered_by
+    )
+    behind = people.stands_behind(found, subject, desk.people)
+    early = desk.now() < found.created_us + REACH_US
+    return May(
+        tuple(dict.fromkeys(one for one in found.chain if one != found.holder)),
+        alarm=not early
+        and subject not in found.callers
+        and people.unfit(found, here.me, desk.people) is None,
+        answer=tuple(unanswered) if behind else (),
+    )
 
 
 def _unknown(here: Here) -> Response:
@@ -134,11 +163,63 @@ def extend(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
     if not NUMBER.fullmatch(minutes) or not 1 <= int(minutes) <= DAY_MINUTES:
         raise DeniedError(422, "minutes_invalid", f"1 to {DAY_MINUTES} minutes")
     step = extended(desk, request_id, here.me, int(minutes))
-    return _answer(desk, here, request_id, step, moved=True)
+    until = "" if isinstance(step, Denied) else cards.moment(step.deadline_us)
+    said = "Extended", f"The deadline is {until}."
+    return _answer(desk, here, request_id, step, done=said)
+
+
+@routes.post(INBOX + "/{request_id}/ask")
+def ask(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
+    """Ask whoever stands behind the action."""
+    step = desk.queue.ask(request_id, here.me, text=_reason(fields))
+    said = "Asked", "The deadline stays; extend it if you need the answer first."
+    return _answer(desk, here, request_id, step, done=said)
+
+
+@routes.post(INBOX + "/{request_id}/answer")
+def answer(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
+    """Answer a question, as who stands behind the action."""
+    number = fields.get("number", "")
+    step = desk.queue.answer(
+        request_id,
+        here.me,
+        number=int(number) if NUMBER.fullmatch(number) else 0,
+        text=_reason(fields),
+    )
+    said = "Answered", "Whoever reviews it sees your answer."
+    return _answer(desk, here, request_id, step, done=said)
+
+
+@routes.post(INBOX + "/{request_id}/reassign")
+def reassign(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
+    """Pass the request on."""
+    to = fields.get("to", "").strip()[:200]
+    step = desk.queue.reassign(request_id, here.me, to=to, reason=_reason(fields))
+    said = "Passed on", "You may still answer it; the deadline stays."
+    return _answer(desk, here, request_id, step, done=said)
+
+
+@routes.post(INBOX + "/{request_id}/break-glass")
+def break_glass(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
+    """Say that no reviewer can be reached."""
+    step = desk.queue.break_glass(
+        request_id,
+        here.me,
+        seen=fields.get("seen", "")[:64],
+        reason=_reason(fields),
+    )
+    alone = isinstance(step, requests.Request) and not step.glass_broken
+    said = ("Noted", "It waits for a second person who says so.") if alone else None
+    return _answer(desk, here, request_id, step, done=said)
 
 
 def _answer(
-    desk: Desk, here: Here, request_id: str, step: Step, *, moved: bool = False
+    desk: Desk,
+    here: Here,
+    request_id: str,
+    step: Step,
+    *,
+    done: tuple[str, str] | None = None,
 ) -> Response:
     """Return the page that says what became of an answer."""
     if isinstance(step, Denied):
@@ -151,14 +232,12 @@ def _answer(
             said = f"{said} ({found.state.value} by {found.reviewer})"
     else:
         found, status = step, HTTPStatus.OK
-        title, said = _done(step, desk.now(), moved=moved)
+        title, said = done or _done(step, desk.now())
     return page("answer", status, here=here, title=title, said=said, request=found)
 
 
-def _done(request: requests.Request, now_us: int, *, moved: bool) -> tuple[str, str]:
-    """Return what became of *request*; *moved* says that its deadline was."""
-    if moved:
-        return "Extended", f"The deadline is {cards.moment(request.deadline_us)}."
+def _done(request: requests.Request, now_us: int) -> tuple[str, str]:
+    """Return what became of *request* by an answer."""
     match request.state:
         case State.APPROVED:
             until = cards.span(request.deadline_us - now_us)
