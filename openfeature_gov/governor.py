@@ -12,14 +12,14 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from openfeature.provider import FeatureProvider
 
-from openfeature_gov import tickets
+from openfeature_gov import signals, tickets
 from openfeature_gov.admission import Admission
 from openfeature_gov.allowances.rates import LocalRates, Rates
 from openfeature_gov.allowances.taking import Allowances, reported
@@ -166,16 +166,31 @@ class Governor:
         source = Path(flags) if isinstance(flags, str) else flags
         parts = assemble(Path(governance), source, records, sealing)
         shelf = RecordShelf(parts.records, records)
-        governor = cls(
-            parts.governance,
-            parts.reader,
-            parts.records,
-            controls=controls,
-            approvals=None if people is None else Approvals(shelf, people),
-            rates=rates,
-        )
+        with ExitStack() as undo:
+            undo.callback(parts.release)
+            undo.callback(parts.records.close)
+            governor = cls(
+                parts.governance,
+                parts.reader,
+                parts.records,
+                controls=controls,
+                approvals=None if people is None else Approvals(shelf, people),
+                rates=rates,
+            )
+            governor._recall(records)
+            undo.pop_all()
         governor._releases.append(parts.release)
         return governor
+
+    def _recall(self, records: Path | str) -> None:
+        """Take over from *records* what guardrails must not forget by a restart."""
+        observer = self._decider.observer
+        if not observer.idle:
+            from openfeature_gov.recalling import recall  # noqa: PLC0415 - if needed
+
+            recall(
+                observer, self.governance, records, self._decider.judge.stamp().at_us
+            )
 
     def _take_approvals(
         self, judge: Judge, approvals: Approvals, now_us: Callable[[], int]
@@ -345,6 +360,40 @@ class Governor:
             yield
         finally:
             ambient.reset(token)
+
+    def visible_tools(self, context: CallContext) -> tuple[str, ...]:
+        """Return the registered tools that are not denied to *context* anyhow.
+
+        By hard authorization, denylists and modes alone, so that a model is not offered
+        what it cannot have. A convenience: what is left out is denied all the same, and
+        what is listed may still be.
+        """
+        judge, tools = self._decider.judge, self._decider.tools.values()
+        return tuple(sorted(one.name for one in tools if judge.visible(one, context)))
+
+    def report_signal(self, metric: str, value: Decimal | float) -> int:
+        """Take a sample of a quality or safety signal; return how many look at it.
+
+        Raises:
+            ValueError: when *value* is no finite number, or no guardrail asks for it.
+
+        """
+        return signals.report(self._decider.observer, metric, value)
+
+    def release_signal(self, metric: str, *, by: str, reason: str) -> tuple[str, ...]:
+        """Let go of a signal that holds; return the tools that it still holds.
+
+        It is recorded before it counts. A signal that is still bad, or that nobody has
+        heard since the start, holds on.
+
+        Raises:
+            ValueError: for an unknown *metric*, no *reason*, or a *by* that is no id.
+            RecordStoreError: when it could not be recorded; nothing was let go.
+
+        """
+        stamp = self._decider.judge.stamp()
+        self.records.commit(signals.release_record(stamp, metric, by, reason))
+        return self._decider.observer.release(metric, by)
 
     def plan(self, call: ToolCall, *, at_least_as_fresh: Token = None) -> Outcome:
         """Return what would happen to *call*, without a record or any other effect.

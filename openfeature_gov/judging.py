@@ -232,6 +232,19 @@ class Judge:
             return False
         return knowing.policies.waits(self.rules(tool))
 
+    def visible(self, tool: Tool, context: CallContext) -> bool:
+        """Say whether *tool* is not denied to *context* whatever its arguments are."""
+        rules = self.rules(tool)
+        try:
+            contract = tool.outline(rules, context)
+            flags = self._reader.read(contract, rules, NOTHING_DEMANDED)
+            verdicts = self._controls.outline(contract, rules, flags)
+        except Exception:  # noqa: BLE001 - what cannot be told is not offered
+            return False
+        need = need_of(contract.risk_class, contract.reversibility)
+        made = decide(verdicts, need=need, listed=rules.modes)
+        return made.effect is not Effect.DENY
+
     def _refused(self, call: ToolCall, code: str, detail: str) -> Judged:
         given = call.context if call.context is not None else ambient.get()
         context = given if isinstance(given, CallContext) else None

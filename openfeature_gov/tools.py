@@ -249,6 +249,23 @@ class Tool:
             faults=tuple(facts.faults),
         )
 
+    def outline(
+        self, rules: GovernanceContract, context: CallContext
+    ) -> ActionContract:
+        """Return the action contract of a call of which only the tool is known."""
+        risk = rules.risk_class
+        return ActionContract(
+            tool=self.name,
+            workflow=rules.workflow,
+            context=context,
+            target_system=rules.target_system,
+            risk_class=risk,
+            reversibility=rules.floor,
+            intent=rules.intent or INTENT[risk],
+            arguments={},
+            canonical=b"{}",
+        )
+
 
 def _own(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
     derives = tool.extractors != Extractors(currency=tool.extractors.currency)

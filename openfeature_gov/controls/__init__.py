@@ -86,6 +86,17 @@ class Controls:
             given.append(ask(name, control, contract, rules, flags))
         return given
 
+    def outline(
+        self, contract: ActionContract, rules: GovernanceContract, flags: Readings
+    ) -> list[Verdict]:
+        """Return what is known of a tool before anybody calls it."""
+        listed = [one for one in rules.guardrails if one.kind == "denylist"]
+        return [
+            freshness(contract, rules, flags, self.bounds),
+            *(control(contract, rules, flags) for control in STANDARD),
+            *weigh(contract, rules, UNKNOWN, listed),
+        ]
+
 
 def ask(
     name: str,
