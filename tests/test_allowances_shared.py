@@ -1,0 +1,174 @@
+"""Rates in Redis: shared, by the server's clock, and never assumed when it is away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from openfeature_gov import CallContext, Effect, ToolCall
+from openfeature_gov.allowances.rates import RatesDownError
+from openfeature_gov.allowances.shared import REST_NS, RedisRates
+from tests.conftest import CONTEXT, Desk
+from tests.integration.redis_server import PROGRAM, REASON, RedisServer, running
+from tests.test_allowances import READ, limited, pay
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=REASON)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """Lend a Redis server of its own."""
+    with running(tmp_path) as one:
+        yield one
+
+
+class Clock:
+    """Be a monotonic clock that only moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.ns = 10**15
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock to be set."""
+    return Clock()
+
+
+@pytest.fixture
+def rates(server: RedisServer, clock: Clock) -> Iterator[RedisRates]:
+    """Lend the counters in the server."""
+    one = RedisRates(server.url, timeout_s=20, clock=clock)
+    yield one
+    one.close()
+
+
+def grants(rates: RedisRates, tries: int, count: int, key: str = "k") -> int:
+    return sum(rates.take(key, count, 3_600) for _ in range(tries))
+
+
+def test_two_processes_count_together(server: RedisServer, rates: RedisRates) -> None:
+    """What one took is gone for the other; another key is another count."""
+    other = RedisRates(server.url, timeout_s=20)
+    assert (grants(rates, 6, 10), grants(other, 6, 10)) == (6, 4)
+    assert grants(rates, 1, 10) == 0
+    assert grants(other, 3, 2, "z") == 2
+    other.close()
+
+
+def test_a_set_clock_moves_no_window(
+    server: RedisServer, rates: RedisRates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The window is the server's: a host whose clock is a day off gets nothing more."""
+    assert grants(rates, 3, 2) == 2
+    real = time.time
+    for off in (86_400, -86_400):
+        monkeypatch.setattr(time, "time", lambda off=off: real() + off)
+        assert grants(rates, 2, 2) == 0
+
+
+def test_no_name_stands_in_redis(server: RedisServer, rates: RedisRates) -> None:
+    """Keys are digests: an account may lead to a person."""
+    rates.take("pay|acct-77", 5, 60)
+    with redis.Redis(port=server.port) as client:
+        keys = client.keys()
+        assert len(keys) == 2
+        assert not any(b"acct" in key for key in keys)
+        assert client.ttl(max(keys, key=len)) in range(1, 121)
+
+
+def test_a_server_that_is_away_says_so_and_is_left_alone(
+    server: RedisServer, rates: RedisRates, clock: Clock
+) -> None:
+    """Nothing is assumed, and not every call waits for what does not answer."""
+    assert rates.take("k", 5, 60)
+    server.kill()
+    with pytest.raises(RatesDownError, match="ConnectionError"):
+        rates.take("k", 5, 60)
+    with pytest.raises(RatesDownError, match=r"away$"):
+        rates.take("k", 5, 60)
+    clock.ns += REST_NS
+    with pytest.raises(RatesDownError, match="ConnectionError"):
+        rates.take("k", 5, 60)
+
+
+def test_a_server_that_came_back_empty_is_not_believed(
+    server: RedisServer, rates: RedisRates, clock: Clock
+) -> None:
+    """What it forgot may have been taken: it counts, but is trusted a window later."""
+    assert grants(rates, 5, 5) == 5
+    server.kill()
+    with pytest.raises(RatesDownError):
+        rates.take("k", 5, 3_600)
+    server.start()
+    clock.ns += REST_NS
+    for _ in range(2):
+        with pytest.raises(RatesDownError, match="emptied"):
+            rates.take("k", 5, 3_600)
+    clock.ns += 3_600 * 10**9
+    assert grants(rates, 5, 5) == 3
+
+
+def test_a_server_that_hangs_does_not_hang_the_call(server: RedisServer) -> None:
+    """A frozen server ends the wait, with the strictest verdict."""
+    rates = RedisRates(server.url, timeout_s=0.2)
+    rates.take("warm", 5, 60)
+    with server.frozen(), pytest.raises(RatesDownError, match="Timeout"):
+        rates.take("k", 5, 60)
+    rates.close()
+
+
+def test_a_server_that_refuses_to_write_is_away(
+    server: RedisServer, rates: RedisRates
+) -> None:
+    """Out of memory, or a replica that only reads: nothing was counted."""
+    with redis.Redis(port=server.port) as client:
+        client.config_set("maxmemory", "1")
+        with pytest.raises(RatesDownError, match="away"):
+            rates.take("k", 5, 60)
+
+
+def test_the_governor_holds_to_its_share(
+    server: RedisServer, desk: Callable[..., Desk]
+) -> None:
+    """Away: what is consequential stops at once, reads go on within the share."""
+    shared = RedisRates(server.url, timeout_s=20, processes=4)
+    one = limited(desk, "{rate: 8/hour}", rates=shared)
+    two = limited(desk, "{rate: 8/hour}", rates=shared, **READ)
+    assert pay(one, 1).effect is Effect.ALLOW
+    server.kill()
+    assert pay(one, 1).reason == "rate_unavailable"
+    assert [pay(two, 1).effect.value for _ in range(3)] == ["allow", "allow", "deny"]
+    shared.close()
+
+
+async def _many(one: Desk, context: CallContext) -> list[str]:
+    call = ToolCall("pay", {"cents": 1}, context)
+    return [(await one.governor.arun(call)).reason for _ in range(4)]
+
+
+def test_async_calls_do_not_block_the_loop(
+    server: RedisServer, desk: Callable[..., Desk]
+) -> None:
+    """The wait for the server happens in a thread; the count is the same."""
+    import asyncio
+
+    shared = RedisRates(server.url, timeout_s=20)
+    one = limited(desk, "{rate: 3/hour}", rates=shared)
+    reasons = asyncio.run(_many(one, CONTEXT))
+    assert reasons.count("rate_limited") == 1
+    shared.close()
+
+
+@pytest.mark.parametrize("processes", [0, -1])
+def test_a_share_needs_a_process(processes: int) -> None:
+    """A limit cannot be parted among none."""
+    with pytest.raises(ValueError, match="at least 1"):
+        RedisRates("redis://127.0.0.1:1", processes=processes)
