@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from openfeature_gov.approvals.directory import ReviewerDirectory
+from openfeature_gov.approvals.logins import Login
 from openfeature_gov.approvals.queue import ApprovalQueue, change
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import State
@@ -115,6 +116,7 @@ class Office:
         self.url = ""
         self.clients: list[httpx.Client] = []
         self.limits = limits
+        self.login: Callable[[ReviewerDirectory], Login] | None = None
 
     def desk(self, *, secure: bool = False) -> Desk:
         return Desk(
@@ -125,6 +127,7 @@ class Office:
             lambda: time.monotonic() + self.passed_us / 1e6,
             secure,
             self.limits,
+            self.login(self.people) if self.login else None,
         )
 
     def now(self) -> int:
@@ -175,11 +178,14 @@ class Office:
         assert found is not None
         return found
 
+    def answers(self) -> list[dict[str, Any]]:
+        """Return what was recorded about requests."""
+        with opened(self.records) as log:
+            return log.recorded("kind = 'approval' ORDER BY seq")
+
     def denials(self) -> list[str]:
         """Return the reason codes of the denied answers in the records."""
-        with opened(self.records) as log:
-            found = log.recorded("kind = 'approval' ORDER BY seq")
-        return [one["denied"] for one in found if one["denied"]]
+        return [one["denied"] for one in self.answers() if one["denied"]]
 
     def caller(self, subject: str | None = "bob", **more: Any) -> httpx.Client:
         """Return a client of the API that bears the token of *subject*."""
@@ -190,10 +196,15 @@ class Office:
 
 @contextmanager
 def served(
-    folder: Path, limits: Limits = FREE, *, secure: bool = False
+    folder: Path,
+    limits: Limits = FREE,
+    *,
+    secure: bool = False,
+    login: Callable[[ReviewerDirectory], Login] | None = None,
 ) -> Iterator[Office]:
     """Lend a served office."""
     office = Office(folder, limits)
+    office.login = login
     with closing(office.store), listening(office.desk(secure=secure)) as url:
         office.url = url
         yield office

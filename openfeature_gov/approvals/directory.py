@@ -1,9 +1,10 @@
 """`ReviewerDirectory`: who may answer, from one YAML file that is read anew.
 
-The file holds ``reviewers``, a list of ``subject``, ``aliases``, ``groups``, ``osUser``
-and ``tokenSha256``. Whoever can write it decides who reviews: it is refused where the
-group or everyone may. Whoever is taken out of it has no say from then on, and while it
-cannot be read or is invalid nobody has.
+The file holds ``reviewers``, a list of ``subject``, ``aliases``, ``groups``,
+``osUser``, ``tokenSha256`` and ``tokenSubject``; and it may hold ``rotas``, who is on
+call: a list of ``name``, ``handoverMinutes`` and ``shifts``. Whoever can write it
+decides who reviews: it is refused where the group or everyone may. Whoever is taken out
+of it has no say from then on, and while it cannot be read or is invalid nobody has.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
@@ -24,10 +26,11 @@ from pydantic.alias_generators import to_camel
 
 from openfeature_gov import strict_yaml as yaml
 from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.approvals.rotas import Rota
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import skeleton
 
-ROOT = "reviewers"
+ROOT, ROTAS = "reviewers", "rotas"
 WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 logger = logging.getLogger(__name__)
 
@@ -56,12 +59,13 @@ class Entry(BaseModel):
     token_sha256: Annotated[Digest | None, Field(alias="tokenSha256", repr=False)] = (
         None
     )
+    token_subject: Name | None = None
 
     @property
     def names(self) -> frozenset[str]:
-        """Return every name of the person: subject, aliases, operating-system user."""
-        user = () if self.os_user is None else (self.os_user,)
-        return frozenset((self.subject, *self.aliases, *user))
+        """Return every name of the person, also those that only others know it by."""
+        others = (one for one in (self.os_user, self.token_subject) if one)
+        return frozenset((self.subject, *self.aliases, *others))
 
     def reviewer(self, way: str) -> Reviewer:
         """Return the person, authenticated in this *way*."""
@@ -74,13 +78,14 @@ class _Read:
 
     data: bytes | None
     entries: tuple[Entry, ...] = ()
+    rotas: tuple[Rota, ...] = ()
     known: Mapping[str, Entry] = field(default_factory=dict)
 
 
 class ReviewerDirectory:
     """Know the reviewers of the file *path* as it stands at each question.
 
-    Safe to share between threads.
+    *now* returns microseconds since 1970. Safe to share between threads.
 
     Raises:
         InvalidContractError: when the file is refused; names file, line and key.
@@ -88,14 +93,24 @@ class ReviewerDirectory:
 
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read = _load(path, _bytes(path))
+    def __init__(
+        self, path: Path, now: Callable[[], int] = lambda: time.time_ns() // 1_000
+    ) -> None:
+        self._path, self._clock = path, now
+        self._read = _load(path, unshared(path))
 
     def groups(self, subject: str) -> frozenset[str]:
-        """Return the groups of *subject*; none for one that is not known any more."""
-        entry = self._entry(subject)
-        return frozenset() if entry is None else frozenset(entry.groups)
+        """Return the groups of *subject*, and what it is on call for.
+
+        None for one that is not known any more.
+        """
+        read = self._now()
+        entry = read.known.get(subject)
+        if entry is None:
+            return frozenset()
+        at_us = self._clock() if read.rotas else 0
+        duty = (one.name for one in read.rotas if one.on_duty(entry.names, at_us))
+        return frozenset((*entry.groups, *duty))
 
     def aliases(self, subject: str) -> frozenset[str]:
         """Return every name of the person *subject*; none for one that is not known."""
@@ -111,6 +126,16 @@ class ReviewerDirectory:
                 found = entry
         return None if found is None else found.reviewer("token")
 
+    def by_token_subject(self, subject: str) -> Reviewer | None:
+        """Return whom an issuer's tokens call *subject*, None for nobody.
+
+        Whoever asks has verified the token.
+        """
+        for entry in self._now().entries:
+            if entry.token_subject == subject:
+                return entry.reviewer("signed")
+        return None
+
     def by_os_user(self, name: str) -> Reviewer | None:
         """Return who logs in to the operating system as *name*, None for nobody."""
         for entry in self._now().entries:
@@ -125,7 +150,7 @@ class ReviewerDirectory:
         """Return what the file says now; nobody, loudly, while it says nothing."""
         held = self._read
         try:
-            data = _bytes(self._path)
+            data = unshared(self._path)
             if data == held.data:
                 return held
             fresh = _load(self._path, data)
@@ -138,7 +163,14 @@ class ReviewerDirectory:
         return fresh
 
 
-def _bytes(path: Path) -> bytes:
+def unshared(path: Path) -> bytes:
+    """Return what the file *path* holds, if nobody else may write it.
+
+    Raises:
+        InvalidContractError: when others may write it.
+        OSError: when it cannot be read.
+
+    """
     with path.open("rb") as file:
         if os.name == "posix" and os.fstat(file.fileno()).st_mode & WRITABLE:
             problem = "others may write it and so decide who reviews; run chmod go-w"
@@ -158,10 +190,11 @@ def _load(path: Path, data: bytes) -> _Read:
         raise InvalidContractError(source, [(1, "", problem)])
     problems: list[yaml.Problem] = []
     entries = tuple(_entries(documents[0], problems))
+    rotas = tuple(_rotas(documents[0], entries, problems))
     if problems:
         raise InvalidContractError(source, problems)
     known = {name: entry for entry in entries for name in entry.names}
-    return _Read(data, entries, known)
+    return _Read(data, entries, rotas, known)
 
 
 def _entries(document: yaml.Document, problems: list[yaml.Problem]) -> Iterator[Entry]:
@@ -170,7 +203,7 @@ def _entries(document: yaml.Document, problems: list[yaml.Problem]) -> Iterator[
     if not isinstance(data, dict) or not isinstance(listed, list):
         problems.append((document.line(()), ROOT, "expected a list"))
         return
-    odd = sorted(data.keys() - {ROOT})
+    odd = sorted(data.keys() - {ROOT, ROTAS})
     problems.extend((document.line((key,)), key, "unknown key") for key in odd)
     found: dict[yaml.Path, Entry] = {}
     for index, item in enumerate(listed):
@@ -184,13 +217,42 @@ def _entries(document: yaml.Document, problems: list[yaml.Problem]) -> Iterator[
     yield from found.values()
 
 
+def _rotas(
+    document: yaml.Document, entries: Iterable[Entry], problems: list[yaml.Problem]
+) -> Iterator[Rota]:
+    """Yield who is on call; a shift of nobody known is a mistake."""
+    data = document.data if isinstance(document.data, dict) else {}
+    listed = data.get(ROTAS, [])
+    if not isinstance(listed, list):
+        problems.append((document.line((ROTAS,)), ROTAS, "expected a list"))
+        return
+    names = {name for entry in entries for name in entry.names}
+    taken = {skeleton(one) for one in names}
+    for index, item in enumerate(listed):
+        path: yaml.Path = (ROTAS, index)
+        try:
+            rota = Rota.model_validate(_tuples(item))
+        except ValidationError as error:
+            items = error.errors(include_url=False, include_input=False)
+            problems.extend(_problem(document, path, dict(one)) for one in items)
+            continue
+        for number, shift in enumerate(rota.shifts):
+            if shift.subject not in names:
+                where = (*path, "shifts", number, "subject")
+                line, key = document.line(where), yaml.dotted(where)
+                problems.append((line, key, "is no reviewer of this file"))
+        if skeleton(rota.name) in taken:
+            where = (*path, "name")
+            told = "is the name of a reviewer, or of another rota"
+            problems.append((document.line(where), yaml.dotted(where), told))
+        taken.add(skeleton(rota.name))
+        yield rota
+
+
 def _tuples(item: Any) -> Any:
-    if not isinstance(item, dict):
-        return item
-    return {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in item.items()
-    }
+    if isinstance(item, dict):
+        return {key: _tuples(value) for key, value in item.items()}
+    return tuple(map(_tuples, item)) if isinstance(item, list) else item
 
 
 def _problem(
@@ -234,6 +296,7 @@ def _keys(path: yaml.Path, entry: Entry) -> Iterable[tuple[yaml.Path, str, str]]
         [((*path, "subject"), entry.subject)],
         (((*path, "aliases", n), one) for n, one in enumerate(entry.aliases)),
         [((*path, "osUser"), entry.os_user)] if entry.os_user else [],
+        [((*path, "tokenSubject"), entry.token_subject)] if entry.token_subject else [],
     )
     for where, name in names:
         yield where, "name", skeleton(name)

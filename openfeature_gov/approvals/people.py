@@ -16,12 +16,15 @@ from openfeature_gov.governance import skeleton
 class Reviewer:
     """Name an authenticated person: a stable *subject*, and the *groups* it is in.
 
-    *way* says how it was authenticated: ``cli``, ``token``, ``login``.
+    *way* says how it was authenticated: ``cli``, ``token``, ``signed``, ``login``.
+    *within* are the groups that its login vouches for: it acts for no other one. None
+    where the login says nothing about groups.
     """
 
     subject: str
     groups: frozenset[str] = frozenset()
     way: str = ""
+    within: frozenset[str] | None = None
 
 
 class Directory(Protocol):
@@ -101,6 +104,8 @@ def _objection(
     if reviewer.subject not in directory.aliases(reviewer.subject):
         return "reviewer_unknown"
     groups = directory.groups(reviewer.subject)
+    if reviewer.within is not None:
+        groups &= reviewer.within
     if not (groups & asked or reviewer.subject in asked):
         return "reviewer_not_asked"
     return None

@@ -20,12 +20,13 @@ from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.options import RECORDS
 from openfeature_gov.cli.runs import Place
 from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
-from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.errors import IdentityError, RecordStoreError
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.targets import UnreachableError
 
 if TYPE_CHECKING:
+    from openfeature_gov.approvals.logins import Login
     from openfeature_gov.server.desk import Desk
 
 PORT = 8642
@@ -48,6 +49,14 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")
     ] = PORT,
+    login: Annotated[
+        Path | None,
+        typer.Option(
+            "--login",
+            envvar="GOV_LOGIN",
+            help="File that says whose signed tokens (JWT) reviewers log in with too.",
+        ),
+    ] = None,
     behind_tls: Annotated[
         bool,
         typer.Option(
@@ -77,6 +86,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise UnreachableError(NEEDED.format(error.name)) from None
     people = ReviewerDirectory(reviewers)
+    signed = None if login is None else _signed(login, people)
     listening = _listening(host, port)
     sealing = Sealing(key=key_file, checkpoints=checkpoint_file)
     chosen = sealing if key_file or checkpoint_file else None
@@ -92,8 +102,21 @@ def serve(
             now=_now_us,
             clock=time.monotonic,
             secure=behind_tls,
+            signed=signed,
         )
         _serve(desk, listening)
+
+
+def _signed(file: Path, people: ReviewerDirectory) -> Login:
+    from openfeature_gov.approvals.logins import load  # noqa: PLC0415 - seldom
+
+    try:
+        return load(file, people)
+    except ModuleNotFoundError as error:
+        told = f"--login needs {error.name}: pip install 'openfeature-gov[jwt]'"
+        raise UnreachableError(told) from None
+    except IdentityError as error:
+        raise UnreachableError(f"{file}: {error}") from None
 
 
 def _serve(desk: Desk, listening: socket.socket) -> None:

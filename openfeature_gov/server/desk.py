@@ -9,14 +9,16 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Request
 
 from openfeature_gov.approvals.directory import ReviewerDirectory
+from openfeature_gov.approvals.logins import Login
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.approvals.queue import ApprovalQueue
+from openfeature_gov.errors import IdentityError
 from openfeature_gov.server.buckets import Buckets
 from openfeature_gov.server.problems import DeniedError
 from openfeature_gov.server.sessions import Sessions
 from openfeature_gov.server.shelf import InboxShelf
 
-LONGEST_TOKEN = 512
+LONGEST_TOKEN = 16_384
 
 
 class Rate(NamedTuple):
@@ -39,7 +41,8 @@ class Desk:
     """Hold the requests, the people, and who asks how often.
 
     *now* returns microseconds since 1970, *clock* seconds that never go back; *secure*
-    says that the server is reached by https alone.
+    says that the server is reached by https alone; *signed*
+    knows the signed tokens of an issuer.
     """
 
     shelf: InboxShelf
@@ -49,6 +52,7 @@ class Desk:
     clock: Callable[[], float]
     secure: bool = False
     limits: Limits = field(default_factory=Limits)
+    signed: Login | None = None
     sessions: Sessions = field(init=False)
     tokens: Buckets = field(init=False)
     logins: Buckets = field(init=False)
@@ -66,10 +70,10 @@ class Desk:
         """Return whose *token* this is; *client* is the address that it came from.
 
         Raises:
-            DeniedError: when it is nobody's, or it is used too often.
+            DeniedError: when it is nobody's, it is used too often, or nobody can tell.
 
         """
-        found = self.people.by_token(token) if len(token) <= LONGEST_TOKEN else None
+        found = self._known(token) if len(token) <= LONGEST_TOKEN else None
         if found is None:
             # Guesses are few; a good token from the same address is not held up.
             if not self.logins.take(client):
@@ -78,6 +82,15 @@ class Desk:
         if not self.tokens.take(found.subject):
             raise DeniedError(429, "too_many_requests")
         return found
+
+    def _known(self, token: str) -> Reviewer | None:
+        found = self.people.by_token(token)
+        if found is not None or self.signed is None:
+            return found
+        try:
+            return self.signed(token)
+        except IdentityError:
+            raise DeniedError(503, "keys_unavailable") from None
 
 
 async def _desk(request: Request) -> Desk:

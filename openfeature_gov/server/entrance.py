@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib.resources import files
 from typing import Annotated, NamedTuple
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.server import forms
+from openfeature_gov.server import forms, reasons
 from openfeature_gov.server.desk import At, Desk
 from openfeature_gov.server.forms import Form
 from openfeature_gov.server.pages import page
@@ -62,6 +63,8 @@ def login(desk: At, request: Request, fields: Form) -> Response:
         desk.reviewer(token, _client(request))
     except DeniedError as error:
         said = "Too many tries. Wait a little." if error.status == 429 else ""
+        if error.reason == "keys_unavailable":
+            said = reasons.words(error.reason)
         said = said or "That token is nobody's."
         return page("login", error.status, wanted=wanted, problem=said)
     answer = RedirectResponse(wanted, 303)
@@ -95,7 +98,7 @@ def here(desk: Desk, request: Request, *, awake: bool = True) -> Here:
             raise
         desk.sessions.end(cookie)
         raise LoginNeededError from None
-    return Here(Reviewer(found.subject, found.groups, "login"), session)
+    return Here(replace(found, way="login"), session)
 
 
 def _me(desk: At, request: Request) -> Here:

@@ -9,6 +9,7 @@ WORDS = {
     "deadline_passed": "Its time is up; the clock settles it.",
     "shown_something_else": "What you were shown is not what waits now. Look again.",
     "reviewer_unauthenticated": "The token is nobody's.",
+    "keys_unavailable": "The issuer of logins does not answer. Try again later.",
     "reviewer_unknown": "You were taken out of the reviewers.",
     "reviewer_not_asked": "You are in no group that was asked.",
     "self_approval": "You stand behind this action; somebody else must answer.",
