@@ -312,7 +312,7 @@ def amount_band(amount: Decimal | None, faults: tuple[str, ...] = ()) -> str:
     """
     if amount is None:
         return "over_10000" if "amount_unreadable" in faults else ABSENT
-    for limit, name in _BANDS:
+    for limit, name in _BANDS if amount.is_finite() else ():
         if amount <= limit:
             return name
     return "over_10000"

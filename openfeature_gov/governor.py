@@ -100,6 +100,7 @@ class Governor:
             allowances = Allowances(counters, clock, lambda: now() // 1000)
         observer = Observer(governance, lambda: now() // 1000, controls.erased)
         policies = Policies(governance, controls.functions)
+        self._releases: list[Callable[[], None]] = [policies.close]
         judge = Judge(
             governance,
             reader,
@@ -128,7 +129,6 @@ class Governor:
         self._runner = Runner(self._decider, clock)
         self._awaited = Awaited()
         self._lock = threading.Lock()
-        self._releases: list[Callable[[], None]] = []
 
     @classmethod
     def open(

@@ -306,12 +306,15 @@ class Custom(Setting):
 
 
 class Cedar(Setting):
-    """Ask Cedar *policies*, valid under *definitions*, a Cedar schema."""
+    """Ask Cedar *policies*, valid under *definitions*, a Cedar schema.
+
+    Where unset, the schema has every tool of the file as an action, and every fact.
+    """
 
     kind: Literal["cedar"]
     cap: LadderMode = Mode.OFF
     policies: Annotated[str, Field(min_length=1, max_length=65_536)]
-    definitions: Annotated[str, Field(min_length=1, max_length=65_536)]
+    definitions: Annotated[str, Field(max_length=65_536)] = ""
 
 
 class DecisionPoint(Setting):

@@ -64,10 +64,14 @@ class Policies:
                 return "" if token else f"tokenVariable: {one.token_variable} is empty"
             case Cedar():
                 try:
-                    self._cedar[tool, one.name] = cedar.compiled(one, tool)
+                    self._cedar[tool, one.name] = cedar.compiled(one, tool, self._asked)
                 except ValueError as error:
                     return f"{error}"
         return ""
+
+    def close(self) -> None:
+        """Let go of the threads that functions ran in; idempotent."""
+        self._budget.close()
 
     def waits(self, rules: GovernanceContract) -> bool:
         """Say whether asking the policies of *rules* may take long."""

@@ -14,6 +14,9 @@ THREADS, STUCK = 16, 8
 """How many threads there are, and how many may hang before nobody is asked."""
 
 
+_Job = tuple[Callable[[], Any], Future[Any]]
+
+
 class OverrunError(Exception):
     """Report that the code did not answer in time, or that too much hangs already."""
 
@@ -32,7 +35,7 @@ class Budget:
     def _begin(self) -> None:
         self._pid, self._started, self._late = os.getpid(), 0, 0
         self._idle = 0
-        self._jobs: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = threading.Lock()
 
     def run(self, work: Callable[[], T], budget_s: float) -> T:
@@ -76,13 +79,23 @@ class Budget:
         with self._lock:
             self._late -= 1
 
+    def close(self) -> None:
+        """Let every thread go that does not hang; idempotent."""
+        with self._lock:
+            started, self._started = self._started, 0
+        for _ in range(started):
+            self._jobs.put(None)
+
     def _serve(self) -> None:
         while True:
             with self._lock:
                 self._idle += 1
-            work, future = self._jobs.get()
+            job = self._jobs.get()
             with self._lock:
                 self._idle -= 1
+            if job is None:
+                return
+            work, future = job
             if not future.set_running_or_notify_cancel():
                 continue
             try:

@@ -5,6 +5,7 @@ Cedar itself skips a policy that errors, a forbid as well. Here any error caps.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -18,11 +19,11 @@ from openfeature_gov.governance.guardrails import Cedar
 from openfeature_gov.policies.facts import facts_of
 
 MISSING = "cedarpy is not installed: pip install 'openfeature-gov[cedar]'"
-TEXTS = (
+ATTRIBUTES = (
     *("accountId", "agentId", "environment", "workflow", "toolName", "targetSystem"),
     *("riskClass", "reversibility", "intent", "region", "stage", "amountBand"),
-    *("currency", "segment", "accountCurrency"),
 )
+TEXTS = (*ATTRIBUTES, "currency", "segment", "accountCurrency")
 DECIMALS, NUMBERS = (
     ("amount", "discount", "accountValue"),
     ("records", "ageSeconds", "proofSeconds", "sources"),
@@ -55,8 +56,28 @@ class Compiled:
         return self.ask(request, self.policies, self.nobody, self.schema)
 
 
-def compiled(settings: Cedar, tool: str) -> Compiled:
+def standard(tools: Iterable[str]) -> str:
+    """Return the Cedar schema of *tools*: each an action, with every fact."""
+    always = dict.fromkeys(ATTRIBUTES, "String") | {"sources": "Long"}
+    perhaps = {
+        **dict.fromkeys(("currency", "segment", "accountCurrency"), "String"),
+        **dict.fromkeys(DECIMALS, "decimal"),
+        **dict.fromkeys(("records", "ageSeconds", "proofSeconds"), "Long"),
+    }
+    listed = [f"{name}: {kind}" for name, kind in always.items()]
+    listed += [f"{name}?: {kind}" for name, kind in perhaps.items()]
+    actions = ", ".join(f'"{tool}"' for tool in tools)
+    return (
+        f"entity Agent; entity Target; type Facts = {{ {', '.join(listed)} }};"
+        f" action {actions} appliesTo"
+        " { principal: [Agent], resource: [Target], context: Facts };"
+    )
+
+
+def compiled(settings: Cedar, tool: str, tools: Iterable[str]) -> Compiled:
     """Return the policies of *settings* for *tool*, valid under their schema.
+
+    *tools* are all of the file, for the standard schema.
 
     Raises:
         ValueError: when cedarpy is missing, a text does not parse, a policy is not
@@ -67,9 +88,10 @@ def compiled(settings: Cedar, tool: str) -> Compiled:
         import cedarpy  # noqa: PLC0415 - the extra
     except ImportError:
         raise ValueError(MISSING) from None
+    definitions = settings.definitions or standard(tools)
     policies = cedarpy.PolicySet.from_str(settings.policies)
-    schema = cedarpy.Schema.from_str(settings.definitions)
-    checked = cedarpy.validate_policies(settings.policies, settings.definitions)
+    schema = cedarpy.Schema.from_str(definitions)
+    checked = cedarpy.validate_policies(settings.policies, definitions)
     if not checked.validation_passed:
         raise ValueError("; ".join(str(one) for one in checked.errors))
     found = Compiled(

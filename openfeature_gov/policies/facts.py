@@ -9,13 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from openfeature_gov.contracts import ActionContract
-from openfeature_gov.controls.guardrails.amounts import unreadable
+from openfeature_gov.controls.guardrails.amounts import FINE, unreadable
 from openfeature_gov.controls.guardrails.situation import Situation
 
 SECOND_US = 1_000_000
-FINE = 4
-"""Digits after the point that Cedar's decimals have."""
 BIG = Decimal(10) ** 14
+"""Cedar's decimals have four digits after the point, and end below this."""
 
 
 def facts_of(contract: ActionContract, situation: Situation) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def facts_of(contract: ActionContract, situation: Situation) -> dict[str, Any]:
         **contract.attributes(),
         "amount": _amount(contract.amount),
         "currency": contract.currency or None,
-        "records": contract.records,
+        "records": _count(contract.records),
         "discount": _amount(known.discount),
         "segment": known.segment or None,
         "accountValue": _amount(known.account_value),
@@ -44,6 +43,10 @@ def facts_of(contract: ActionContract, situation: Situation) -> dict[str, Any]:
 def _amount(value: Decimal | None) -> Decimal | None:
     fault = unreadable(value, "", "", FINE)
     return value if fault is None and value is not None and value < BIG else None
+
+
+def _count(value: int | None) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _seconds(since_us: int | None, now_us: int | None) -> int | None:

@@ -8,10 +8,12 @@ from functools import lru_cache
 HUGE = Decimal(10) ** 15
 """From here on sums and remainders would round; it is above every limit."""
 ZERO = Decimal(0)
+FINE = 4
+"""More digits after the point than any currency has: a mix-up of units."""
 
 
 def unreadable(
-    amount: object, currency: str, expected: str, decimals: int = 9
+    amount: object, currency: str, expected: str, decimals: int = FINE
 ) -> str | None:
     """Return why *amount* is not one of *expected*, None when it is.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from openfeature_gov.contracts import ActionContract
-from openfeature_gov.controls.guardrails.amounts import ZERO, beyond
+from openfeature_gov.controls.guardrails.amounts import ZERO, beyond, unreadable
 from openfeature_gov.controls.guardrails.answers import clear, fired, unknown
 from openfeature_gov.controls.guardrails.situation import Situation
 from openfeature_gov.decisions import Verdict
@@ -28,9 +28,9 @@ def discount(
     percent = contract.facts.discount
     if percent is None:
         return unknown(rules, settings, "discount_missing")
-    if type(percent) is not Decimal or not percent.is_finite():
+    if unreadable(percent, "", "") is not None:
         return unknown(rules, settings, "discount_unreadable")
-    if not ZERO <= percent <= ALL or ZERO < percent < ONE:
+    if percent > ALL or ZERO < percent < ONE:
         return unknown(rules, settings, "discount_no_percentage")
     if not beyond(percent, settings.limit, exclusive=settings.exclusive):
         return clear(settings)
