@@ -22,14 +22,9 @@ def lineage(contract: ActionContract, rules: LineageRules) -> Verdict:
     share of its tasks that is in shadow at observe.
     """
     context = contract.context
-    facts = (
-        context.actor.version,
-        context.lineage.model,
-        context.lineage.prompt_digest,
-    )
+    version, told = context.actor.version, context.lineage
     for release in rules.accepted:
-        asked = zip(release.asked, facts, strict=True)
-        if all(wanted is None or wanted == given for wanted, given in asked):
+        if release.describes(version, told.model, told.prompt_digest):
             return _ACCEPTED
     if shadowed(context.task, rules.shadow_percentage):
         return Verdict(NAME, min(rules.cap, Mode.OBSERVE), "lineage_in_shadow")

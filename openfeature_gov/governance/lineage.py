@@ -20,14 +20,17 @@ class Release(Part):
     model: Version | None = None
     prompt_digest: Version | None = None
 
-    @property
-    def asked(self) -> tuple[str | None, str | None, str | None]:
-        """Return agent version, model and prompt digest, None for any."""
-        return self.agent_version, self.model, self.prompt_digest
+    def describes(self, version: str, model: str, prompt_digest: str) -> bool:
+        """Say whether this is the release of *version*, *model* and *prompt_digest*."""
+        return (
+            self.agent_version in (None, version)
+            and self.model in (None, model)
+            and self.prompt_digest in (None, prompt_digest)
+        )
 
     @model_validator(mode="after")
     def _named(self) -> Self:
-        if self.asked == (None, None, None):
+        if self.agent_version is self.model is self.prompt_digest is None:
             raise ValueError(
                 "accepted: an empty entry accepts every version; name an agentVersion, "
                 "a model or a promptDigest"

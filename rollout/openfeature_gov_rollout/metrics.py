@@ -171,7 +171,12 @@ METRICS: Mapping[str, Metric] = {
 SIGNALS = frozenset({"incident", "support"})
 OF_ALL = frozenset({"irreversible_error", *SIGNALS})
 """The metrics of events, each counted for as many decisions as there were."""
-COMPARED = frozenset({"tool_choice", "argument_match", "effect_match"})
-"""The metrics of a new release of an agent beside the old one (`lineage`)."""
-NAMES = frozenset(METRICS) | COMPARED
-BOUNDED = frozenset(name for name, one in METRICS.items() if one.within)
+COMPARED: Mapping[str, str] = {
+    "tool_choice": "",
+    "argument_drift": "",
+    "cost_drift": "times the cost of the old release",
+}
+"""The metrics of a new release beside the old one alone (`lineage`), each with the unit
+of its bound. Agreement and escalation are compared as well."""
+NAMES = METRICS.keys() | COMPARED.keys()
+BOUNDED = {name for name, one in METRICS.items() if one.within} | {"cost_drift"}
