@@ -6,7 +6,8 @@
 
 Plays recorded tool calls in each mode of the ladder against a real order store, which
 starts anew with every task, and counts what was decided and what changed. Then it
-flips the kill switch half-way through an autonomous run. Exits 1 if the store tells
+flips the kill switch half-way through an autonomous run, and lets a person look at what
+was cancelled at once: what is refused is undone, exactly. Exits 1 if the store tells
 that a promise of a mode was not kept. Offline; nothing is left behind, or with
 ``--keep FOLDER`` the records of every decision, for ``gov audit``.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 
 from openfeature_gov.decisions import Effect
 from openfeature_gov.demo.acts import CALM
+from openfeature_gov.demo.afterwards import ReviewReport, review_cancels
 from openfeature_gov.demo.agent import Played
 from openfeature_gov.demo.flags import APPROVAL, GLOBAL, INCIDENT, MODE
 from openfeature_gov.demo.ledger import Ledger
@@ -107,6 +109,15 @@ def govern_calls(
             ]
             killed = kill_midway(session, pristine, calls=calls, advance=advance)
     return reports, killed
+
+
+def review_afterwards(
+    calls: Sequence[RecordedCall], pristine: OrderStore, *, keep: Path | None = None
+) -> ReviewReport:
+    """Let every cancellation run at once, and a person look at it afterwards."""
+    place = None if keep is None else keep / "reviewed"
+    with _folder(place) as folder:
+        return review_cancels(folder, pristine, calls, poll_seconds=POLL_S)
 
 
 @contextmanager
@@ -239,10 +250,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 advance=advance,
                 keep=options.keep,
             )
+            looked = review_afterwards(calls, pristine, keep=options.keep)
     except (OSError, ValueError, OrderError, GovernanceError) as error:
         print(f"retail_support: {error}", file=sys.stderr)
         return 2
     broken = [*(b for one in reports for b in one.broken), *killed.broken]
+    broken += looked.broken
     tasks = len({call.task for call in calls})
     if options.json:
         found = {
@@ -250,12 +263,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "tasks": tasks,
             "settings": [asdict(one) for one in reports],
             "killSwitch": asdict(killed),
+            "reviews": asdict(looked),
             "broken": broken,
         }
         print(json.dumps(found, indent=2))
     else:
         print(f"{len(calls)} tool calls of {tasks} tasks, under every mode\n")
         _print(reports, killed)
+        _print_reviews(looked)
     for promise in broken:
         print(f"PROMISE BROKEN: {promise}", file=sys.stderr)
     return 1 if broken else 0
@@ -312,6 +327,16 @@ def _print(reports: Sequence[ModeReport], killed: KillReport) -> None:
     print(f"  edit to first denial  {killed.latency_ms} ms")
     print(f"  denied after it       {killed.denied_after} calls")
     print(f"  ran after it          {killed.ran_after or 'nothing'}")
+
+
+def _print_reviews(looked: ReviewReport) -> None:
+    print(f"\nOf {looked.calls} cancellations a person looked at what ran at once")
+    print(f"  ran at once           {looked.ran}")
+    print(f"  refused by the shop   {looked.void}")
+    print(f"  waited for approval   {looked.waited}")
+    print(f"  accepted, they stand  {looked.accepted}")
+    print(f"  refused and undone    {looked.refused}")
+    print(f"  restored exactly      {looked.restored}")
 
 
 def _print_details(report: ModeReport) -> None:

@@ -488,6 +488,32 @@ def test_address_changes_are_undone_one_by_one(moves: list[dict[str, str]]) -> N
             store.undo_user_address("jun_hayashi")
 
 
+@pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.parametrize("refunded", ["", "1.50"])
+def test_a_cancellation_is_taken_back_exactly(*, moved: bool, refunded: str) -> None:
+    """Money, gift card and status, whatever was paid and refunded before."""
+    with closing(TEMPLATE.copy()) as store:
+        if moved:
+            methods = store.get_user_details("ines_vollmer")["payment_methods"]
+            paid = store.get_order_details("#S1001")["payment_history"]
+            held = {one["payment_method_id"] for one in paid}
+            for name in sorted(methods.keys() - held):
+                with suppress(OrderError):
+                    store.modify_pending_order_payment("#S1001", name)
+        if refunded:
+            store.refund_order("#S1001", refunded, reason="scratch")
+        before = store.fingerprint()
+        for _ in range(2):
+            store.cancel_pending_order("#S1001", "no longer needed")
+            assert store.fingerprint() != before
+            view = store.restore_cancelled_order("#S1001")
+            assert view["status"] == "pending"
+            assert store.fingerprint() == before
+        with pytest.raises(OrderError, match="no cancellation"):
+            store.restore_cancelled_order("#S1001")
+        assert store.fingerprint() == before
+
+
 def test_traces_are_kept_beside_the_business(store: OrderStore) -> None:
     """Drafts and hand-overs are stored, and the business tables stay as they were."""
     before, arguments = (
@@ -528,7 +554,8 @@ def test_fingerprint_covers_every_business_column(store: OrderStore) -> None:
     store.return_delivered_order_items(
         "#S1002", ["globe_20cm"], payment_method_id="gift_ines"
     )
-    before, traces = store.fingerprint(), {"drafts", "handovers", "address_history"}
+    before = store.fingerprint()
+    traces = {"drafts", "handovers", "address_history", "cancellations"}
     for pragma in ("foreign_keys = OFF", "ignore_check_constraints = ON"):
         store._db.execute(f"PRAGMA {pragma}")
     tables = store._db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")

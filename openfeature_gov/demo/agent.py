@@ -18,10 +18,11 @@ from openfeature_gov.demo.orders import TOOLS, OrderError, OrderStore
 from openfeature_gov.demo.recorded import RecordedCall
 from openfeature_gov.governor import Governor
 from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.tools import Extractors
+from openfeature_gov.tools import Extractors, Undo, Undoing
 
 Tools = Mapping[str, Callable[..., Any]]
 HAND_OVER = "transfer_to_human_agents"
+CANCEL = "cancel_pending_order"
 MONEY = frozenset(
     {
         "cancel_pending_order",
@@ -105,6 +106,8 @@ def govern(governor: Governor, store: OrderStore) -> Tools:
             ),
             draft=_drafting(store, name) if name in WRITES else None,
             fallback=_handing_over(store, name) if name in WRITES else None,
+            undo=_undoing(store) if name == CANCEL else None,
+            refusals=(OrderError,),
         )(getattr(store, name))
         for name in TOOLS
     }
@@ -179,6 +182,13 @@ def _drafting(store: OrderStore, tool: str) -> Callable[..., int]:
         return store.draft(tool, arguments)
 
     return draft
+
+
+def _undoing(store: OrderStore) -> Undo:
+    def undo(one: Undoing) -> None:
+        store.restore_cancelled_order(one.arguments["order_id"])
+
+    return undo
 
 
 def _handing_over(store: OrderStore, tool: str) -> Callable[..., str]:

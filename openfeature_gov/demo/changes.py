@@ -28,6 +28,11 @@ _STATUSES = {
     "exchange_delivered_order_items": ("delivered",),
 }
 """The statuses in which an order takes each change; after it, most take no other."""
+_NEXT_PAYMENT = "SELECT COALESCE(MAX(line) + 1, 0) FROM payments WHERE order_id = ?"
+_REFUNDS = """
+SELECT line, payment_method_id, amount FROM payments
+WHERE order_id = ? AND line >= ? ORDER BY line DESC
+"""
 _CANCEL_REASONS = ("no longer needed", "ordered by mistake")
 
 _MOVE_CARD = """
@@ -67,10 +72,32 @@ def cancel(db: sqlite3.Connection, order_id: object, *, reason: object) -> None:
     order = _open_order(db, order_id, tool="cancel_pending_order")
     if reason not in _CANCEL_REASONS:
         raise OrderError(f"reason: {seen(reason)} is none of {_CANCEL_REASONS}")
+    known = (order["order_id"],)
+    db.execute(f"INSERT INTO cancellations SELECT ?, ({_NEXT_PAYMENT})", known * 2)
     _give_back(db, order, amount=sum(records.paid(db, order["order_id"]).values()))
     db.execute(
         "UPDATE orders SET status = 'cancelled', cancel_reason = ? WHERE order_id = ?",
         (reason, order["order_id"]),
+    )
+
+
+def restore(db: sqlite3.Connection, order_id: object) -> None:
+    """Take a cancellation back: the order is pending, and paid for as it was before.
+
+    A gift card that was spent meanwhile does not cover it any more, which is refused.
+    """
+    order = records.order(db, order_id)
+    known = order["order_id"]
+    row = db.execute(
+        "DELETE FROM cancellations WHERE order_id = ? RETURNING line", (known,)
+    ).fetchone()
+    if order["status"] != "cancelled" or row is None:
+        raise OrderError(f"order {known}: no cancellation that could be taken back")
+    for line, method_id, amount in db.execute(_REFUNDS, (known, row[0])).fetchall():
+        _unbook(db, order, line=line, method_id=method_id, amount=amount)
+    db.execute(
+        "UPDATE orders SET status = 'pending', cancel_reason = NULL WHERE order_id = ?",
+        (known,),
     )
 
 
@@ -245,8 +272,8 @@ def _book(
     amount: int,
     reason: str | None = None,
 ) -> None:
-    # INVARIANT: the only writer of payments and balances. What an order gains, the
-    # gift card that pays for it loses; a negative amount goes the other way.
+    # INVARIANT: with _unbook the only writer of payments and balances. What an order
+    # gains, the gift card that pays for it loses; a negative amount goes the other way.
     if amount == 0:
         return
     method = records.method(db, order["user_id"], method_id)
@@ -258,6 +285,25 @@ def _book(
     order_id = order["order_id"]
     row = (order_id, order_id, kind, method_id, abs(amount), reason)
     db.execute(_ADD_PAYMENT, row)
+
+
+def _unbook(
+    db: sqlite3.Connection,
+    order: sqlite3.Row,
+    *,
+    line: int,
+    method_id: str,
+    amount: int,
+) -> None:
+    """Forget the last refund of an order; a gift card loses what it got by it."""
+    method = records.method(db, order["user_id"], method_id)
+    _require_balance(method, amount=amount)
+    if method["balance"] is not None:
+        db.execute(_MOVE_CARD, (amount, order["user_id"], method_id))
+    db.execute(
+        "DELETE FROM payments WHERE order_id = ? AND line = ? AND kind = 'refund'",
+        (order["order_id"], line),
+    )
 
 
 def _require_balance(method: sqlite3.Row, *, amount: int) -> None:

@@ -84,6 +84,12 @@ class OrderStore(Database):
             changes.cancel(db, order_id, reason=reason)
             return records.order_view(db, order_id)
 
+    def restore_cancelled_order(self, order_id: str) -> View:
+        """Take back a cancellation made here, money included, or raise OrderError."""
+        with self._change() as db:
+            changes.restore(db, order_id)
+            return records.order_view(db, order_id)
+
     def modify_pending_order_address(
         self,
         order_id: str,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from openfeature_gov.approvals.people import Directory
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.demo import agent, flags
 from openfeature_gov.demo.hosts import featbit_host, file_host
@@ -18,6 +18,8 @@ from openfeature_gov.governor import Governor
 from openfeature_gov.targets import FlagTarget
 
 FLAGS, RECORDS = "flags.json", "records.db"
+REVIEW = "{withinMinutes: 240, reviewerGroup: support-leads, onExpiry: undo}"
+"""Who looks at a cancellation, and what silence means."""
 PATIENCE_S = 10.0
 """How long `seen` waits for an edit before it says that nobody saw it."""
 _FLAG_CONTROLS = frozenset({"switch", "mode", "approval", "denylist", "fallback"})
@@ -71,11 +73,13 @@ def opened(
     mode: str = "draft_write",
     poll_seconds: float = 0.5,
     featbit: bool = False,
+    people: Directory | None = None,
 ) -> Iterator[Session]:
     """Run an agent on a copy of *shop* in *folder*, starting in *mode*.
 
     The flag file is looked at every *poll_seconds*, as `Governor.open` does twice a
-    second; with *featbit* the flags are in a FeatBit server instead.
+    second; with *featbit* the flags are in a FeatBit server instead. With *people* they
+    look at what the agent cancelled afterwards, as `REVIEW` says.
 
     Raises:
         FileExistsError: *folder* holds a session already.
@@ -87,13 +91,16 @@ def opened(
         if (folder / name).exists():
             raise FileExistsError(f"{folder}: holds {name}; name a new or empty folder")
     contracts = folder / "governance.yaml"
-    shutil.copyfile(GOVERNANCE, contracts)
+    text = GOVERNANCE.read_text("utf-8")
+    contracts.write_text(text if people is None else reviewed(text), "utf-8")
     place = folder / FLAGS
     hosted = featbit_host(mode) if featbit else file_host(place, mode, poll_seconds)
     with (
         closing(shop.copy(str(folder / "shop.db"))) as store,
         hosted as host,
-        Governor.open(contracts, host.provider, folder / RECORDS) as governor,
+        Governor.open(
+            contracts, host.provider, folder / RECORDS, people=people
+        ) as governor,
     ):
         yield Session(
             folder=folder,
@@ -102,6 +109,12 @@ def opened(
             tools=agent.govern(governor, store),
             target=host.target,
         )
+
+
+def reviewed(contracts: str) -> str:
+    """Return *contracts* with the review of what the agent cancels."""
+    named = f"    tool: {agent.CANCEL}\n"
+    return contracts.replace(named, f"{named}    review: {REVIEW}\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The tables of the order store: what they hold, and how a source fills them.
 
-Money is integer cents. Drafts, hand-overs and earlier addresses are traces of work,
-not part of the business; everything else is.
+Money is integer cents. Drafts, hand-overs, earlier addresses and where the refunds of a
+cancellation begin are traces of work, not part of the business; everything else is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from openfeature_gov.demo.values import Address, OrderError, cents, seen, text
 
-VERSION = 1
+VERSION = 2
 _ADDRESS = ", ".join(f"{part} TEXT NOT NULL" for part in Address.__dataclass_fields__)
 SCHEMA = f"""
 CREATE TABLE products (product_id TEXT PRIMARY KEY, name TEXT NOT NULL);
@@ -63,6 +63,8 @@ CREATE TABLE payments (
 CREATE TABLE address_history (
     user_id TEXT NOT NULL REFERENCES customers, version INTEGER NOT NULL, {_ADDRESS},
     PRIMARY KEY (user_id, version));
+CREATE TABLE cancellations (
+    order_id TEXT PRIMARY KEY REFERENCES orders, line INTEGER NOT NULL);
 CREATE TABLE drafts (
     draft_id INTEGER PRIMARY KEY AUTOINCREMENT,
     tool TEXT NOT NULL, arguments TEXT NOT NULL);

@@ -16,7 +16,8 @@ import pytest
 from examples import retail_support as retail
 from openfeature_gov import governance
 from openfeature_gov.decisions import need_of
-from openfeature_gov.demo.agent import MONEY, Played
+from openfeature_gov.demo.afterwards import ReviewReport
+from openfeature_gov.demo.agent import CANCEL, MONEY, Played
 from openfeature_gov.demo.orders import OrderStore
 from openfeature_gov.demo.recorded import (
     CALLS,
@@ -44,6 +45,7 @@ class Case:
     denied: int
     reports: dict[str, retail.ModeReport]
     killed: retail.KillReport
+    looked: ReviewReport
 
     def needing(self, *needs: Mode) -> int:
         """Count the calls whose contract needs one of *needs*."""
@@ -77,8 +79,10 @@ def case(request: pytest.FixtureRequest) -> Case:
     with closing(read_store(shop)) as store:
         before = store.fingerprint()
         reports, killed = retail.govern_calls(recorded, store, featbit=bool(featbit))
+        looked = retail.review_afterwards(recorded, store)
         assert store.fingerprint() == before
-    return Case(recorded, denied, {one.setting: one for one in reports}, killed)
+    by_name = {one.setting: one for one in reports}
+    return Case(recorded, denied, by_name, killed, looked)
 
 
 def test_every_call_is_decided_exactly_once(case: Case) -> None:
@@ -95,6 +99,16 @@ def test_every_promise_is_kept(case: Case) -> None:
     """The example finds no broken promise in its own runs."""
     assert [one.broken for one in case.reports.values() if one.broken] == []
     assert case.killed.broken == ()
+    assert case.looked.broken == ()
+
+
+def test_a_refused_cancellation_restores_the_order(case: Case) -> None:
+    """Exactly, by the fingerprint of the store; an accepted one stands."""
+    looked = case.looked
+    assert looked.calls == sum(one.tool == CANCEL for one in case.calls)
+    assert looked.refused == looked.restored == (looked.ran + 1) // 2 > 0
+    assert looked.accepted == looked.ran - looked.refused
+    assert looked.ran + looked.void + looked.waited == looked.calls
 
 
 def test_nothing_runs_when_off_or_observed(case: Case) -> None:

@@ -26,7 +26,7 @@ from openfeature_gov.evidence.records import note_record, outcome_record
 from openfeature_gov.reviews import ending, steps
 from openfeature_gov.reviews.ending import Ended
 from openfeature_gov.reviews.queue import ReviewQueue, Shelf
-from openfeature_gov.reviews.review import OnExpiry, Review, change
+from openfeature_gov.reviews.review import MINUTE_US, OnExpiry, Review, change
 from openfeature_gov.reviews.states import DUE, FINAL, TABLE, TIMED, State
 from openfeature_gov.reviews.steps import Denied, Step
 from openfeature_gov.reviews.undos import undo_record
@@ -106,7 +106,7 @@ class Machine(RuleBasedStateMachine):
             on_expiry=silence,
             undoable=undoable,
             created_us=self.now,
-            within_us=within * steps.MINUTE_US,
+            within_us=within * MINUTE_US,
         )
         for kind in self.kinds:
             record = note_record(kind.shelf.stamp(), "decision", review=name)
