@@ -61,7 +61,8 @@ class Actor:
 
     *agent* is a stable, server-issued id; *user* the key on whose behalf it acts;
     *delegation* the agents from the first to the one before this; *scopes* what the
-    credential of *service* holds.
+    credential of *service* holds; *credential* is the id of the one that was verified,
+    never the secret.
 
     Raises:
         InvalidCallError: code ``context_invalid`` for an id that is not opaque.
@@ -76,10 +77,12 @@ class Actor:
     session: str = ""
     delegation: tuple[str, ...] = ()
     scopes: frozenset[str] = frozenset()
+    credential: str = ""
 
     def __post_init__(self) -> None:
         _opaque("actor", "agent", self.agent, required=True)
-        for name in ("instance", "version", "service", "user", "session"):
+        names = ("instance", "version", "service", "user", "session", "credential")
+        for name in names:
             _opaque("actor", name, getattr(self, name))
         for hop in self.delegation:
             _opaque("actor", "delegation", hop, required=True)

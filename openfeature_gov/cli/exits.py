@@ -8,6 +8,7 @@ from openfeature.exception import OpenFeatureError
 
 from openfeature.contrib.provider.featbit.errors import FeatBitEditError
 from openfeature_gov.errors import (
+    IdentityError,
     InvalidCallError,
     InvalidContractError,
     RecordStoreError,
@@ -39,6 +40,7 @@ EXPECTED: tuple[tuple[type[Exception], Exit], ...] = (
     (InvalidCallError, Exit.USAGE),
     (FeatBitEditError, Exit.USAGE),
     (InvalidContractError, Exit.UNREACHABLE),
+    (IdentityError, Exit.UNREACHABLE),
     (RecordStoreError, Exit.UNREACHABLE),
     (OpenFeatureError, Exit.UNREACHABLE),
     (OSError, Exit.UNREACHABLE),

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from openfeature_gov.cli import (
+    agents,
     approvals,
     audit,
     decide,
@@ -39,6 +40,7 @@ ORDER = (
     "flags",
     "featbit",
     "approvals",
+    "agents",
     "serve",
     "runs",
     "audit",
@@ -128,6 +130,7 @@ app.command("decide")(decide.decide)
 app.add_typer(flags.app, name="flags")
 app.add_typer(featbit.app, name="featbit")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(agents.app, name="agents")
 app.add_typer(runs.app, name="runs")
 app.add_typer(audit.app, name="audit")
 app.add_typer(governance.app, name="governance")

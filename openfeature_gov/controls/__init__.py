@@ -26,6 +26,7 @@ from openfeature_gov.ladder import Mode
 
 Control = Callable[[ActionContract, GovernanceContract, Readings], Verdict]
 
+IDENTITY = "identity"
 STANDARD: tuple[Control, ...] = (
     authorization,
     classification,
@@ -46,7 +47,8 @@ class Controls:
     further controls by name; *bounds* are the ages at which flag data loses authority,
     *limits* what the people who answer requests can carry. *functions* are those that
     guardrails of kind ``custom`` name; *erased* says whether the user, account or
-    record of an id was erased.
+    record of an id was erased. *authorizer* says whether the actor is who it claims to
+    be, such as `Identities.authorizer`; it adds to the hard boundary of the contract.
     """
 
     guardrails: tuple[tuple[str, Control], ...] = ()
@@ -55,6 +57,7 @@ class Controls:
     limits: QueueLimits = LIMITS
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     erased: Callable[[str], bool] | None = None
+    authorizer: Control | None = None
 
     def verdicts(
         self,
@@ -78,6 +81,7 @@ class Controls:
         if waiting is not None:
             given.append(queue(contract, rules, waiting, self.limits))
         given += [control(contract, rules, flags) for control in STANDARD]
+        given += self._identified(contract, rules, flags)
         if rules.lineage is not None:
             given.append(lineage(contract, rules.lineage))
         if rules.guardrails:
@@ -94,8 +98,19 @@ class Controls:
         return [
             freshness(contract, rules, flags, self.bounds),
             *(control(contract, rules, flags) for control in STANDARD),
+            *self._identified(contract, rules, flags),
             *weigh(contract, rules, UNKNOWN, listed),
         ]
+
+    def _identified(
+        self, contract: ActionContract, rules: GovernanceContract, flags: Readings
+    ) -> list[Verdict]:
+        """Return the authorizer's verdict, off where one is demanded and missing."""
+        if self.authorizer is not None:
+            return [ask(IDENTITY, self.authorizer, contract, rules, flags)]
+        if rules.hard_boundary.authenticated:
+            return [Verdict(IDENTITY, Mode.OFF, "authorizer_missing")]
+        return []
 
 
 def ask(

@@ -120,6 +120,7 @@ def context_of(context: CallContext) -> Fragment:
             "agentInstance": actor.instance,
             "agentVersion": actor.version,
             "service": actor.service,
+            "credential": actor.credential,
             "scopes": listed(sorted(map(readable, actor.scopes))),
             "delegated": len(actor.delegation),
             "task": context.task,

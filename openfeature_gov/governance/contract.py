@@ -41,12 +41,16 @@ UNDO: Mapping[RiskClass, Reversibility] = {
 
 
 class HardBoundary(Part):
-    """State what the identity behind the tool must and must not hold."""
+    """State what the identity behind the tool must and must not hold.
+
+    *authenticated* demands that an authorizer knows who acts; without one nobody does.
+    """
 
     service_identity: str = ""
     api_scope: Scope | None = None
     required_scopes: tuple[Scope, ...] = ()
     blocked_scopes: tuple[Scope, ...] = ()
+    authenticated: bool = False
 
     @cached_property
     def demanded(self) -> frozenset[str]:
