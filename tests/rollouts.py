@@ -214,8 +214,13 @@ def bench(target: FlagTarget, folder: Path, *, at_us: int | None = None) -> Benc
 def on_featbit(**options: Any) -> Iterator[tuple[FlagTarget, SimulatedFeatBit]]:
     """Lend the flags in a simulated FeatBit."""
     with SimulatedFeatBit(flags(**options)) as server:
-        client = ManagementClient(server.api_url, server.access_token)
-        yield FeatBitTarget(client, server.project_key, server.env_key), server
+        yield featbit(server), server
+
+
+def featbit(server: SimulatedFeatBit) -> FeatBitTarget:
+    """Return the flags of *server*, by a client of their own."""
+    client = ManagementClient(server.api_url, server.access_token)
+    return FeatBitTarget(client, server.project_key, server.env_key)
 
 
 def on_file(folder: Path, **options: Any) -> FlagTarget:
