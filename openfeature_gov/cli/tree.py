@@ -23,7 +23,9 @@ from openfeature_gov.cli import (
     output,
     querying,
     reporting,
+    rollout,
     runs,
+    tending,
     verify,
 )
 from openfeature_gov.cli.exits import MEANING, code_of, text_of
@@ -41,6 +43,7 @@ ORDER = (
     "featbit",
     "approvals",
     "agents",
+    "rollout",
     "serve",
     "runs",
     "audit",
@@ -118,6 +121,7 @@ def root(
 
 flags.app.command("kill")(kills.kill)
 flags.app.command("unkill")(kills.unkill)
+flags.app.command("lint")(tending.lint_flags)
 audit.app.command("query")(querying.query)
 audit.app.command("tail")(querying.tail)
 audit.app.command("lookup")(querying.lookup)
@@ -131,6 +135,7 @@ app.add_typer(flags.app, name="flags")
 app.add_typer(featbit.app, name="featbit")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(agents.app, name="agents")
+app.add_typer(rollout.app, name="rollout")
 app.add_typer(runs.app, name="runs")
 app.add_typer(audit.app, name="audit")
 app.add_typer(governance.app, name="governance")

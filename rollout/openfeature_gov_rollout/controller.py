@@ -13,13 +13,15 @@ from pathlib import Path
 
 from openfeature.exception import OpenFeatureError
 
+from openfeature.contrib.provider.featbit.building import UNCHANGED
 from openfeature_gov.errors import GovernanceError
 from openfeature_gov.governance import Governance
-from openfeature_gov.targets import FlagTarget, RefusedError
+from openfeature_gov.targets import Change, FlagTarget, RefusedError, plan
 from openfeature_gov_rollout import looking
 from openfeature_gov_rollout.bundles import bundle
 from openfeature_gov_rollout.looking import Evidence, Look, Seen, Window
 from openfeature_gov_rollout.moving import Moved, drop, rise
+from openfeature_gov_rollout.placing import NotPlacedError, move
 from openfeature_gov_rollout.plan import Plan
 from openfeature_gov_rollout.recording import Move, note
 from openfeature_gov_rollout.settling import SETTLED_US, settle
@@ -30,7 +32,7 @@ from openfeature_gov_rollout.states import (
     may_advance,
     next_step,
 )
-from openfeature_gov_rollout.stories import FALLS, Verb
+from openfeature_gov_rollout.stories import FALLS, Story, Verb, stories
 
 ITSELF = "rollout-controller"
 """Who acts where nobody asked."""
@@ -107,6 +109,36 @@ class Controller:
             return self._look(plans, self.evidence)
         return looks
 
+    def story(self, name: str) -> Story:
+        """Return what the records tell of plan *name*; flags are not asked.
+
+        Raises:
+            RefusedError: for a name that no plan has.
+            RecordStoreError: when the records cannot be read.
+
+        """
+        (named,) = self._named([name])
+        return stories(looking.recorded(self.records)).get(named.name, Story())
+
+    def preview(self, one: Look) -> tuple[Change, ...]:
+        """Return what the next stage of a rollout would change on its flag.
+
+        Raises:
+            RefusedError: when the flag cannot hold that stage.
+            UnreachableError: when the target cannot be reached.
+            OSError: when the flags cannot be read.
+
+        """
+        name = following(one.situation)
+        if not name:
+            return ()
+        edit = move(one.plan, name, one.plan.layers[name], "preview")
+        try:
+            planned = plan(self.target, edit, at=UNCHANGED, keys=(one.plan.mode_flag,))
+        except NotPlacedError as error:
+            raise RefusedError(f"{one.plan.name}: {error}") from None
+        return planned.changes
+
     def advance(
         self, name: str, *, actor: str, reason: str, override: bool = False
     ) -> Moved:
@@ -160,10 +192,10 @@ class Controller:
         one = looking.without_records(plan, self.governance, self.target, self.now_us())
         place = one.situation.place
         if not place.stage:
-            told = place.altered or f'flag "{plan.mode_flag}" holds nothing of it'
+            told = place.altered or f'flag "{one.plan.mode_flag}" holds nothing of it'
             raise RefusedError(
                 f"{name}: {told}; to stop its tools: gov flags kill --workflow "
-                f"{plan.workflow}"
+                f"{one.plan.workflow}"
             )
         evidence = bundle(one, measured=False)
         wanted = Move(verb=verb, actor=actor, reason=reason, evidence=evidence)
@@ -240,8 +272,8 @@ class Controller:
             evidence=bundle(one),
             end=step.end,
         )
-        move = drop if step.verb is Verb.ROLLBACK else rise
-        return move(self.target, self.records, one, wanted)
+        make = drop if step.verb is Verb.ROLLBACK else rise
+        return make(self.target, self.records, one, wanted)
 
     def _look(self, plans: tuple[Plan, ...], evidence: Evidence) -> list[Look]:
         return looking.look(

@@ -51,7 +51,7 @@ def place_of(flag: Flag | None, plan: Plan, safest: Mode) -> Place:
     """Return where *flag* stands in *plan*; None is a flag that is not there."""
     if flag is None:
         return Place(altered=f'flag "{plan.mode_flag}" is not there')
-    mine = [one for one in flag.rules if _name(one.id) == plan.name]
+    mine = [one for one in flag.rules if owner_of(one.id) == plan.name]
     if not mine:
         return Place(altered="" if flag.kind == "string" else _kind(flag))
     stage, origin, transition = _told(mine[0].id)
@@ -128,7 +128,7 @@ def move(
             raise SeenOtherwiseError(plan.mode_flag, seen, found)
         flag = parse_flag(found)
         made = built(flag, layers, _head(plan, word, origin, transition))
-        others = [one for one in found["rules"] if _name(one["id"]) != plan.name]
+        others = [one for one in found["rules"] if owner_of(one["id"]) != plan.name]
         heads = sum(one["id"].startswith(MARK) for one in others)
         if not all(one["id"].startswith(MARK) for one in others[:heads]):
             heads = 0
@@ -242,7 +242,7 @@ def _head(plan: Plan, word: str, origin: str, transition: str) -> str:
     return f"{MARK}{plan.name}/{told}/{transition}"
 
 
-def _name(rule_id: str) -> str:
+def owner_of(rule_id: str) -> str:
     """Return the plan that a rule is of, empty for none."""
     parts = rule_id.split("/")
     return parts[1] if len(parts) == PARTS and rule_id.startswith(MARK) else ""

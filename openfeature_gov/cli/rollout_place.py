@@ -1,0 +1,137 @@
+"""Which rollouts a command is about: plans, contracts, flags and records."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from openfeature_gov.cli.connecting import beside, target_of
+from openfeature_gov.cli.options import (
+    CONTRACTS,
+    FLAGS,
+    RECORDS,
+    ApiUrl,
+    BesideContracts,
+    Env,
+    FeatBit,
+    Flags,
+    Project,
+    TokenFile,
+)
+from openfeature_gov.embedded import load_governance
+from openfeature_gov.errors import InvalidContractError
+
+if TYPE_CHECKING:
+    from openfeature_gov_rollout.controller import Controller
+    from openfeature_gov_rollout.plan import Plan
+
+PLANS = "rollout.yaml"
+Plans = Annotated[
+    Path | None,
+    typer.Option(
+        "--plans",
+        envvar="GOV_ROLLOUT",
+        help=f"Rollout plans (default: {PLANS} beside the flag file).",
+    ),
+]
+BesideLog = Annotated[
+    str | None,
+    typer.Option(
+        "--records",
+        envvar="GOV_RECORDS",
+        help="Record database: a file (default: records.db beside the flags), or a "
+        "postgresql:// URL.",
+    ),
+]
+
+
+def place(
+    context: typer.Context,
+    *,
+    plans: Plans = None,
+    governance: BesideContracts = None,
+    flags: Flags = Path(FLAGS),
+    featbit: FeatBit = False,
+    api_url: ApiUrl = "",
+    token_file: TokenFile = None,
+    project: Project = "",
+    env: Env = "",
+    records: BesideLog = None,
+) -> Controller:
+    """Return the controller that the options describe; only plans are read yet.
+
+    Raises:
+        InvalidContractError: when plans or contracts were refused.
+        typer.BadParameter: when an option is missing or malformed.
+        OSError: when a file cannot be read.
+
+    """
+    # Statistics and stores take a while to load, and other commands need none.
+    from openfeature_gov_rollout.controller import Controller  # noqa: PLC0415
+    from openfeature_gov_rollout.counting import counting  # noqa: PLC0415
+
+    contracts = load_governance(governance or beside(flags, featbit, CONTRACTS))
+    path = plans or beside(flags, featbit, PLANS)
+    log = records or str(beside(flags, featbit, RECORDS))
+    return Controller(
+        plans=load_plans(path, contracts),
+        governance=contracts,
+        target=target_of(context, flags, featbit, api_url, token_file, project, env),
+        records=log,
+        evidence=counting(log),
+    )
+
+
+def load_plans(path: Path, contracts: Any = None) -> tuple[Plan, ...]:
+    """Return the plans of the file *path*.
+
+    Raises:
+        InvalidContractError: with every problem of it.
+        OSError: when it cannot be read.
+
+    """
+    from openfeature_gov_rollout.plans import parse  # noqa: PLC0415
+
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 at byte {error.start}"
+        raise InvalidContractError(str(path), [(0, "", problem)]) from None
+    return parse(text, str(path), contracts)
+
+
+def at_place(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command*, whose first argument is a controller, the options of `place`."""
+    own = inspect.signature(command)
+    shared = inspect.signature(place)
+    unloaded = {"Controller": object}
+    hints = {
+        **get_type_hints(place, localns=unloaded, include_extras=True),
+        **get_type_hints(command, localns=unloaded, include_extras=True),
+    }
+    first, *rest = own.parameters.values()
+    parameters = [
+        *(one for one in shared.parameters.values() if one.name == "context"),
+        *rest,
+        *(one for one in shared.parameters.values() if one.name != "context"),
+    ]
+
+    def run(**given: Any) -> None:
+        where = {name: given.pop(name) for name in shared.parameters}
+        context = where.pop("context")
+        command(place(context, **where), **given)
+
+    hints.pop(first.name, None)
+    hints.pop("return", None)
+    # What typer reads of a command: its name, its help, its options.
+    read: Any = run
+    read.__signature__ = inspect.Signature(
+        [one.replace(annotation=hints[one.name]) for one in parameters]
+    )
+    read.__annotations__ = hints
+    read.__name__, read.__doc__ = command.__name__, command.__doc__
+    return run
