@@ -18,7 +18,7 @@ from openfeature_gov_rollout.plan import Part, Plan
 
 AT = "2026-11-21T12:00:00.000Z"
 REGIONS, ACCOUNTS = ("eu", "us", "asia"), ("acme", "beta", "gamma")
-GATE = Gate(metric="m", at_least="0.9")  # type: ignore[arg-type] # text becomes decimal
+GATE = Gate(metric="acceptance", at_least="0.9")  # type: ignore[arg-type] # text becomes decimal
 
 parts = st.builds(
     lambda regions, accounts, share: Part.model_validate(

@@ -72,7 +72,7 @@ def place(
     """
     # Statistics and stores take a while to load, and other commands need none.
     from openfeature_gov_rollout.controller import Controller  # noqa: PLC0415
-    from openfeature_gov_rollout.counting import counting  # noqa: PLC0415
+    from openfeature_gov_rollout.recorded import recorded  # noqa: PLC0415
 
     contracts = load_governance(governance or beside(flags, featbit, CONTRACTS))
     path = plans or beside(flags, featbit, PLANS)
@@ -82,7 +82,7 @@ def place(
         governance=contracts,
         target=target_of(context, flags, featbit, api_url, token_file, project, env),
         records=log,
-        evidence=counting(log),
+        evidence=recorded(log),
     )
 
 
