@@ -100,6 +100,7 @@ class Governor:
             allowances = Allowances(counters, clock, lambda: now() // 1000)
         observer = Observer(governance, lambda: now() // 1000, controls.erased)
         policies = Policies(governance, controls.functions)
+        policies.check()
         self._releases: list[Callable[[], None]] = [policies.close]
         judge = Judge(
             governance,

@@ -87,6 +87,7 @@ def test_it_warns_of_what_is_legal_and_unwise(tmp_path: Path) -> None:
         ("send.runtimeControls.denylistFlag", 4),
         ("send.runtimeControls.fallbackFlag", 4),
         ("send.reviewDate", 4),
+        ("send.cleanupOwner", 4),
         ("send.approval.requiredFor", 4),
     }
     about = [one["message"] for one in told["warnings"] if "required" in one["key"]]

@@ -38,6 +38,7 @@ def judged(
     """Return the verdict of the one foreign guardrail in *listed*, flow YAML."""
     governance = parse(contract_yaml("tool", guardrails=f"[{{{listed}}}]"), "g.yaml")
     policies = Policies(governance, functions or {})
+    policies.check()
     rules = governance.contracts["tool"]
     knowing = Knowing(Observer(governance, lambda: NOW), policies)
     (verdict,) = weigh(action, rules, knowing(action, rules))

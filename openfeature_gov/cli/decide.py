@@ -30,9 +30,11 @@ from openfeature_gov.evidence.records import merged, outcome_record
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
 from openfeature_gov.governance import Governance
 from openfeature_gov.judging import Judge, Judged
+from openfeature_gov.observing import Observer
 from openfeature_gov.outcomes import Status, message
+from openfeature_gov.policies import Knowing, Policies
 from openfeature_gov.stores.sqlite import SqliteStore
-from openfeature_gov.tools import Tool
+from openfeature_gov.tools import Extractors, Tool
 
 CODES = {Effect.ALLOW: Exit.OK, Effect.QUEUE_FOR_APPROVAL: Exit.PENDING}
 Id = Annotated[str, typer.Option(help="Opaque id.")]
@@ -89,12 +91,12 @@ def decide(
     )
     call = ToolCall(tool, arguments_of(args), context)
     contracts = load_governance(governance)
-    with _reader(flags) as reader:
+    with reading(flags) as reader:
         if records is None:
-            judged = _judged(contracts, reader, call, None)
+            judged = judged_by(contracts, reader, call)
         else:
             judged = _recorded(contracts, reader, call, records)
-    data = _about(judged, recorded=records is not None)
+    data = about(judged, recorded=records is not None)
     output.show(
         data,
         lambda console: reasons.render(console, data, explain=explain),
@@ -106,7 +108,7 @@ def decide(
 
 
 @contextmanager
-def _reader(flags: Path) -> Iterator[FlagReader]:
+def reading(flags: Path) -> Iterator[FlagReader]:
     """Bind a provider on the file *flags* to a domain of its own for the block."""
     provider = FeatBitProvider.from_file(flags)
     domain = f"{DOMAIN}-{token_hex(4)}"
@@ -117,9 +119,20 @@ def _reader(flags: Path) -> Iterator[FlagReader]:
         provider.shutdown()
 
 
-def _judged(
-    contracts: Governance, reader: FlagReader, call: ToolCall, store: SqliteStore | None
+def judged_by(
+    contracts: Governance,
+    reader: FlagReader,
+    call: ToolCall,
+    store: SqliteStore | None = None,
+    extract: Extractors | None = None,
 ) -> Judged:
+    """Return the judgement of *call*, with no more than *store* remembers.
+
+    Guardrails start with no memory, as after a restart without records, and ask what
+    they can be asked here: no function of a host.
+    """
+    observer = Observer(contracts, lambda: time.time_ns() // 1000)
+    policies = Policies(contracts, {})
     judge = Judge(
         contracts,
         reader,
@@ -128,9 +141,10 @@ def _judged(
         health=lambda: HEALTHY if store is None else store.health(),
         clock=time.monotonic_ns,
         now=time.time_ns,
+        knowing=Knowing(observer, policies),
     )
-    known = call.tool in contracts
-    return judge.judge(call, Tool(name=call.tool, function=_nothing) if known else None)
+    tool = Tool(name=call.tool, function=_nothing, extractors=extract or Extractors())
+    return judge.judge(call, tool if call.tool in contracts else None)
 
 
 def _recorded(
@@ -139,7 +153,7 @@ def _recorded(
     """Return the judgement once its record is durable, and that nothing ran."""
     store = SqliteStore(path)
     try:
-        judged = _judged(contracts, reader, call, store)
+        judged = judged_by(contracts, reader, call, store)
         store.commit(judged.record)
         if judged.record.executes:
             stamp = store.stamp()
@@ -153,7 +167,7 @@ def _nothing(**_: object) -> None:
     """Stand in for the tool; it is never called."""
 
 
-def _about(judged: Judged, *, recorded: bool) -> dict[str, Any]:
+def about(judged: Judged, *, recorded: bool) -> dict[str, Any]:
     """Return the decision as its record tells it, with the message for the model."""
     facts: dict[str, Any] = merged(*judged.record.encoded())
     identity = facts.pop("id")

@@ -12,13 +12,15 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from openfeature_gov.cli import lint, output
+from openfeature_gov.cli import explaining, lint, output
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.switches import named_flags
 from openfeature_gov.decisions import need_of
 from openfeature_gov.embedded import governance_text
 from openfeature_gov.errors import InvalidContractError
-from openfeature_gov.governance import GovernanceContract, parse
+from openfeature_gov.governance import Governance, GovernanceContract, parse
+from openfeature_gov.governance.guardrails import Cedar
+from openfeature_gov.policies import Policies
 from openfeature_gov.targets.file import read_flags
 from openfeature_gov.targets.states import Held
 
@@ -70,6 +72,9 @@ def check(
         raise typer.Exit(Exit.REFUSED)
 
 
+app.command("explain")(explaining.explain)
+
+
 def _checked(
     file: Path,
     flags: Held | None,
@@ -80,9 +85,23 @@ def _checked(
     governance = parse(text, str(file))
     today = datetime.now(UTC).date()
     warnings += lint.warnings(governance, text, str(file), today=today)
+    problems += invalid_policies(governance)
     if flags is not None:
         problems += lint.flag_problems(governance, flags)
     return [(str(file), rules) for rules in governance]
+
+
+def invalid_policies(governance: Governance) -> list[lint.Finding]:
+    """Return what is wrong with Cedar policies; functions and tokens are the host's."""
+    found = Policies(governance, {}).problems
+    cedar = {
+        f"{rules.tool}.guardrails.{one.name}"
+        for rules in governance
+        for one in rules.guardrails
+        if isinstance(one, Cedar)
+    }
+    source = governance.source
+    return [lint.Finding(source, *one) for one in found if one[1] in cedar]
 
 
 def _need(rules: GovernanceContract) -> str:

@@ -11,6 +11,7 @@ import orjson
 
 from openfeature.contrib.provider.featbit.flagset import Flag
 from openfeature_gov import strict_yaml as yaml
+from openfeature_gov.cli import guard_checks
 from openfeature_gov.cli.switches import TYPES, named_flags
 from openfeature_gov.controls.denylist import entries_of
 from openfeature_gov.flags.kinds import KINDS, Kind
@@ -47,11 +48,16 @@ def warnings(
 ) -> list[Finding]:
     """Return what is legal in the governance file *text* and still unwise."""
     lines = _lines(text, source)
-    return [
+    found = [
         Finding(source, lines.get(rules.tool, 0), f"{rules.tool}.{key}", message)
         for rules in governance
         for key, message in _unwise(rules, today)
     ]
+    found += (
+        Finding(source, governance.lines[tool, name], f"{tool}.guardrails.{name}", text)
+        for tool, name, text in guard_checks.remarks(governance, today)
+    )
+    return list(dict.fromkeys(found))
 
 
 def _lines(text: str, source: str) -> dict[str, int]:
@@ -79,6 +85,8 @@ def _unwise(rules: GovernanceContract, today: date) -> Iterator[tuple[str, str]]
         yield "runtimeControls.fallbackFlag", "none: an incident does not lower it"
     if rules.review_date is not None and rules.review_date < today:
         yield "reviewDate", f"{rules.review_date} has passed"
+    if rules.review_date is not None and not rules.cleanup_owner:
+        yield "cleanupOwner", "none: nobody will clean up after reviewDate"
     for name in rules.approval.required_for:
         if name not in ANSWERED | STATED:
             yield "approval.requiredFor", f"{name}: {UNANSWERED}"

@@ -42,10 +42,12 @@ def render(console: Console, data: Mapping[str, Any], *, explain: bool) -> None:
     console.print(title, Text(output.safe(data["tool"]), "bold"))
     lines = [(name, output.safe(data[name])) for name in ("mode", "need", "reason")]
     lines += [("risk", _risk(data)), ("detail", output.safe(data.get("detail", "")))]
+    lines.append(("decided by", output.safe(", ".join(data.get("decidedBy", ())))))
     lines.append(("says", output.safe(data["message"])))
     lines.append(("record", data["recordId"] or "none: a plan"))
     output.facts(console, [line for line in lines if line[1]])
-    console.print(Text(UNRUN, "dim"))
+    if data.get("extractors") == "not run":
+        console.print(Text(UNRUN, "dim"))
     console.print()
     console.print(_verdicts(data))
     if data.get("flags"):

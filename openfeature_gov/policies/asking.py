@@ -25,10 +25,8 @@ WAITING = (Custom, DecisionPoint)
 class Policies:
     """Ask functions, Cedar and decision points. Safe to share; lives with a Governor.
 
-    Raises:
-        InvalidContractError: when a policy cannot be loaded, a function is not among
-            *known*, or a token's variable is empty.
-
+    *known* are the functions of the host by name. What cannot be loaded cannot tell
+    when it is asked; `check` refuses it beforehand.
     """
 
     def __init__(self, governance: Governance, known: Mapping[str, Function]) -> None:
@@ -41,9 +39,19 @@ class Policies:
             )
             for rules in governance
         }
-        problems = list(self._load(governance))
-        if problems:
-            raise InvalidContractError(governance.source, problems)
+        self._source = governance.source
+        self.problems = tuple(self._load(governance))
+
+    def check(self) -> None:
+        """Refuse what could not be loaded.
+
+        Raises:
+            InvalidContractError: when a policy is not valid, a function is not known,
+                or a token's variable is empty.
+
+        """
+        if self.problems:
+            raise InvalidContractError(self._source, list(self.problems))
 
     def _load(self, governance: Governance) -> Iterator[tuple[int, str, str]]:
         for rules in governance:
