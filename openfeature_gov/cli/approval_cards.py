@@ -67,6 +67,8 @@ class Card:
     *full* shows every byte. What was hidden is counted in `hidden`.
     """
 
+    HAPPENS, RUNS, WAITS = "What happens", "What runs", "Why it waits"
+
     def __init__(self, console: Console, request: Request, *, full: bool) -> None:
         self._console, self._request, self._full = console, request, full
         self._facts = request.facts
@@ -89,7 +91,7 @@ class Card:
 
     def _consequence(self) -> None:
         said = str(self._facts.get("consequence") or "")
-        self._head("What happens")
+        self._head(self.HAPPENS)
         self._entry("", said or "(the tool says nothing about it)", prose=True)
         undo = str(self._facts.get("reversibility", ""))
         risk = str(self._facts.get("riskClass") or "unknown")
@@ -98,7 +100,7 @@ class Card:
     def _arguments(self) -> None:
         data = self._request.arguments
         every = leaves(data)
-        self._head("What runs", f"{len(data):,} bytes, {len(every):,} values")
+        self._head(self.RUNS, f"{len(data):,} bytes, {len(every):,} values")
         shown = every if self._full else every[:SHOWN_VALUES]
         for path, value in shown:
             self._entry(path, word(value), quoted=type(value) is str)
@@ -132,7 +134,7 @@ class Card:
                     self._entry(name, str(one))
 
     def _why(self) -> None:
-        self._head("Why it waits", str(self._facts.get("reason") or ""))
+        self._head(self.WAITS, str(self._facts.get("reason") or ""))
         for one in self._facts.get("verdicts") or ():
             self._entry(visible(str(one["control"])), f"{one['cap']}: {one['reason']}")
         self._head("Flags", f"contract {str(self._facts.get('contract') or '')[:12]}")

@@ -15,7 +15,7 @@ from openfeature_gov.cli import guard_checks
 from openfeature_gov.cli.switches import TYPES, named_flags
 from openfeature_gov.controls.denylist import entries_of
 from openfeature_gov.flags.kinds import KINDS, Kind
-from openfeature_gov.governance import ROOT, Governance, GovernanceContract
+from openfeature_gov.governance import ROOT, Governance, GovernanceContract, ReviewRules
 from openfeature_gov.ladder import RiskClass
 from openfeature_gov.targets.states import Held, names_of
 
@@ -87,12 +87,22 @@ def _unwise(rules: GovernanceContract, today: date) -> Iterator[tuple[str, str]]
         yield "reviewDate", f"{rules.review_date} has passed"
     if rules.review_date is not None and not rules.cleanup_owner:
         yield "cleanupOwner", "none: nobody will clean up after reviewDate"
+    if rules.review is not None:
+        yield from _unwise_review(rules.review)
     for name in rules.approval.required_for:
         if name not in ANSWERED | STATED:
             yield "approval.requiredFor", f"{name}: {UNANSWERED}"
         elif name == "incident_mode" and controls.fallback_flag is None:
             always = "incident_mode: always holds without a fallbackFlag"
             yield "approval.requiredFor", always
+
+
+def _unwise_review(review: ReviewRules) -> Iterator[tuple[str, str]]:
+    if review.on_expiry == "undo":
+        message = "undo: the tool must register one, or it is refused at the start"
+        yield "review.onExpiry", message
+    if review.on_expiry == "keep":
+        yield "review.onExpiry", "keep: what nobody looks at stands"
 
 
 def flag_problems(

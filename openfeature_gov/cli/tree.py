@@ -23,6 +23,7 @@ from openfeature_gov.cli import (
     output,
     querying,
     reporting,
+    reviews,
     rollout,
     runs,
     tending,
@@ -42,6 +43,7 @@ ORDER = (
     "flags",
     "featbit",
     "approvals",
+    "reviews",
     "agents",
     "rollout",
     "serve",
@@ -134,6 +136,7 @@ app.command("decide")(decide.decide)
 app.add_typer(flags.app, name="flags")
 app.add_typer(featbit.app, name="featbit")
 app.add_typer(approvals.app, name="approvals")
+app.add_typer(reviews.app, name="reviews")
 app.add_typer(agents.app, name="agents")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(runs.app, name="runs")

@@ -8,6 +8,7 @@ from openfeature_gov.governance.contract import (
     GovernanceContract,
     HardBoundary,
     Limits,
+    ReviewRules,
     Rollback,
     RuntimeControls,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "GovernanceContract",
     "HardBoundary",
     "Limits",
+    "ReviewRules",
     "Rollback",
     "RuntimeControls",
     "parse",

@@ -83,18 +83,8 @@ class Review:
 
     @property
     def asked(self) -> frozenset[str]:
-        """Return the groups and people that were asked so far."""
-        return frozenset((self.holder, self.group, *self.escalation[: self.level]))
-
-    @property
-    def escalation(self) -> tuple[str, ...]:
-        """Return nobody: what silence means is in *on_expiry*."""
-        return ()
-
-    @property
-    def level(self) -> int:
-        """Return the place in the escalation chain, which has one."""
-        return 0
+        """Return the groups and people that were asked: the reviewers alone."""
+        return frozenset({self.group})
 
     def at(self, state: State, **changes: Any) -> Review:
         """Return the review in *state*, with *changes*, without what it needs no more.
