@@ -204,6 +204,16 @@ def card(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def facts(outcome: Outcome) -> dict[str, str]:
+    """Return what a program on the other side may know of *outcome*."""
+    every = {
+        "gov/effect": outcome.effect.value,
+        "gov/record_id": outcome.record_id,
+        "gov/approval_id": outcome.approval_id,
+    }
+    return {name: value for name, value in every.items() if value}
+
+
 def _refused(error: Exception) -> Refused:
     logger.warning("the policy check of a call failed: %s", type(error).__name__)
     decision = denial("adapter", "check_failed")

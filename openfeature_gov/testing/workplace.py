@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
+
+from typing_extensions import TypedDict
 
 from openfeature.contrib.provider.featbit import FeatBitProvider, authoring
 from openfeature.contrib.provider.featbit.writing import write_document

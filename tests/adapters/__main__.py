@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 BESIDE = {"langgraph": ["langgraph-checkpoint-sqlite", "aiosqlite"]}
 """What the tests of an adapter need beside its extra."""
 ALWAYS = ["pytest>=8.3", "opentelemetry-sdk"]
-NAMES = ("langgraph",)
+NAMES = ("langgraph", "fastmcp", "mcp")
 
 
 def requirements(name: str, *, floor: bool) -> list[str]:

@@ -1,0 +1,92 @@
+"""The official MCP SDK with its own client in process, for the suite."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from mcp import Client
+from mcp.server.mcpserver import MCPServer
+
+from openfeature_gov.adapters.mcp import Governed
+from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
+from openfeature_gov.testing.workplace import WHO, Workplace
+
+
+class MCPRig(Rig):
+    """A server in process; MCP has no pause and no stable session."""
+
+    pauses = False
+    sessions = False
+
+    def play(
+        self,
+        place: Workplace,
+        calls: Sequence[Call],
+        *,
+        asynchronous: bool = False,
+        late: Edit | None = None,
+        sub: bool = False,
+    ) -> Played:
+        turn = list(calls)
+        if sub:
+            bare = server(place)
+            place.delegated = lambda: str(called(bare, calls).answers)
+            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+        middleware: list[Any] = [Governed(place.governor, WHO)]
+        return called(server(place, *middleware, *([Late(late)] if late else [])), turn)
+
+    def wake(
+        self,
+        place: Workplace,
+        state: str,
+        *,
+        asynchronous: bool = False,
+        late: Edit | None = None,
+    ) -> Played:
+        calls = [Call(**one) for one in json.loads(state)]
+        return self.play(place, calls, asynchronous=asynchronous, late=late)
+
+
+class Late:
+    """Edit the arguments of every call, after ours decided."""
+
+    def __init__(self, edit: Edit) -> None:
+        self._edit = edit
+
+    async def __call__(self, ctx: Any, call_next: Any) -> Any:
+        if ctx.method == "tools/call":
+            edited = self._edit(ctx.params["arguments"])
+            ctx = replace(ctx, params={**ctx.params, "arguments": edited})
+        return await call_next(ctx)
+
+
+def called(served: MCPServer, calls: Sequence[Call]) -> Played:
+    """Make *calls* at once from a client of *served*."""
+
+    async def run() -> dict[str, str]:
+        async with Client(served) as client:
+            await client.list_tools()
+            done = await asyncio.gather(
+                *(client.call_tool(one.tool, one.arguments) for one in calls)
+            )
+            return {
+                one.id: " ".join(getattr(part, "text", "") for part in got.content)
+                for one, got in zip(calls, done, strict=True)
+            }
+
+    state = json.dumps([asdict(one) for one in calls])
+    return Played(answers=asyncio.run(run()), state=state)
+
+
+def server(place: Workplace, *middleware: Any) -> MCPServer:
+    """Return a server with the tools of *place*, with and without a gate."""
+    made = MCPServer("shop", middleware=list(middleware))
+    for tool in place.tools.values():
+        made.add_tool(tool)
+    made.add_tool(place.hidden, name="hidden")
+    made.add_tool(place.fetch, name="fetch")
+    return made
