@@ -33,6 +33,7 @@ from openfeature_gov.cli.exits import MEANING, code_of, text_of
 
 LAZY = {
     "demo": "openfeature_gov.cli.demo",
+    "mcp-gateway": "openfeature_gov.cli.gateway",
     "serve": "openfeature_gov.cli.serving",
 }
 """Commands whose modules are imported when they are asked for, by name."""
@@ -47,6 +48,7 @@ ORDER = (
     "agents",
     "rollout",
     "serve",
+    "mcp-gateway",
     "runs",
     "audit",
     "verify",
@@ -67,7 +69,7 @@ class Commands(TyperGroup):
         if cmd_name not in LAZY:
             return super().get_command(ctx, cmd_name)
         single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(getattr(import_module(LAZY[cmd_name]), cmd_name))
+        single.command(cmd_name)(_function(cmd_name))
         return typer.main.get_command(single)
 
     def invoke(self, ctx: Any) -> Any:
@@ -87,6 +89,10 @@ class Commands(TyperGroup):
                 raise
             output.complain(text_of(error))
             raise typer.Exit(code) from None
+
+
+def _function(name: str) -> Any:
+    return getattr(import_module(LAZY[name]), name.replace("-", "_"))
 
 
 app = typer.Typer(

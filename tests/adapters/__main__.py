@@ -20,8 +20,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-BESIDE = {"langgraph": ["langgraph-checkpoint-sqlite", "aiosqlite"]}
+BESIDE = {
+    "langgraph": ["langgraph-checkpoint-sqlite"],
+    "fastmcp": ["mcp-server-time"],
+}
 """What the tests of an adapter need beside its extra."""
+MORE = {"fastmcp": ["test_mcp_gateway.py"]}
+"""What else is tested in the environment of an adapter."""
 ALWAYS = ["pytest>=8.3", "opentelemetry-sdk"]
 NAMES = ("langgraph", "fastmcp", "mcp")
 
@@ -34,7 +39,7 @@ def requirements(name: str, *, floor: bool) -> list[str]:
     needed = [*ALWAYS, *BESIDE.get(name, [])]
     if floor:
         needed += [re.sub(r">=([\w.]+),?.*", r"==\1", one) for one in extras[name]]
-    return [*needed, "-e", f"{ROOT}[{name},testing]"]
+    return [*needed, "-e", f"{ROOT}[{name},testing,cli]"]
 
 
 def prepared(name: str, *, floor: bool) -> Path:
@@ -64,8 +69,9 @@ def tested(names: Sequence[str], *, floor: bool, rest: list[str]) -> Iterator[in
     for name in names:
         python = prepared(name, floor=floor)
         print(f"== adapter {name}, {'floor' if floor else 'latest'}", flush=True)
-        test = f"tests/adapters/test_{name}.py"
-        command = [str(python), "-m", "pytest", "-q", test, *rest]
+        files = [f"test_{name}.py", *MORE.get(name, [])]
+        tests = [f"tests/adapters/{file}" for file in files]
+        command = [str(python), "-m", "pytest", "-q", *tests, *rest]
         yield subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
