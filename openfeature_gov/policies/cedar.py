@@ -38,22 +38,27 @@ FULL: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """Hold policies and schema, parsed once; lives with its Governor."""
+    """Hold policies, parsed once; lives with its Governor."""
 
     ask: Any
     policies: Any
-    schema: Any
     nobody: Any
 
-    def result(self, tool: str, agent: str, target: str, context: Any) -> Any:
-        """Return Cedar's answer to whether *agent* may do *tool* on *target*."""
+    def result(
+        self, tool: str, agent: str, target: str, context: Any, schema: Any = None
+    ) -> Any:
+        """Return Cedar's answer to whether *agent* may do *tool* on *target*.
+
+        *schema* is checked when the policies are loaded, with every fact; not again at
+        each call: what a policy then misses is an error, and an error caps.
+        """
         request = {
             "principal": {"type": "Agent", "id": agent},
             "action": {"type": "Action", "id": tool},
             "resource": {"type": "Target", "id": target},
             "context": context,
         }
-        return self.ask(request, self.policies, self.nobody, self.schema)
+        return self.ask(request, self.policies, self.nobody, schema)
 
 
 def standard(tools: Iterable[str]) -> str:
@@ -94,10 +99,9 @@ def compiled(settings: Cedar, tool: str, tools: Iterable[str]) -> Compiled:
     checked = cedarpy.validate_policies(settings.policies, definitions)
     if not checked.validation_passed:
         raise ValueError("; ".join(str(one) for one in checked.errors))
-    found = Compiled(
-        cedarpy.is_authorized, policies, schema, cedarpy.Entities.from_json_str("[]")
-    )
-    result = found.result(tool, "agent", "target", encoded(FULL))
+    nobody = cedarpy.Entities.from_json_str("[]")
+    found = Compiled(cedarpy.is_authorized, policies, nobody)
+    result = found.result(tool, "agent", "target", encoded(FULL), schema)
     if result.decision is cedarpy.Decision.NoDecision:
         raise ValueError("; ".join(result.diagnostics.errors))
     return found

@@ -10,6 +10,7 @@ from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.settings import Setting
 from openfeature_gov.ladder import Mode
 
+OFF, APPROVAL_REQUIRED, AUTONOMOUS = Mode.OFF, Mode.APPROVAL_REQUIRED, Mode.AUTONOMOUS
 PREFIX = "guardrail."
 """What the control's name begins with in verdicts; the guardrail's own follows."""
 
@@ -48,6 +49,6 @@ def capped(
     """
     if settings.fallback:
         cap = min(cap, rules.rollback.safest_mode)
-    need = Mode.AUTONOMOUS if cap is Mode.APPROVAL_REQUIRED else Mode.OFF
-    name = f"{PREFIX}{settings.name}"
+    need = AUTONOMOUS if cap is APPROVAL_REQUIRED else OFF
+    name = _clear(settings.name).control
     return Verdict(name, cap, reason, need, (), seen, settings.fallback)

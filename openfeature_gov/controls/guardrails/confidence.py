@@ -12,6 +12,7 @@ from openfeature_gov.controls.guardrails.situation import Situation
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.guardrails import EvidenceNeeded
+from openfeature_gov.ladder import Mode
 
 CONFLICT = "conflict"
 
@@ -27,8 +28,12 @@ def confidence(
     The lowest of what was found holds. Source: article 000, "low-evidence actions";
     article 002, "route to" the owner.
     """
-    found = _found(contract, rules, settings)
-    return min(found, key=lambda one: one.cap, default=clear(settings))
+    found = list(_found(contract, rules, settings))
+    return min(found, key=_cap) if found else clear(settings)
+
+
+def _cap(verdict: Verdict) -> Mode:
+    return verdict.cap
 
 
 def _found(
