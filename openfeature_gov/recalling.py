@@ -14,7 +14,7 @@ from typing import Any
 from openfeature_gov.contracts import Actor, CallContext
 from openfeature_gov.controls.guardrails import PREFIX
 from openfeature_gov.controls.guardrails.amounts import HUGE
-from openfeature_gov.controls.guardrails.matching import Act
+from openfeature_gov.controls.guardrails.matching import Act, is_like
 from openfeature_gov.controls.guardrails.refusals import REASON
 from openfeature_gov.decisions import Effect, effective_risk
 from openfeature_gov.governance import Governance, GovernanceContract
@@ -95,13 +95,13 @@ def _recalled(
     rules = governance.get(str(body.get("tool")))
     if rules is None or body.get("executes") is not True or undone:
         return
-    if body.get("full") is True:
-        for one in rules.guardrails:
-            if isinstance(one, Money) and one.per != "action":
-                whose = {"customer": body.get("user"), "account": body.get("account")}
-                name = whose.get(one.per, "all") or ""
-                observer.recall_spent(one, rules, name, _amount(body, one), at_us)
     act = _act(body, rules)
+    for one in rules.guardrails if body.get("full") is True else ():
+        meant = one.only is None or is_like(act, one.only)
+        if isinstance(one, Money) and one.per != "action" and meant:
+            whose = {"customer": body.get("user"), "account": body.get("account")}
+            name = whose.get(one.per, "all") or ""
+            observer.recall_spent(one, rules, name, _amount(body, one), at_us)
     observer.recall_step(act, _context(context, body), at_us)
 
 

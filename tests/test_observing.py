@@ -152,6 +152,19 @@ def test_tools_of_a_workflow_share_a_day(desk: Make) -> None:
     assert governor.run(gift).effect is Effect.QUEUE_FOR_APPROVAL
 
 
+def test_actions_that_a_limit_is_not_for_spend_nothing(desk: Make) -> None:
+    """A call of the same tool beside ``only`` uses no day up, readable or not."""
+    listed = DAILY.replace("limit", "only: {riskClasses: [admin_action]}, limit")
+    one = desk(contract_yaml("pay", guardrails=listed))
+    risk = replace(PAID, risk=lambda a: a["record"], amount=None)
+    one.governor.tool("pay", extract=risk)(paid)
+    call = ToolCall("pay", {"amount": "1", "record": "external_effect"}, CONTEXT)
+    assert one.governor.run(call).effect is Effect.ALLOW
+    observer = one.governor._decider.observer
+    known = observer.situation(ACTION, one.governor.governance.contracts["pay"])
+    assert known.spent == {"daily": Decimal(0)}
+
+
 ERRORS = "[{kind: tool_errors, failures: 2, cooldownSeconds: 1}]"
 
 

@@ -15,6 +15,7 @@ from openfeature_gov.controls.guardrails import (
     Breaker,
     Situation,
     Standing,
+    concerns,
     weigh,
 )
 from openfeature_gov.controls.guardrails.matching import Act, act_of
@@ -174,7 +175,9 @@ class Observer:
             return True
         rules = self._rules[contract.tool]
         asked = [
-            one for one in self._asked[contract.tool] if type(one) is not DataRules
+            one
+            for one in self._asked[contract.tool]
+            if type(one) is not DataRules and concerns(one, contract, rules)
         ]
         with self._lock:
             if asked and self._changed(contract, rules, asked, verdicts):
