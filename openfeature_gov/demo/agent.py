@@ -14,6 +14,7 @@ from typing import Any
 
 from openfeature_gov.contracts import Actor, CallContext, ToolCall
 from openfeature_gov.decisions import Effect
+from openfeature_gov.demo import consequences
 from openfeature_gov.demo.orders import TOOLS, OrderError, OrderStore
 from openfeature_gov.demo.recorded import RecordedCall
 from openfeature_gov.governor import Governor
@@ -104,6 +105,7 @@ def govern(governor: Governor, store: OrderStore) -> Tools:
                 record=_target,
                 currency="USD",
             ),
+            consequence=consequences.of(store, name),
             draft=_drafting(store, name) if name in WRITES else None,
             fallback=_handing_over(store, name) if name in WRITES else None,
             undo=_undoing(store) if name == CANCEL else None,

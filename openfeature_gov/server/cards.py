@@ -11,6 +11,7 @@ from openfeature_gov.approvals import showing
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import State
 from openfeature_gov.decisions import Constraint
+from openfeature_gov.ladder import Mode
 
 SHOWN_BYTES = 1_000
 """UTF-8 bytes of one value that are shown unless everything is."""
@@ -32,6 +33,7 @@ HARM = {
     "reversible_write": "medium",
 }
 """How loud the badge of a risk class is; low for the others, high for an unknown."""
+FREE = Mode.AUTONOMOUS.label
 MILD = ("search", "scoped_read")
 TIMEOUT = {
     "off": "nothing runs",
@@ -118,7 +120,7 @@ def card(request: Request, *, full: bool) -> Card:
         "arguments": arguments,
         "limits": [row(*_limit(one), full=full) for one in request.constraints],
         "whom": _rows(_whom(request), full=full),
-        "why": _rows(_why(facts), full=full),
+        "why": _rows(_why(facts, full=full), full=full),
         "flags": _rows(_flags(facts), full=full),
         "votes": _rows(_votes(request), full=full),
         "talk": _rows(_talk(request), full=full),
@@ -227,10 +229,17 @@ def _whom(request: Request) -> Iterator[tuple[str, str]]:
                 yield f"Claimed {key}", str(one)
 
 
-def _why(facts: Any) -> Iterator[tuple[str, str]]:
+def _why(facts: Any, *, full: bool) -> Iterator[tuple[str, str]]:
+    """Yield what held the call back, and in short what did not, unless *full*."""
     yield "Reason", str(facts.get("reason") or "unknown")
+    content = []
     for one in facts.get("verdicts") or ():
-        yield str(one["control"]), f"{one['cap']}: {one['reason']}"
+        if one["cap"] == FREE and not full:
+            content.append(str(one["control"]))
+        else:
+            yield str(one["control"]), f"{one['cap']}: {one['reason']}"
+    if content:
+        yield "No objection", ", ".join(content)
     yield "Contract", str(facts.get("contract") or "")
 
 
