@@ -219,6 +219,9 @@ class Caller:
             answer = self.client.post(f"{path}/deny", json={"reason": WHY[what]})
         answer.raise_for_status()
 
+    def close(self) -> None:
+        self.client.close()
+
 
 class Surfer:
     """A person in a browser; *pictures* is where the first look is kept."""
@@ -340,11 +343,12 @@ def run(
         working(folder, shop) as one,
         serving(folder) as url,
         browsing() as browser,
+        closing(Caller(url, "token of hank")) as caller,
     ):
         terminal = Terminal(folder)
         channels: tuple[tuple[str, str, Channel], ...] = (
             ("login", "bea", Surfer(browser, url, "token of bea", pictures)),
-            ("token", "hank", Caller(url, "token of hank")),
+            ("token", "hank", caller),
             ("cli", "tess", terminal),
         )
         waiting: list[str] = []
