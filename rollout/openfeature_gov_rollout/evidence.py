@@ -103,14 +103,14 @@ class _Tally:
     successes: int = 0
     trials: int = 0
 
-    def add(self, row: Row) -> None:
-        """Count *row* if it counts."""
+    def add(self, row: Row, times: int = 1) -> None:
+        """Count *row* if it counts, *times* over where no first ones are asked for."""
         if self.trials == self.size:
             return
         hit = self.metric.hit(row, self.limit)
         if hit is not None:
-            self.trials += 1
-            self.successes += hit
+            self.trials += times
+            self.successes += hit * times
 
 
 class _Window:
@@ -133,6 +133,9 @@ class _Window:
             self.tallies[Source.DECISIONS] += self.tallies[Source.SHADOWS]
             self.tallies[Source.SHADOWS] = []
         self.refusals: list[bool] = []
+        self.alike = dict[tuple[str, str], int]()
+        decided = self.tallies[Source.DECISIONS]
+        self.ordered = any(tally.size is not None for tally in decided)
 
     def wants(self, source: Source) -> bool:
         """Say whether rows of *source* are to be read for this window."""
@@ -141,6 +144,11 @@ class _Window:
 
     def add(self, source: Source, row: Row) -> None:
         """Count *row*, which belongs here."""
+        if source is Source.DECISIONS and not self.ordered:
+            # Few of them differ: each is looked at once, however many there are.
+            kind = row.effect, row.reason
+            self.alike[kind] = self.alike.get(kind, 0) + 1
+            return
         for tally in self.tallies[source]:
             tally.add(row)
         if source is Source.DECISIONS:
@@ -159,6 +167,10 @@ class _Window:
 
     def told(self) -> Tallied:
         """Return the sums."""
+        for kind, times in self.alike.items():
+            self.decisions += times
+            for tally in self.tallies[Source.DECISIONS]:
+                tally.add(Row(*kind), times)
         counts: dict[str, Count | None] = {}
         for name, one in self.by_name.items():
             trials = one.trials
