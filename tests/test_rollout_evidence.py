@@ -14,7 +14,8 @@ from openfeature_gov import Actor, CallContext, Governor, ToolCall
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.stores.logs import opened
-from openfeature_gov_rollout.evidence import Scope, Tallied, tallied
+from openfeature_gov_rollout.counting import Scope, Tallied
+from openfeature_gov_rollout.evidence import tallied
 from openfeature_gov_rollout.gates import Count, Gate
 from openfeature_gov_rollout.signals import SignalError, report
 from tests.conftest import Desk, contract_yaml

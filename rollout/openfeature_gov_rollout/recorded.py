@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from openfeature_gov.stores.logs import opened
-from openfeature_gov_rollout.evidence import Scope, Tallied, tallied
+from openfeature_gov_rollout.counting import Scope, Tallied
+from openfeature_gov_rollout.evidence import tallied
 from openfeature_gov_rollout.looking import Evidence, Seen, Window
 from openfeature_gov_rollout.plan import Demotion
 

@@ -14,6 +14,7 @@ import orjson
 
 from openfeature_gov.ladder import MODES
 from openfeature_gov.stores.logs import Log
+from openfeature_gov_rollout.counting import Known
 from openfeature_gov_rollout.metrics import Row, Source
 
 LATER = "kind NOT IN ('decision', 'outcome')"
@@ -22,7 +23,7 @@ ANSWERS = "('approval', 'review')"
 INDEX = "records_decided"
 Key = tuple[str | None, str | None]
 """A tool, and the variant of its mode flag."""
-Placed = tuple[Key, int, int, Row]
+Placed = tuple[Key, int, Known, Row]
 """A row: where it belongs, when it was decided, and when it became known."""
 
 
@@ -31,15 +32,14 @@ class Wanted:
     """Say which rows are wanted: decided from *since_us* until *until_us*.
 
     Times are microseconds since 1970, the second excluded. *observed* are the variants
-    that let nothing run. *ordered* asks for the order in which rows became known,
-    *bodies* for what outcomes say.
+    that let nothing run, *metrics* what is to be counted: what none of them needs is
+    not read.
     """
 
     since_us: int
     until_us: int
     observed: frozenset[str] = frozenset()
-    ordered: bool = False
-    bodies: bool = True
+    metrics: frozenset[str] = frozenset()
 
     @property
     def span(self) -> dict[str, int]:
@@ -74,16 +74,16 @@ def modes(log: Log, wanted: Wanted) -> dict[Key, str]:
 def decisions(log: Log, wanted: Wanted) -> Iterator[Placed]:
     """Yield every decision."""
     rows = log.rows(
-        "SELECT d.tool, d.variant, d.at_us, d.effect, d.reason"  # noqa: S608 - constants
-        f" FROM ({_decided(log)}) d{_order(wanted, 'd')}",
+        "SELECT d.tool, d.variant, d.at_us, d.id, d.effect, d.reason"  # noqa: S608 - constants
+        f" FROM ({_decided(log)}) d",
         wanted.span,
     )
     made: dict[tuple[str, str], Row] = {}
-    for tool, variant, at_us, effect, reason in rows:
+    for tool, variant, at_us, identity, effect, reason in rows:
         row = made.get((effect, reason))
         if row is None:
             row = made[effect, reason] = Row(effect, reason)
-        yield (tool, variant), at_us, at_us, row
+        yield (tool, variant), at_us, (at_us, identity), row
 
 
 def shadows(log: Log, wanted: Wanted) -> Iterator[Placed]:
@@ -91,56 +91,57 @@ def shadows(log: Log, wanted: Wanted) -> Iterator[Placed]:
     named = {f"v{n}": one for n, one in enumerate(sorted(wanted.observed))}
     marks = ", ".join(f":{name}" for name in named) or "NULL"
     rows = log.rows(
-        "SELECT d.tool, d.variant, d.at_us, d.effect, d.reason, d.body"  # noqa: S608 - constants
-        f" FROM ({_decided(log, body=True)}) d WHERE d.variant IN ({marks})"
-        f"{_order(wanted, 'd')}",
+        "SELECT d.tool, d.variant, d.at_us, d.id, d.effect, d.reason, d.body"  # noqa: S608 - constants
+        f" FROM ({_decided(log, body=True)}) d WHERE d.variant IN ({marks})",
         {**wanted.span, **named},
     )
-    for tool, variant, at_us, effect, reason, body in rows:
-        yield (tool, variant), at_us, at_us, Row(effect, reason, decided=body)
+    for tool, variant, at_us, identity, effect, reason, body in rows:
+        row = Row(effect, reason, decided=body)
+        yield (tool, variant), at_us, (at_us, identity), row
 
 
 def outcomes(log: Log, wanted: Wanted) -> Iterator[Placed]:
     """Yield what became of decisions."""
-    body = "o.body" if wanted.bodies else "NULL"
+    body = "o.body" if wanted.metrics - {"error"} else "NULL"
     rows = log.rows(
-        "SELECT d.tool, d.variant, d.at_us, o.at_us, d.effect, d.reason, o.reason,"  # noqa: S608 - constants
-        f" {body} FROM ({_decided(log)}) d {log.ended}{_order(wanted, 'o')}",
+        "SELECT d.tool, d.variant, d.at_us, o.at_us, o.id, d.effect, d.reason,"  # noqa: S608 - constants
+        f" o.reason, {body} FROM ({_decided(log)}) d {log.ended}",
         wanted.span,
     )
-    for tool, variant, at_us, told_us, effect, reason, told, body in rows:
-        said = _said(body)
-        yield (tool, variant), at_us, told_us, Row(effect, reason, told or "", said)
+    for tool, variant, at_us, told_us, identity, effect, reason, told, body in rows:
+        row = Row(effect, reason, told or "", _said(body))
+        yield (tool, variant), at_us, (told_us, identity), row
 
 
 def failures(log: Log, wanted: Wanted) -> Iterator[Placed]:
     """Yield what failed, or may have, each with the decision."""
     rows = log.rows(
-        "SELECT d.tool, d.variant, d.at_us, o.at_us, d.effect, d.reason, o.reason,"  # noqa: S608 - constants
-        f" d.body FROM ({_decided(log, body=True)}) d {log.ended}"
-        f" WHERE o.reason IN ('failed', 'unknown'){_order(wanted, 'o')}",
+        "SELECT d.tool, d.variant, d.at_us, o.at_us, o.id, d.effect, d.reason,"  # noqa: S608 - constants
+        f" o.reason, d.body FROM ({_decided(log, body=True)}) d {log.ended}"
+        " WHERE o.reason IN ('failed', 'unknown')",
         wanted.span,
     )
-    for tool, variant, at_us, told_us, effect, reason, told, body in rows:
+    for tool, variant, at_us, told_us, identity, effect, reason, told, body in rows:
         row = Row(effect, reason, told, decided=body)
-        yield (tool, variant), at_us, told_us, row
+        yield (tool, variant), at_us, (told_us, identity), row
 
 
 def answers(log: Log, wanted: Wanted) -> Iterator[Placed]:
-    """Yield what people, or the clock in their place, said of decisions; in order."""
+    """Yield what people, or the clock in their place, said of decisions."""
+    decided = "d.body" if "agreement" in wanted.metrics else "NULL"
     rows = log.rows(
-        "SELECT d.tool, d.variant, d.at_us, a.at_us, d.effect, d.reason, a.body, d.body"  # noqa: S608 - constants
-        f" FROM records a CROSS JOIN ({_decided(log, body=True, led=True)}) d"
-        f" WHERE a.kind IN {ANSWERS} AND a.{LATER} AND d.id = a.ref"
-        " ORDER BY a.at_us, a.id",
+        "SELECT d.tool, d.variant, d.at_us, a.at_us, a.id, d.effect, d.reason, a.body,"  # noqa: S608 - constants
+        f" {decided} FROM records a"
+        f" CROSS JOIN ({_decided(log, body=True, led=True)}) d"
+        f" WHERE a.kind IN {ANSWERS} AND a.{LATER} AND d.id = a.ref",
         wanted.span,
     )
-    for tool, variant, at_us, told_us, effect, reason, body, decided in rows:
+    for tool, variant, at_us, told_us, identity, effect, reason, body, whole in rows:
         said = _said(body)
         if not said.get("denied"):
             event, took = str(said.get("event")), told_us - at_us
-            row = Row(effect, reason, event, said, decided, took)
-            yield (tool, variant), at_us, told_us, row
+            row = Row(effect, reason, event, said, whole or b"", took)
+            yield (tool, variant), at_us, (told_us, identity), row
 
 
 READ: Mapping[Source, Callable[[Log, Wanted], Iterator[Placed]]] = {
@@ -177,10 +178,6 @@ def _decided(log: Log, *, body: bool = False, led: bool = False) -> str:
         f" FROM records{hint} WHERE kind = 'decision'"
         f" AND {log.by}at_us >= :since AND {log.by}at_us < :until"
     )
-
-
-def _order(wanted: Wanted, name: str) -> str:
-    return f" ORDER BY {name}.at_us, {name}.id" if wanted.ordered else ""
 
 
 def _said(body: bytes | None) -> Mapping[str, Any]:
