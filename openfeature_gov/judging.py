@@ -21,7 +21,14 @@ from openfeature_gov.controls.budget import Charge
 from openfeature_gov.controls.guardrails import UNKNOWN, Situation
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.controls.recording import StoreHealth
-from openfeature_gov.decisions import Decision, Effect, Verdict, decide, need_of
+from openfeature_gov.decisions import (
+    Constraint,
+    Decision,
+    Effect,
+    Verdict,
+    decide,
+    need_of,
+)
 from openfeature_gov.errors import InvalidCallError
 from openfeature_gov.evidence.decision_records import decision_record, refusal_record
 from openfeature_gov.evidence.records import Record, Stamp, encoded_now
@@ -325,6 +332,7 @@ def _narrowed(
         smaller.faults
         or (smaller.amount or 0) > (contract.amount or 0)
         or (smaller.records or 0) > (contract.records or 0)
+        or (smaller.facts.discount or 0) > (contract.facts.discount or 0)
         or smaller.risk_class is not contract.risk_class
         or smaller.reversibility is not contract.reversibility
     )
@@ -332,4 +340,19 @@ def _narrowed(
         raise InvalidCallError(
             "narrowing_widened", "the narrowed action is not smaller"
         )
+    if not all(_obeyed(one, smaller) for one in decision.constraints):
+        raise InvalidCallError(
+            "constraint_ignored", "the narrowed action is beyond a constraint"
+        )
     return smaller
+
+
+def _obeyed(constraint: Constraint, action: ActionContract) -> bool:
+    """Say whether *action* keeps *constraint*, as far as extractors can tell."""
+    match constraint.kind:
+        case "records" if constraint.limit is not None:
+            return (action.records or 0) <= constraint.limit
+        case "sources" if constraint.among is not None:
+            return constraint.among.issuperset(action.facts.sources or ())
+        case _:
+            return True

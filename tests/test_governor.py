@@ -20,6 +20,7 @@ from openfeature_gov import (
     Extractors,
     Governor,
     Mode,
+    Outcome,
     RegistrationError,
     Status,
     ToolCall,
@@ -616,6 +617,34 @@ def test_handlers_honour_constraints_too(desk: Make) -> None:
         one.governor.tool("mail", draft=draft, narrow=narrower)(one.spy)
         one.set(mode="draft_write")
         assert one.governor.run(call(rows=9)).value == wanted
+
+
+def test_a_search_stays_within_the_sources_that_are_allowed(desk: Make) -> None:
+    """Confined by a guardrail: narrowed it runs; a narrower that does not, nothing."""
+    rules = "[{kind: source_allowlist, allowed: [docs, faq]}]"
+    one = desk(contract_yaml("find", riskClass="search", guardrails=rules))
+    extract = Extractors(sources=lambda arguments: arguments["sources"])
+    obedient = True
+
+    def narrow(arguments: dict[str, Any], limits: tuple[Constraint, ...]) -> Any:
+        (limit,) = limits
+        among = limit.among or frozenset()
+        kept = [name for name in arguments["sources"] if name in among]
+        return {"sources": kept if obedient else arguments["sources"]}
+
+    one.governor.tool("find", extract=extract, narrow=narrow)(one.spy)
+
+    def find(*sources: str) -> Outcome:
+        call = ToolCall("find", {"sources": list(sources)}, CONTEXT)
+        return one.governor.run(call)
+
+    assert find("docs").effect is Effect.ALLOW
+    assert find("docs", "web").effect is Effect.CONSTRAIN
+    assert find("web").reason == "source_not_allowed"
+    assert one.calls == [{"sources": ["docs"]}, {"sources": ["docs"]}]
+    obedient = False
+    assert find("docs", "web").reason == "constraint_ignored"
+    assert len(one.calls) == 2
 
 
 def test_narrowing_that_widens_is_denied(desk: Make) -> None:
