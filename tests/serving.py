@@ -20,6 +20,9 @@ from openfeature_gov.approvals.states import State
 from openfeature_gov.canonical import encode
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.evidence.records import note_record
+from openfeature_gov.reviews import states as reviews
+from openfeature_gov.reviews.review import Review
+from openfeature_gov.reviews.review import change as reviewed
 from openfeature_gov.server import hosting
 from openfeature_gov.server.desk import Desk, Limits, Rate
 from openfeature_gov.server.shelf import InboxShelf
@@ -170,6 +173,37 @@ class Office:
         )
         record = note_record(self.shelf.stamp(), "decision")
         self.shelf.commit(record._replace(change=change(found, 0)))
+        return found
+
+    def look(self, **changes: Any) -> Review:
+        """Store a review of what just ran; *changes* replace parts of it."""
+        self.made += 1
+        values = {
+            "id": f"v{self.made:05d}",
+            "state": reviews.State.OPEN,
+            "digest": "d" * 64,
+            "binding": _binding(1_000_000 + self.made),
+            "tool": "refund",
+            "workflow": "returns",
+            "task": "task-1",
+            "agent": "agent-1",
+            "group": "support",
+            "quorum": 1,
+            "owner": "team-billing",
+            "created_us": self.now(),
+            "deadline_us": self.now() + 30 * MINUTE_US,
+            "within_us": 30 * MINUTE_US,
+            "on_expiry": "undo",
+            "undoable": True,
+            "record_id": "rec-1",
+            "requesters": ("user-1", "agent-1"),
+            "arguments": encode({"order": "order-17", "amount": 129}),
+            "facts": FACTS,
+            **changes,
+        }
+        found = Review(**values)
+        record = note_record(self.shelf.stamp(), "decision")
+        self.shelf.commit(record._replace(change=reviewed(found, 0)))
         return found
 
     def request(self, one: Request) -> Request:

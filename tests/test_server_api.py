@@ -412,6 +412,10 @@ def test_the_api_describes_itself(bob: httpx.Client) -> None:
         "/approvals/{request_id}/answer",
         "/approvals/{request_id}/reassign",
         "/approvals/{request_id}/break-glass",
+        "/reviews",
+        "/reviews/{review_id}",
+        "/reviews/{review_id}/accept",
+        "/reviews/{review_id}/refuse",
     }
     for path in found["paths"].values():
         for verb in path.values():

@@ -23,6 +23,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
     with served(tmp_path) as one:
         # Generated paths find this one.
         one.put(id="0", quorum=10**6)
+        one.look(id="0", quorum=10**6)
         yield one
 
 
@@ -51,5 +52,5 @@ def test_every_answer_is_as_described(office: Office, kind: Any) -> None:
             assert answer.status_code in (401, 404, 405, 413)
 
         answered()
-    assert len(asked) == 9
+    assert len(asked) == 13
     assert min(asked.values()) >= EXAMPLES // 4

@@ -7,11 +7,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.showing import visible
-from openfeature_gov.approvals.states import State as RequestState
 from openfeature_gov.cli import output
 from openfeature_gov.cli.approval_cards import Card, span
+from openfeature_gov.reviews.likeness import likeness
 from openfeature_gov.reviews.review import Review
 from openfeature_gov.reviews.states import BY_HAND, DUE, State
 
@@ -28,7 +27,7 @@ class ReviewCard(Card):
     HAPPENS, RUNS, WAITS = "What happened", "What ran", "Why it ran"
 
     def __init__(self, console: Console, review: Review, *, full: bool) -> None:
-        super().__init__(console, _request(review), full=full)
+        super().__init__(console, likeness(review), full=full)
         self._review = review
 
     def draw(self, now_us: int, objection: str | None) -> None:
@@ -86,30 +85,6 @@ class ReviewCard(Card):
                 mark = self._review.fingerprint
                 how = f"gov reviews {word} {self._review.id} --seen {mark}"
                 self._print(Text(visible(how), "dim"))
-
-
-def _request(review: Review) -> Request:
-    """Return what both have in common; a request that ended is offered no answer."""
-    return Request(
-        id=review.id,
-        state=RequestState.EXECUTED,
-        digest=review.digest,
-        binding=review.binding,
-        tool=review.tool,
-        workflow=review.workflow,
-        task=review.task,
-        agent=review.agent,
-        group=review.group,
-        quorum=review.quorum,
-        created_us=review.created_us,
-        deadline_us=review.deadline_us,
-        call_id="",
-        record_id=review.record_id,
-        requesters=review.requesters,
-        escalation=(),
-        arguments=review.arguments,
-        facts=review.facts,
-    )
 
 
 def summary(review: Review) -> dict[str, Any]:

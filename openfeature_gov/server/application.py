@@ -5,13 +5,20 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from openfeature_gov.server import api, entrance, inbox, problems
+from openfeature_gov.server import (
+    api,
+    entrance,
+    inbox,
+    problems,
+    review_pages,
+    reviews,
+)
 from openfeature_gov.server.buckets import Buckets
 from openfeature_gov.server.desk import Desk
 from openfeature_gov.server.guards import Guard
 
 TITLE = "openfeature-gov approvals"
-ABOUT = "List, show and answer the requests of AI agents that wait for a person."
+ABOUT = "Answer the requests of AI agents, and look at what they did at once."
 
 
 def build(desk: Desk) -> ASGIApp:
@@ -23,7 +30,8 @@ def build(desk: Desk) -> ASGIApp:
     problems.install(app)
     app.add_exception_handler(entrance.LoginNeededError, entrance.login_page)
     app.state.desk = desk
-    for routes in (api.routes, entrance.routes, inbox.routes):
-        app.include_router(routes)
+    # The pages of reviews first: their list is no request of that name.
+    for one in (api, reviews, entrance, review_pages, inbox):
+        app.include_router(one.routes)
     clients = Buckets(*desk.limits.client, desk.clock)
     return Guard(app, clients=clients, secure=desk.secure)

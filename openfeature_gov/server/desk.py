@@ -13,6 +13,7 @@ from openfeature_gov.approvals.logins import Login
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.errors import IdentityError
+from openfeature_gov.reviews.queue import ReviewQueue
 from openfeature_gov.server.buckets import Buckets
 from openfeature_gov.server.problems import DeniedError
 from openfeature_gov.server.sessions import Sessions
@@ -53,6 +54,7 @@ class Desk:
     secure: bool = False
     limits: Limits = field(default_factory=Limits)
     signed: Login | None = None
+    reviews: ReviewQueue = field(init=False)
     sessions: Sessions = field(init=False)
     tokens: Buckets = field(init=False)
     logins: Buckets = field(init=False)
@@ -60,6 +62,7 @@ class Desk:
     def __post_init__(self) -> None:
         """Begin with no sessions and full buckets."""
         for name, value in (
+            ("reviews", ReviewQueue(self.shelf, self.people, self.now)),
             ("sessions", Sessions(self.clock)),
             ("tokens", Buckets(*self.limits.token, self.clock)),
             ("logins", Buckets(*self.limits.login, self.clock)),

@@ -19,7 +19,7 @@ from openfeature_gov.server.problems import DeniedError
 from openfeature_gov.server.sessions import LONGEST_S, Session
 
 INBOX = "/inbox"
-NEXT = re.compile(r"/inbox(?:/[A-Za-z0-9_-]{1,64})?")
+NEXT = re.compile(r"/inbox(?:/reviews)?(?:/[A-Za-z0-9_-]{1,64})?")
 STATIC = {
     "inbox.css": "text/css; charset=utf-8",
     "inbox.js": "text/javascript; charset=utf-8",

@@ -143,7 +143,7 @@ def approve(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
         request_id,
         here.me,
         seen=fields.get("seen", "")[:64],
-        reason=_reason(fields),
+        reason=reason_of(fields),
         constraints=_limits(fields),
     )
     return _answer(desk, here, request_id, step)
@@ -152,7 +152,7 @@ def approve(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
 @routes.post(INBOX + "/{request_id}/deny")
 def deny(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
     """Refuse the action."""
-    step = desk.queue.refuse(request_id, here.me, reason=_reason(fields))
+    step = desk.queue.refuse(request_id, here.me, reason=reason_of(fields))
     return _answer(desk, here, request_id, step)
 
 
@@ -171,7 +171,7 @@ def extend(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
 @routes.post(INBOX + "/{request_id}/ask")
 def ask(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
     """Ask whoever stands behind the action."""
-    step = desk.queue.ask(request_id, here.me, text=_reason(fields))
+    step = desk.queue.ask(request_id, here.me, text=reason_of(fields))
     said = "Asked", "The deadline stays; extend it if you need the answer first."
     return _answer(desk, here, request_id, step, done=said)
 
@@ -184,7 +184,7 @@ def answer(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
         request_id,
         here.me,
         number=int(number) if NUMBER.fullmatch(number) else 0,
-        text=_reason(fields),
+        text=reason_of(fields),
     )
     said = "Answered", "Whoever reviews it sees your answer."
     return _answer(desk, here, request_id, step, done=said)
@@ -194,7 +194,7 @@ def answer(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
 def reassign(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
     """Pass the request on."""
     to = fields.get("to", "").strip()[:200]
-    step = desk.queue.reassign(request_id, here.me, to=to, reason=_reason(fields))
+    step = desk.queue.reassign(request_id, here.me, to=to, reason=reason_of(fields))
     said = "Passed on", "You may still answer it; the deadline stays."
     return _answer(desk, here, request_id, step, done=said)
 
@@ -206,7 +206,7 @@ def break_glass(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
         request_id,
         here.me,
         seen=fields.get("seen", "")[:64],
-        reason=_reason(fields),
+        reason=reason_of(fields),
     )
     alone = isinstance(step, requests.Request) and not step.glass_broken
     said = ("Noted", "It waits for a second person who says so.") if alone else None
@@ -249,7 +249,13 @@ def _done(request: requests.Request, now_us: int) -> tuple[str, str]:
             return "Counted", f"{votes} approvals; it still waits for others."
 
 
-def _reason(fields: Mapping[str, str]) -> str:
+def reason_of(fields: Mapping[str, str]) -> str:
+    """Return the words of a form.
+
+    Raises:
+        DeniedError: when they are too many.
+
+    """
     reason = fields.get("reason", "").strip()
     if len(reason) > TEXT_LIMIT:
         raise DeniedError(422, "reason_too_long", f"at most {TEXT_LIMIT} characters")

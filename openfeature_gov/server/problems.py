@@ -20,6 +20,7 @@ from openfeature_gov.server.pages import page
 logger = logging.getLogger(__name__)
 TYPE = "application/problem+json"
 API = "/approvals"
+REVIEWS = "/reviews"
 
 
 class Problem(BaseModel):
@@ -129,7 +130,7 @@ def _said(
 ) -> Response:
     """Return the problem, as a page where a browser shows it to a person."""
     person = "text/html" in request.headers.get("accept", "")
-    if not person or request.url.path.startswith(API):
+    if not person or request.url.path.startswith((API, REVIEWS)):
         return problem(status, reason, detail, headers)
     said = detail or reasons.words(reason)
     answer = page("error", status, title=HTTPStatus(status).phrase, said=said)

@@ -39,6 +39,15 @@ WORDS = {
     "already_consumed": "Too late: it is running.",
     "already_executed": "Too late: it ran already.",
     "already_failed": "Too late: it ran already, and failed.",
+    "review_unknown": "There is no such review.",
+    "not_open": "It still runs; nobody knows yet what came of it.",
+    "already_accepted": "Somebody was faster: it is accepted already.",
+    "already_lapsed": "Too late: nobody looked in time, and it stands.",
+    "already_undoing": "Too late: it is being undone.",
+    "already_undone": "Too late: it is undone already.",
+    "already_undo_failed": "Too late: its undo failed, and somebody sees to it.",
+    "already_handed_over": "Too late: it was handed over to somebody.",
+    "already_void": "It changed nothing; there is nothing to look at.",
     "already_unknown": "Too late: it began to run, and nobody knows how it ended.",
 }
 NOT_YOURS = frozenset(
@@ -61,6 +70,6 @@ def words(reason: str) -> str:
 
 def status(reason: str) -> HTTPStatus:
     """Return the HTTP status of an answer that was denied for *reason*."""
-    if reason == "approval_unknown":
+    if reason in ("approval_unknown", "review_unknown"):
         return HTTPStatus.NOT_FOUND
     return HTTPStatus.FORBIDDEN if reason in NOT_YOURS else HTTPStatus.CONFLICT

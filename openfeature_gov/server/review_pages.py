@@ -1,0 +1,120 @@
+"""The pages of reviews: what ran at once, one by one, without JavaScript."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from openfeature_gov.reviews.likeness import likeness
+from openfeature_gov.reviews.review import Review
+from openfeature_gov.reviews.states import State
+from openfeature_gov.reviews.steps import Denied, Step
+from openfeature_gov.server import cards, reasons
+from openfeature_gov.server.api import Id
+from openfeature_gov.server.desk import At, Desk
+from openfeature_gov.server.entrance import INBOX, Here, Me, Sent
+from openfeature_gov.server.forms import Form
+from openfeature_gov.server.inbox import reason_of
+from openfeature_gov.server.pages import page
+from openfeature_gov.server.reviews import objection
+
+SHOWN = 250
+"""Reviews on the page of the list."""
+PAGES = f"{INBOX}/reviews"
+SILENCE = {
+    "undo": "The tool's own undo takes it back.",
+    "keep": "It stands.",
+    "handOver": "Somebody gets it to see to by hand: {owner}.",
+}
+routes = APIRouter(include_in_schema=False)
+
+
+@routes.get(PAGES)
+def listed(desk: At, here: Me) -> Response:
+    """Show what is to be looked at, the oldest first."""
+    found = desk.reviews.waiting(limit=SHOWN + 1)
+    shown = [(one, likeness(one)) for one in found[:SHOWN]]
+    more = len(found) > SHOWN
+    return page("reviews", here=here, shown=shown, more=more, now=desk.now())
+
+
+@routes.get(PAGES + "/{review_id}")
+def shown(desk: At, here: Me, review_id: Id, full: str = "") -> Response:
+    """Show one review; with ``full=1`` every byte of it."""
+    found = desk.reviews.get(review_id)
+    if found is None:
+        return _unknown(here)
+    return page(
+        "review",
+        here=here,
+        review=found,
+        card=cards.card(likeness(found), full=full == "1"),
+        silence=_silence(found),
+        objection=objection(desk, found, here.me),
+        words=reasons.words,
+        now=desk.now(),
+    )
+
+
+@routes.post(PAGES + "/{review_id}/accept")
+def accept(desk: At, review_id: Id, here: Sent, fields: Form) -> Response:
+    """Let the action stand that the reviewer saw."""
+    seen = fields.get("seen", "")[:64]
+    step = desk.reviews.accept(review_id, here.me, seen=seen, reason=reason_of(fields))
+    return _answer(desk, here, review_id, step)
+
+
+@routes.post(PAGES + "/{review_id}/refuse")
+def refuse(desk: At, review_id: Id, here: Sent, fields: Form) -> Response:
+    """Have the action undone that the reviewer saw."""
+    seen = fields.get("seen", "")[:64]
+    step = desk.reviews.refuse(review_id, here.me, seen=seen, reason=reason_of(fields))
+    return _answer(desk, here, review_id, step)
+
+
+def _unknown(here: Here) -> Response:
+    return page(
+        *("review_answer", 404),
+        here=here,
+        title="There is no such review",
+        said="The link may be cut short.",
+        review=None,
+    )
+
+
+def _answer(desk: Desk, here: Here, review_id: str, step: Step) -> Response:
+    """Return the page that says what became of an answer."""
+    if isinstance(step, Denied):
+        if step.reason == "review_unknown":
+            return _unknown(here)
+        found = desk.reviews.get(review_id)
+        title, said = "Not done", reasons.words(step.reason)
+        status = reasons.status(step.reason)
+    else:
+        found, status = step, HTTPStatus.OK
+        title, said = _done(step)
+    return page(
+        "review_answer", status, here=here, title=title, said=said, review=found
+    )
+
+
+def _done(review: Review) -> tuple[str, str]:
+    match review.state:
+        case State.ACCEPTED:
+            return "Accepted", "It stands."
+        case State.REFUSED:
+            return "Refused", "A process with this tool undoes it now."
+        case State.HANDED_OVER:
+            return "Refused", f"Nothing undoes it; {review.owner} sees to it."
+        case _:
+            votes = f"{len(review.votes)} of {review.quorum}"
+            return "Counted", f"{votes} agree; it still waits for others."
+
+
+def _silence(review: Review) -> str:
+    silence = review.on_expiry
+    if silence == "undo" and not review.undoable:
+        silence = "handOver"
+    return SILENCE[silence].format(owner=review.owner)
