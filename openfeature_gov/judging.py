@@ -183,7 +183,8 @@ class Judge:
         )
         verdicts += more
         charges: tuple[Charge, ...] = ()
-        if rules.budgets and self._allowances is not None:
+        # What began has paid already: what others find left says nothing of it.
+        if rules.budgets and self._allowances is not None and not begun:
             estimates = tool.estimates(contract.arguments)
             known, charges = self._allowances.charged(contract, rules, estimates)
             verdicts += known

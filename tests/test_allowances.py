@@ -49,7 +49,7 @@ def paying(
         one.calls.append({"cents": cents})
         return "paid"
 
-    one.governor.tool("pay", extract=extract, **changes)(pay)
+    vars(one)["gate"] = one.governor.tool("pay", extract=extract, **changes)(pay)
     return one
 
 
@@ -263,6 +263,20 @@ def test_what_nobody_reported_counts_as_spent(desk: Callable[..., Desk]) -> None
     assert ledger_of(one.records) == {"refunds": 100_000_000, "held": 0}
     (outcome,) = history.records(one.records, kind="outcome")
     assert outcome["status"] == "unknown"
+
+
+def test_what_was_paid_for_runs(desk: Callable[..., Desk]) -> None:
+    """Another call that finds too little left takes nothing from one that has paid."""
+    one = paying(desk)
+    gate: Callable[..., str] = vars(one)["gate"]
+    first = ToolCall("pay", {"cents": 25_000}, CONTEXT)
+    released = one.governor.enforce(first)
+    assert released.effect is Effect.ALLOW
+    assert pay(one, 25_000).reason == "budget_exhausted"
+    with one.governor.acting(CONTEXT):
+        assert gate(cents=25_000) == "paid"
+    one.governor.close()
+    assert ledger_of(one.records) == {"refunds": 250_000_000, "held": 0}
 
 
 def test_a_plan_takes_nothing(desk: Callable[..., Desk]) -> None:
