@@ -11,11 +11,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from typer.testing import CliRunner
 
 from openfeature_gov import Effect, Extractors, Outcome, ToolCall
 from openfeature_gov.allowances import rates as rates_module
 from openfeature_gov.allowances.rates import LocalRates, RatesDownError
+from openfeature_gov.cli import app
 from openfeature_gov.evidence.records import Purse, Settle, Spend
 from openfeature_gov.stores import history, ledger
 from tests.conftest import CONTEXT, Desk, contract_yaml
@@ -277,6 +280,8 @@ def test_what_was_paid_for_runs(desk: Callable[..., Desk]) -> None:
         assert gate(cents=25_000) == "paid"
     one.governor.close()
     assert ledger_of(one.records) == {"refunds": 250_000_000, "held": 0}
+    decided = list(history.records(one.records, kind="decision"))
+    assert [record["effect"] for record in decided] == ["allow", "deny"]
 
 
 def test_a_plan_takes_nothing(desk: Callable[..., Desk]) -> None:
@@ -507,6 +512,28 @@ def test_the_usual_needs_five_windows(book: Any) -> None:
         assert book(f"r{day}", 10 * day, day, multiple=3)[0].usual is None
     assert book("r6", 1, 6, multiple=3)[0] == (1, 30)
     assert book("r7", 1, 6, multiple=3)[0] == (2, 30)
+
+
+def test_the_command_line_shows_the_ledger(desk: Callable[..., Desk]) -> None:
+    """Whose window, since when, what was taken of it, and what is still held."""
+    one = paying(desk)
+    assert pay(one, 1_250).effect is Effect.ALLOW
+    assert one.governor.decide(CALL).effect is Effect.ALLOW
+    flush(one)
+    words = ["budgets", "list", "--records", str(one.records)]
+    shown = CliRunner().invoke(app, words)
+    (window,) = orjson.loads(shown.stdout)["windows"]
+    assert window.pop("beginsUs") % 86_400_000_000 == 0
+    assert window == {
+        "budget": "refunds",
+        "of": "agent:agent-1",
+        "task": "",
+        "unit": "USD",
+        "taken": "112.5",
+        "held": "100",
+    }
+    table = CliRunner().invoke(app, [*words, "--no-json"]).stdout
+    assert "112.5" in table
 
 
 def test_an_anomaly_is_told_before_the_ceiling(

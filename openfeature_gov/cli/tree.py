@@ -12,6 +12,7 @@ from openfeature_gov.cli import (
     agents,
     approvals,
     audit,
+    budgets,
     decide,
     erasing,
     featbit,
@@ -46,6 +47,7 @@ ORDER = (
     "approvals",
     "reviews",
     "agents",
+    "budgets",
     "rollout",
     "serve",
     "mcp-gateway",
@@ -144,6 +146,7 @@ app.add_typer(featbit.app, name="featbit")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(agents.app, name="agents")
+app.add_typer(budgets.app, name="budgets")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(runs.app, name="runs")
 app.add_typer(audit.app, name="audit")

@@ -9,8 +9,8 @@ also of a call whose process died, until somebody knows better.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from openfeature_gov.errors import OverspentError
 from openfeature_gov.evidence.records import Entry, Settle, Spend, Taken
@@ -77,11 +77,38 @@ SELECT count(*), coalesce(sum(taken), 0) FROM (SELECT taken FROM budgets
 """  # noqa: S608 - a constant
 
 
+WINDOWS = """
+SELECT b.name, b.scope, b.task, b.begins_us, b.unit, b.taken,
+  (SELECT CAST(coalesce(sum(h.amount), 0) AS BIGINT) FROM holds h WHERE h.name = b.name
+    AND h.scope = b.scope AND h.task = b.task AND h.begins_us = b.begins_us)
+FROM budgets b ORDER BY b.at_us DESC, b.name, b.scope, b.task LIMIT :limit
+"""
+
+
+class Window(NamedTuple):
+    """Hold one window of a budget: *taken* of it in all, *held* by calls under way."""
+
+    name: str
+    scope: str
+    task: str
+    begins_us: int
+    unit: str
+    taken: int
+    held: int
+
+
+def windows(
+    rows: Callable[[str, Mapping[str, Any]], Iterable[Any]], limit: int
+) -> list[Window]:
+    """Return the latest windows, the youngest first, at most *limit*; *rows* reads."""
+    return [Window(*row) for row in rows(WINDOWS, {"limit": limit})]
+
+
 class Rows(Protocol):
     """Be what a statement returned."""
 
-    def fetchone(self) -> Any:
-        """Return the next row, None for no more."""
+    def fetchall(self) -> list[Any]:
+        """Return every row; the statement has ended then."""
 
 
 Execute = Callable[[str, Mapping[str, Any]], Rows]
@@ -104,10 +131,10 @@ def enter(execute: Execute, entry: Entry) -> None:
 
 def _take(execute: Execute, spend: Spend) -> None:
     values = {**spend.of._asdict(), **spend._asdict()}
-    row = execute(TAKE, _only(TAKE, values)).fetchone()
-    if row is None:
+    rows = execute(TAKE, _only(TAKE, values)).fetchall()
+    if not rows:
         raise OverspentError(spend.of, spend.amount)
-    values["begins_us"], taken = row
+    [(values["begins_us"], taken)] = rows
     execute(HOLD, _only(HOLD, values))
     if spend.found is not None:
         usual = _usual(execute, values) if spend.multiple else None
@@ -115,15 +142,15 @@ def _take(execute: Execute, spend: Spend) -> None:
 
 
 def _usual(execute: Execute, values: Mapping[str, Any]) -> int | None:
-    count, total = execute(USUAL, _only(USUAL, values)).fetchone()
+    [(count, total)] = execute(USUAL, _only(USUAL, values)).fetchall()
     return None if count < USUAL_FROM else int(total) // count
 
 
 def _settle(execute: Execute, settle: Settle, of: Mapping[str, Any]) -> None:
-    row = execute(END, {**of, "ref": settle.ref}).fetchone()
-    if row is None or settle.cost is None:
+    rows = execute(END, {**of, "ref": settle.ref}).fetchall()
+    if not rows or settle.cost is None:
         return
-    begins_us, amount = row
+    [(begins_us, amount)] = rows
     if amount != settle.cost:
         back = amount - settle.cost
         execute(GIVE_BACK, {**of, "begins_us": begins_us, "back": back})

@@ -18,7 +18,7 @@ import pytest
 from tests.integration import postgres, redis_server, spender
 
 ROOT = Path(__file__).parents[2]
-CEILING, KILLS = 1000, 3
+CEILING, KILLS = 1000, 2
 PATHS = os.pathsep.join(str(ROOT / name) for name in (".", "providers", "rollout"))
 
 

@@ -30,6 +30,7 @@ from tests.properties.mutations.controls import CONTROLS
 from tests.properties.mutations.flags import FLAGS
 from tests.properties.mutations.judging import JUDGING
 from tests.properties.mutations.law import DECISIONS
+from tests.properties.mutations.limits import LIMITS
 from tests.properties.mutations.live import LIVE
 from tests.properties.mutations.mutant import Mutant
 from tests.properties.mutations.records import RECORDS
@@ -50,6 +51,7 @@ MUTANTS = (
     *APPROVALS,
     *SEALING,
     *AUDIT,
+    *LIMITS,
 )
 ROOT = Path(__file__).parents[2]
 SOURCES = ("openfeature_gov", "providers", "rollout", "tests")

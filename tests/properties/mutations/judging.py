@@ -65,8 +65,8 @@ JUDGING = (
         "deciding.py",
         _governor("decision_is_on_disk_before_a_consequential_action"),
         (
-            "self._records.commit(seen.judged.record)",
-            "self._records.append(seen.judged.record)",
+            "self._records.commit(judged.record)",
+            "self._records.append(judged.record)",
         ),
     ),
     *mutants(
@@ -79,8 +79,8 @@ JUDGING = (
         "deciding.py",
         _governor("async_decision_is_on_disk_and_a_failed_one_denies"),
         (
-            "await self._records.acommit(seen.judged.record)",
-            "self._records.append(seen.judged.record)",
+            "await self._records.acommit(judged.record)",
+            "self._records.append(judged.record)",
         ),
     ),
     *mutants(
@@ -102,9 +102,8 @@ JUDGING = (
         _governor(
             "outcome_follows_the_decision", "tool_exceptions_are_recorded_and_passed_on"
         ),
-        ('self._decider.settle(judged, "executed", started=started)', "pass"),
-        ("self._decider.settle(judged, status, type(error).__name__, started)", "pass"),
-        ("type(error).__name__, started", "str(error), started"),
+        ('self._decider.settle(judged, "executed", None, started, value)', "pass"),
+        ("self._decider.settle(judged, status, error, started)", "pass"),
     ),
     *mutants(
         "governor.py",
@@ -193,7 +192,7 @@ JUDGING = (
     *mutants(
         "running.py",
         _governor("unfinished_work_is_no_execution"),
-        ("value = _finished(call())", "value = call()"),
+        ("value = finished_work(call())", "value = call()"),
     ),
     *mutants(
         "governor.py",

@@ -1,0 +1,133 @@
+"""Mutants of limits and identity: what may be spent, how often, and by whom."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.properties.mutations.mutant import mutants, tests_of
+
+_allowances = partial(tests_of, "test_allowances.py")
+_shared = partial(tests_of, "test_allowances_shared.py")
+_agents = partial(tests_of, "test_identity_agents.py")
+_tokens = partial(tests_of, "test_identity_tokens.py")
+LIMITS = (
+    *mutants(
+        "stores/ledger.py",
+        _allowances(
+            "what_was_spent_is_gone",
+            "the_edges_of_a_ceiling",
+            "a_clock_that_steps_back_opens_no_window_again",
+            "another_unit_is_another_budget",
+            "an_end_counts_once",
+            "a_report_settles",
+        ),
+        (
+            "b.unit = excluded.unit AND b.taken + excluded.taken <= :ceiling",
+            "b.unit = excluded.unit",
+        ),
+        ("WHERE b.unit = excluded.unit AND", "WHERE"),
+        (
+            "CASE WHEN n.newest > :begins_us THEN n.newest ELSE",
+            "CASE WHEN 0 THEN 0 ELSE",
+        ),
+        ("execute(HOLD, _only(HOLD, values))", "pass"),
+        ("if not rows or settle.cost is None:", "if not rows:"),
+        ("back = amount - settle.cost", "back = amount"),
+    ),
+    *mutants(
+        "controls/budget.py",
+        _allowances(
+            "a_cost_that_nobody_can_tell_is_refused",
+            "a_task_without_a_name_has_no_envelope",
+            "no_account_stands_in_the_ledger",
+        ),
+        ('if contract.currency == budget.unit else "currency"', "if True else ''"),
+        ('budget.per == "task" and not task', "False"),
+        (
+            'digest = sha256(f"{budget.name}\\0{account}".encode()).hexdigest()',
+            "digest = account",
+        ),
+    ),
+    *mutants(
+        "allowances/taking.py",
+        _allowances(
+            "failure_gives_back_and_the_end_settles",
+            "counters_that_are_away_stop_what_is_consequential",
+            "a_share_of_less_than_one_is_none",
+            "a_runaway_agent_meets_its_limit_and_the_others_go_on",
+            "a_report_settles",
+        ),
+        ("if contract.consequential:", "if False:"),
+        ("one.limit.count // self.rates.processes", "one.limit.count"),
+        ("return None if free else _limited(one)", "return None"),
+        ('status in ("not_run", "failed")', "False"),
+    ),
+    *mutants(
+        "allowances/rates.py",
+        _allowances("windows_slide_by_the_monotonic_clock"),
+        ("- (-window.before * left // width) >= count", ">= count"),
+        ("before = window.now if passed == 1 else 0", "before = 0"),
+    ),
+    *mutants(
+        "allowances/shared.py",
+        _shared(
+            "a_server_that_came_back_empty_is_not_believed",
+            "no_name_stands_in_redis",
+        ),
+        ("if fresh and self._connected:", "if False:"),
+        ("sha256(key.encode()).hexdigest()[:32]", "key"),
+    ),
+    *mutants(
+        "judging.py",
+        _allowances("what_was_paid_for_runs"),
+        ("is not None and not begun:", "is not None:"),
+    ),
+    *mutants(
+        "identity/identities.py",
+        _agents(
+            "only_who_was_authenticated_acts",
+            "nobody_hides_a_blocked_scope",
+            "a_delegation_is_recorded_narrows_and_ends",
+            "a_token_acts_for_its_user_until_it_ends",
+        ),
+        ("if named != own or", "if"),
+        ("if actor.scopes != principal.scopes:", "if False:"),
+        (
+            "self._standing(principal.behind) or self._standing(to)",
+            "self._standing(to)",
+        ),
+        ("return key.ended(now)", 'return ""'),
+        ("principal.expires_us is not None and now >=", "False and now >="),
+    ),
+    *mutants(
+        "identity/principals.py",
+        _agents("a_chain_only_narrows", "a_chain_ends_and_turns_on_nobody"),
+        ("scopes=wanted & to.scopes", "scopes=wanted"),
+        ("if not wanted <= holder.scopes:", "if False:"),
+        ("if len(chain) > DEPTH:", "if False:"),
+        ("if to.agent in chain:", "if False:"),
+    ),
+    *mutants(
+        "identity/agent_keys.py",
+        _agents(
+            "nobody_elses_text_is_a_key",
+            "an_id_twice_and_a_file_of_everybody_are_refused",
+            "a_key_says_who_and_is_kept_nowhere",
+        ),
+        ("if key is None or not same:", "if key is None:"),
+        ("& WRITABLE:", "& 0:"),
+        ("digest=_digest(secret),", "digest=_digest('') + secret[:0],"),
+    ),
+    *mutants(
+        "identity/tokens.py",
+        _tokens(
+            "nobody_else_can_sign",
+            "every_claim_is_held_to_its_rule",
+            "loose_rules_are_refused",
+        ),
+        ("if algorithm not in self.rules.algorithms:", "if False:"),
+        ("if not now < expires + leeway:", "if False:"),
+        ("audience=self.rules.audience", "audience=None"),
+        ("if odd or not self.algorithms:", "if not self.algorithms:"),
+    ),
+)
