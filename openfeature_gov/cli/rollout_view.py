@@ -212,8 +212,13 @@ def _title(console: Console, one: Facts) -> Text:
         (output.safe(one["plan"]), "bold"),
         "  ",
         (f"{mark} {one['status']}", style),
-        (f"  {place}  {one['workflow']}: {', '.join(one['tools'])}", "dim"),
+        (f"  {place}  {one['workflow']}: {_tools(one['tools'])}", "dim"),
     )
+
+
+def _tools(tools: list[str]) -> str:
+    shown = ", ".join(tools[:3])
+    return shown if len(tools) <= 3 else f"{shown} and {len(tools) - 3} more"
 
 
 def _foot(one: Facts) -> str:

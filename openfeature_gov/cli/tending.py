@@ -90,6 +90,9 @@ def lint_flags(
     data = {"target": target.name, "remarks": remarks}
 
     def render(console: Console) -> None:
+        if not remarks:
+            console.print("nothing to look after")
+            return
         rows = [tuple(one.values()) for one in remarks]
         names = ("KIND", "FLAG", "WHAT IS SEEN", "WHAT TO DO")
         fold = frozenset({"FLAG", "WHAT IS SEEN", "WHAT TO DO"})

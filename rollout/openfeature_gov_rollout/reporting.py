@@ -64,8 +64,7 @@ def _section(controller: Controller, look: Look) -> str:
             bars(counted),
             legend(counted.effects),
             _axis(start, now),
-            "<h3>Gates of this stage</h3>",
-            _gates(facts["gates"]),
+            *_judged(facts, moves),
             "<h3>The plan</h3>",
             _stages(facts["stages"]),
             "<h3>Transitions</h3>",
@@ -73,6 +72,19 @@ def _section(controller: Controller, look: Look) -> str:
             "</section>",
         )
     )
+
+
+def _judged(facts: Facts, moves: list[Facts]) -> Iterator[str]:
+    """Yield the gates as they stand, or as they stood when the rollout fell."""
+    last = moves[-1] if moves else {"gates": [], "recentGates": []}
+    if facts["gates"] or not last["gates"]:
+        yield "<h3>Gates of this stage</h3>"
+        yield _gates(facts["gates"])
+        return
+    yield f"<h3>Gates at the last transition: {escape(last['verb'])}</h3>"
+    yield _gates(last["gates"])
+    yield "<h3>The latest past alone</h3>"
+    yield _gates(last["recentGates"])
 
 
 def _spans(

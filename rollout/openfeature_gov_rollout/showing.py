@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from openfeature_gov_rollout.audience import Layer
@@ -87,15 +88,23 @@ def audience(stage: Stage) -> str:
     return "; or ".join(_part(part) for part in stage.audience)
 
 
-def served(layer: Layer) -> str:
-    """Return in words what a layer serves to whom."""
-    where = ", ".join(
+def served(
+    layer: Layer, everybody: Mapping[str, frozenset[str]], *, among: bool
+) -> str:
+    """Return in words what a layer serves to whom.
+
+    *everybody* are conditions that go without saying; *among* says that there are other
+    layers beside it.
+    """
+    terms = [
         f"{name} {'|'.join(sorted(values))}"
         for name, values in sorted(layer.where.items())
-        if name != "workflow"
-    )
-    for ids in sorted(map(sorted, layer.segments)):
-        where += f", in segment {'|'.join(ids)}"
+        if everybody.get(name) != values
+    ]
+    terms += [
+        f"in segment {'|'.join(ids)}" for ids in sorted(map(sorted, layer.segments))
+    ]
+    where = ", ".join(terms) or ("everybody else" if among else "everybody")
     start, told = 0.0, []
     for mode, end in layer.shares:
         share = float(end) - start
@@ -142,7 +151,7 @@ def _signers(situation: Situation) -> tuple[str, ...]:
 
 
 def _stage(plan: Plan, stage: Stage, now: str) -> Facts:
-    at = plan.order.get(now, -1)
+    at, layers = plan.order.get(now, -1), plan.layers[stage.name]
     place = plan.order[stage.name]
     if now not in plan.order:
         state = "ahead"
@@ -163,7 +172,9 @@ def _stage(plan: Plan, stage: Stage, now: str) -> Facts:
             gate.model_dump(mode="json", by_alias=True, exclude_none=True)
             for gate in stage.gates
         ],
-        "serves": [served(layer) for layer in plan.layers[stage.name]],
+        "serves": [
+            served(one, plan.everybody, among=len(layers) > 1) for one in layers
+        ],
     }
 
 
