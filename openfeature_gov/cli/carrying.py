@@ -54,10 +54,20 @@ def signed(actor: str | None, reason: str, records: Path) -> Signed:
 
     """
     return Signed(
-        actor=one_line(actor or _os_user(), name="--actor", limit=128),
+        actor=signed_by(actor),
         reason=one_line(reason, name="--reason", limit=512),
         records=records,
     )
+
+
+def signed_by(actor: str | None) -> str:
+    """Return who acts: *actor*, else the OS user.
+
+    Raises:
+        typer.BadParameter: when that is not one printable line.
+
+    """
+    return one_line(actor or _os_user(), name="--actor", limit=128)
 
 
 def _os_user() -> str:

@@ -26,6 +26,7 @@ from openfeature_gov.cli import (
     reporting,
     reviews,
     rollout,
+    rollout_evidence,
     runs,
     tending,
     verify,
@@ -132,6 +133,8 @@ def root(
 flags.app.command("kill")(kills.kill)
 flags.app.command("unkill")(kills.unkill)
 flags.app.command("lint")(tending.lint_flags)
+rollout.app.command("compare")(rollout_evidence.compare)
+rollout.app.command("signal")(rollout_evidence.signal)
 audit.app.command("query")(querying.query)
 audit.app.command("tail")(querying.tail)
 audit.app.command("lookup")(querying.lookup)

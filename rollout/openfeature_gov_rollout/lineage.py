@@ -7,7 +7,7 @@ by their ids, and each pair is one sample: calls within a task hang together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,11 +16,24 @@ import orjson
 
 from openfeature_gov.governance.lineage import Release
 from openfeature_gov.stores.logs import Log
-from openfeature_gov_rollout.gates import Count, Gate
+from openfeature_gov_rollout.gates import LEVEL, Count, Gate, StageResult, judge_all
 
 ESCALATED = frozenset({"queue_for_approval", "deny", "fallback"})
 MOST_TASKS = 10_000
 """How many tasks of a release are compared: the latest, which are held in memory."""
+
+
+GATES = tuple(
+    Gate.model_validate(given)
+    for given in (
+        {"metric": "agreement", "atLeast": "0.95"},
+        {"metric": "tool_choice", "atLeast": "0.95"},
+        {"metric": "argument_drift", "atMost": "0.1"},
+        {"metric": "escalation", "atMost": "0.05"},
+        {"metric": "cost_drift", "atMost": "0.1", "within": "1.5", "kind": "signal"},
+    )
+)
+"""What a new release has to clear unless somebody asks for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,32 @@ class Step:
 
 Tasks = Mapping[str, tuple[Step, ...]]
 """What a release did, by task, each in the order of its calls."""
+
+
+def judged(
+    log: Log,
+    old: Release,
+    new: Release,
+    tools: Iterable[str],
+    since_us: int,
+    until_us: int,
+    *,
+    gates: Sequence[Gate] = GATES,
+    error_level: Decimal = LEVEL,
+) -> StageResult:
+    """Return whether *new* behaves as *old* did, on the tasks that both did.
+
+    Times are microseconds since 1970, *until_us* excluded. Whoever passes may be
+    added to ``lineage.accepted`` of the tools' contracts.
+
+    Raises:
+        RecordStoreError: when a record cannot be read.
+
+    """
+    named = tuple(tools)
+    before = performed(log, old, named, since_us, until_us)
+    after = performed(log, new, named, since_us, until_us)
+    return judge_all(gates, compared(before, after, gates), error_level)
 
 
 def compared(old: Tasks, new: Tasks, gates: Iterable[Gate]) -> dict[str, Count | None]:
