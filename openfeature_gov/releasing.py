@@ -226,6 +226,7 @@ class Releases:
             record_id=one.judged.record.id,
             requesters=requests.requesters(contract),
             escalation=rules.approval.escalation,
+            patience_us=minutes * steps.MINUTE_US,
             reassign_to=rules.approval.reassign_to,
             break_glass=rules.approval.break_glass_group or "",
             arguments=contract.canonical,

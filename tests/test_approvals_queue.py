@@ -16,7 +16,13 @@ import pytest
 
 from openfeature_gov.approvals.codec import pack
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.queue import ApprovalQueue, Shelf, change, lost
+from openfeature_gov.approvals.queue import (
+    CONTACT_US,
+    ApprovalQueue,
+    Shelf,
+    change,
+    lost,
+)
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import Event, State
 from openfeature_gov.approvals.steps import Denied
@@ -183,6 +189,14 @@ def test_silence_is_passed_on_once(desk: Desk) -> None:
     assert [one.state for one in desk.queue.tick()] == [State.EXPIRED]
     assert [one["event"] for one in desk.log()] == ["expire", "expire"]
     assert desk.queue.waiting() == []
+
+
+def test_each_contact_has_the_time_that_the_contract_gives(desk: Desk) -> None:
+    """As long as the first one had."""
+    desk.put(asked(id="slow", binding="slow", patience_us=7))
+    desk.now = DEADLINE
+    found = {one.id: one.deadline_us - DEADLINE for one in desk.queue.tick()}
+    assert found == {"r": CONTACT_US, "slow": 7}
 
 
 def test_the_oldest_waits_first(desk: Desk) -> None:

@@ -101,6 +101,16 @@ def test_revision_names_the_whole_contract() -> None:
         ("defaultMode: draft_write", "defaultMode: observe", "must not raise"),
         ("defaultMode: draft_write", "defaultMode: approval_required", "lets the tool"),
         ("safestMode: search_only", "safestMode: draft_writ", ":23: "),
+        (
+            "timeoutFallback: draft_write",
+            "timeoutFallback: approval_required",
+            "would release what nobody answered",
+        ),
+        (
+            "timeoutFallback: draft_write",
+            "timeoutFallback: autonomous",
+            "approval.timeoutFallback: autonomous would release",
+        ),
         ("off, observe,", "off, observe, observe,", "listed twice"),
         ("off, observe,", "off, obsrve,", "'obsrve' is not a mode"),
         ("logDecision: true", "logDecision: false", ":20: "),

@@ -25,7 +25,7 @@ from openfeature_gov.evidence.records import Change, Record, Stamp, parted_recor
 TRIES = 20
 """How often a step is computed anew when others were faster."""
 CONTACT_US = 15 * steps.MINUTE_US
-"""How long each contact of an escalation chain has."""
+"""How long each contact of an escalation chain has where the request does not say."""
 KIND = "approval"
 WHOM = ("user", "account", "targetRecord")
 """The facts of a request that say whom it is about."""
@@ -302,7 +302,9 @@ class ApprovalQueue:
         return self._take(
             request_id,
             Event.EXPIRE,
-            lambda request, now_us: steps.expire(request, now_us, CONTACT_US),
+            lambda request, now_us: steps.expire(
+                request, now_us, request.patience_us or CONTACT_US
+            ),
         )
 
     def used(self, request: Request, *, binding: str, by: str) -> Step:

@@ -44,14 +44,16 @@ class Request:
     """Ask people to release one action. Frozen: each step makes another.
 
     *digest* names the action, *binding* everything that the release depends on, both
-    SHA-256. *deadline_us* counts microseconds since 1970. *requesters* are all
-    subjects that may not answer: user, agent, instance, service and the delegation.
-    *facts* are the card in JSON scalars; *arguments* the canonical bytes that will
-    run. *votes* maps each reviewer who approved to what was said. *reassign_to* may be
-    asked besides the chain, *passed* were, and it is the *turn* of the last one of them
-    unless it is empty. *break_glass* names the group of which two may release what no
-    reviewer can be reached for, *callers* maps those who said so to why, and
-    *glass_broken* says that they released it.
+    SHA-256. *deadline_us* counts microseconds since 1970; *patience_us* is how long
+    each contact of the escalation chain has. *requesters* are subjects that may not
+    answer: user, agent, instance, service and the delegation. *facts* are the card in
+    JSON scalars; *arguments* the canonical bytes that will run. *votes* maps each
+    reviewer who approved to what was said.
+
+    *reassign_to* may be asked besides the chain, *passed* were, and it is the *turn* of
+    the last one of them unless it is empty. *break_glass* names the group of which two
+    may release what no reviewer can be reached for, *callers* maps those who said so to
+    why, and *glass_broken* says that they released it.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Request:
     answered_us: int = 0
     consumed_by: str = ""
     questions: tuple[Question, ...] = ()
+    patience_us: int = 0
     reassign_to: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     turn: str = ""

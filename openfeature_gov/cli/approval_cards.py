@@ -152,7 +152,8 @@ class Card:
             self._entry("asked", f"{request.turn}, whose turn it is")
         chain = (request.group, *request.escalation)
         for level, one in enumerate(chain):
-            late = f", with {span(CONTACT_US)}" if level > request.level else ""
+            patience = span(request.patience_us or CONTACT_US)
+            late = f", with {patience}" if level > request.level else ""
             now = level == request.level and not request.turn
             turn = ", whose turn it is" if now else late
             self._entry("asked" if level <= request.level else "then", one + turn)

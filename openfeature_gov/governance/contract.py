@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from openfeature_gov.canonical import encode
 from openfeature_gov.contracts import digest_of
@@ -77,6 +77,15 @@ class RuntimeControls(Part):
         return self
 
 
+def _unreleased(mode: Mode) -> Mode:
+    if mode > Mode.DRAFT_WRITE:
+        raise ValueError(
+            f"{mode.label} would release what nobody answered; use"
+            f" {Mode.DRAFT_WRITE.label} or less"
+        )
+    return mode
+
+
 class ApprovalRules(Part):
     """State which actions need a human, who that is, and what silence means.
 
@@ -90,7 +99,7 @@ class ApprovalRules(Part):
 
     required_for: tuple[Condition, ...] = ()
     reviewer_group: str = ""
-    timeout_fallback: LadderMode = Mode.OFF
+    timeout_fallback: Annotated[LadderMode, AfterValidator(_unreleased)] = Mode.OFF
     escalation: tuple[Name, ...] = ()
     reassign_to: tuple[Name, ...] = ()
     break_glass_group: Name | None = None

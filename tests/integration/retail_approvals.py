@@ -99,6 +99,8 @@ class Tally:
     queued: int = 0
     planned: Counter[str] = field(default_factory=Counter)
     channels: Counter[str] = field(default_factory=Counter)
+    moot: set[str] = field(default_factory=set)
+    """Approved requests that the shop itself takes no more: others came before."""
     states: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
@@ -133,18 +135,19 @@ class Agent:
         self.tally.queued += len(made)
         return made
 
-    def expect(self, call: RecordedCall) -> None:
-        """Let *call* happen where nobody governs."""
+    def expect(self, call: RecordedCall) -> bool:
+        """Let *call* happen where nobody governs; say whether the shop took it."""
         try:
             self.expected.call(call.tool, call.arguments)
         except OrderError:
-            return  # the shop refuses it there as here
+            return False
+        return True
 
     def resume(self, request_id: str) -> None:
         """Go on with a request, as an agent does that was told of the answer."""
         call, what = self.asked[request_id]
-        if what == "approve":
-            self.expect(call)
+        if what == "approve" and not self.expect(call):
+            self.tally.moot.add(request_id)
         with self.governor.acting(agent.support_context(call.task, run=RUN)):
             try:
                 outcome = self.governor.resume(request_id)
@@ -152,7 +155,7 @@ class Agent:
                 ran = True
             else:
                 ran = outcome.ran == "tool"
-        if ran != (what == "approve"):
+        if ran != (what == "approve") and request_id not in self.tally.moot:
             self.tally.wrong.append(f"{call.tool}, {what}: ran is {ran}")
 
     def request(self, request_id: str) -> Request:
@@ -398,14 +401,17 @@ def check(one: Agent) -> None:
         changed = one.store.changes_since(one.expected.baseline())
         tally.wrong.append(f"the shop differs from what was approved: {changed}")
     allowed = {
-        "approve": {State.EXECUTED, State.FAILED},
+        "approve": {State.EXECUTED},
         "refuse": {State.REFUSED},
         "leave": {State.EXPIRED},
     }
     for request_id, (call, what) in one.asked.items():
         state = one.request(request_id).state
         tally.states[state.value] += 1
-        if state not in allowed[what]:
+        if request_id in tally.moot:
+            if state is State.EXECUTED:
+                tally.wrong.append(f"{call.tool}: executed, though the shop refuses it")
+        elif state not in allowed[what]:
             tally.wrong.append(f"{call.tool}, {what}: {state.value}")
     one.governor.records.flush()  # type: ignore[attr-defined] # of this store
     told = history.records(one.folder / "records.db")
@@ -421,7 +427,7 @@ def check(one: Agent) -> None:
         if verdict["control"] == "release" and verdict["reason"] == "approved"
     }
     planned = {name for name, (_, what) in one.asked.items() if what == "approve"}
-    if released != planned:
+    if not planned - tally.moot <= released <= planned:
         tally.wrong.append(f"{len(released ^ planned)} releases were used otherwise")
 
 
@@ -452,6 +458,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "queued": tally.queued,
         "planned": dict(tally.planned),
         "channels": dict(tally.channels),
+        "moot": len(tally.moot),
         "states": dict(tally.states),
         "wrong": tally.wrong,
         "seconds": round(time.monotonic() - started),

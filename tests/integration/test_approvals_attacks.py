@@ -332,6 +332,33 @@ def test_a_release_binds_the_flags_that_were_seen(waiting: Waiting) -> None:
     assert ends(waiting)[-1] == ("superseded", "flags_or_contract_changed")
 
 
+def test_a_release_binds_the_contract_that_was_seen(waiting: Waiting) -> None:
+    """Another revision of it ends the release, whatever it changed."""
+    outcome = released(waiting)
+    waiting.governor.close()
+    governance = waiting.desk.governance
+    text = governance.read_text().replace("owner: team", "owner: other", 1)
+    governance.write_text(text)
+    waiting.governor = waiting.opened()
+    again = waiting.call()
+    assert again.effect is Effect.QUEUE_FOR_APPROVAL
+    assert again.approval_id != outcome.approval_id
+    assert waiting.sent == []
+    assert ends(waiting)[-1] == ("superseded", "flags_or_contract_changed")
+
+
+def test_a_queue_that_nobody_could_see_takes_nothing(waiting: Waiting) -> None:
+    """Where requests cannot be read a call is denied, not left to wait."""
+    waiting.call()
+    releases = waiting.governor._decider.releases
+    assert releases is not None
+    records = releases._shelf._records  # type: ignore[attr-defined] # of this shelf
+    releases._shelf._records = records / "nowhere"  # type: ignore[attr-defined] # of this shelf
+    outcome = waiting.call("bert")
+    assert (outcome.effect, outcome.reason) == (Effect.DENY, "approvals_unavailable")
+    assert waiting.sent == []
+
+
 def test_what_was_shown_before_the_flags_changed_is_no_answer(
     waiting: Waiting,
 ) -> None:
