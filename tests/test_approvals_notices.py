@@ -185,7 +185,7 @@ def test_a_webhook_says_no_more_than_this() -> None:
     assert payload(one, LINK + "/")["link"].startswith(f"{LINK}/000")
     assert {one.name for one in fields(Notice)} == {
         *("key", "news", "to", "request_id", "fingerprint", "tool", "risk"),
-        *("reversibility", "deadline_us"),
+        *("reversibility", "deadline_us", "about"),
     }
 
 

@@ -40,6 +40,9 @@ class News(StrEnum):
     REFUSED = "refused"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
+    LOOK = "look"
+    UNDONE = "undone"
+    HANDED_OVER = "handed_over"
 
 
 ASKS = frozenset(
@@ -82,6 +85,9 @@ TITLES: Mapping[News, str] = {
     News.REFUSED: "Refused",
     News.EXPIRED: "Expired, nobody answered in time",
     News.SUPERSEDED: "Superseded, it is no longer what was asked",
+    News.LOOK: "Review needed of what ran at once",
+    News.UNDONE: "Undone",
+    News.HANDED_OVER: "Handed over, see to it by hand",
 }
 
 
@@ -90,7 +96,7 @@ class Notice:
     """Tell *to*, names of groups or people, about one request.
 
     *key* is the same whenever this notice is sent again, and no other notice has it.
-    *deadline_us* counts microseconds since 1970.
+    *deadline_us* counts microseconds since 1970. *about* says what is asked.
     """
 
     key: str
@@ -102,6 +108,7 @@ class Notice:
     risk: str
     reversibility: str
     deadline_us: int
+    about: str = "request"
 
 
 def news(kind: str, body: Mapping[str, Any]) -> News | None:
@@ -181,7 +188,7 @@ def text(one: Notice, link: str = "") -> str:
         f"Risk: {one.risk}",
         f"Reversibility: {one.reversibility}",
         f"Deadline: {_moment(one.deadline_us)}",
-        f"Request: {one.request_id}",
+        f"{one.about.capitalize()}: {one.request_id}",
         f"Fingerprint: {one.fingerprint}",
     ]
     return "\n".join([*lines, where(one, link)] if link else lines)
@@ -203,8 +210,10 @@ def payload(one: Notice, link: str = "") -> dict[str, str]:
 
 
 def where(one: Notice, link: str) -> str:
-    """Return where to look at the request of *one*."""
-    return f"{link.rstrip('/')}/{one.request_id}?fingerprint={one.fingerprint}"
+    """Return where to look at the request of *one*, or at the review."""
+    below = "" if one.about == "request" else "/reviews"
+    mark = f"{one.request_id}?fingerprint={one.fingerprint}"
+    return f"{link.rstrip('/')}{below}/{mark}"
 
 
 def _known(kind: type[StrEnum], value: object) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from tenacity import (
@@ -24,6 +24,7 @@ from tenacity import (
     wait_exponential,
 )
 
+from openfeature_gov.approvals import queue as approvals
 from openfeature_gov.approvals.channels import Channel
 from openfeature_gov.approvals.notices import (
     ASKS,
@@ -38,7 +39,6 @@ from openfeature_gov.approvals.notices import (
     text,
     title,
 )
-from openfeature_gov.approvals.queue import Shelf
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.signing import HEADER, sign
 from openfeature_gov.approvals.states import State
@@ -52,6 +52,8 @@ from openfeature_gov.evidence.otlp import (
     read_cursor,
     write_cursor,
 )
+from openfeature_gov.reviews import notices as reviewing
+from openfeature_gov.reviews import queue as reviews
 
 TIMEOUT_S = 10.0
 TRIES = 3
@@ -64,6 +66,11 @@ TALKATIVE = ("apprise", "urllib3.connectionpool", "urllib3.util.retry")
 """Loggers that say URLs."""
 Send = Callable[[Notice], None]
 """Return once a notice was taken, or raise ConnectionError."""
+
+
+class Shelf(approvals.Shelf, reviews.Shelf, Protocol):
+    """Keep what notices are about: requests and reviews."""
+
 
 _sending: ContextVar[bool] = ContextVar("gov_sending", default=False)
 
@@ -161,7 +168,7 @@ class _Outbox:
         body = _body(one)
         what = news(one.kind, body)
         if what is None:
-            return None
+            return self._reviewed(one, body, now_us)
         made = what is News.REQUESTED
         request_id = self._asked_by(one.id) if made else str(body.get("approval"))
         kept = self._shelf.request(request_id) if request_id else None
@@ -171,6 +178,17 @@ class _Outbox:
         return notice(
             what, kept.request, one.id, level if isinstance(level, int) else 0
         )
+
+    def _reviewed(
+        self, one: Stored, body: Mapping[str, Any], now_us: int
+    ) -> Notice | None:
+        what = reviewing.news(one.kind, body)
+        kept = None if what is None else self._shelf.review(str(body.get("review")))
+        if what is None or kept is None:
+            return None
+        if not reviewing.current(what, kept.review, one.at_us, now_us):
+            return None
+        return reviewing.notice(what, kept.review, one.id)
 
     def _asked_by(self, record_id: str) -> str | None:
         """Return the waiting request that the record *record_id* made.
@@ -184,7 +202,8 @@ class _Outbox:
 
 
 def _news(one: Stored) -> News | None:
-    return news(one.kind, _body(one))
+    body = _body(one)
+    return news(one.kind, body) or reviewing.news(one.kind, body)
 
 
 def _body(one: Stored) -> dict[str, Any]:
