@@ -21,6 +21,7 @@ from openfeature_gov_rollout.signals import SignalError, report
 from tests.conftest import Desk, contract_yaml
 from tests.integration import postgres
 from tests.properties.test_approvals import People
+from tests.test_governor_reviews import Shop as Reviewed
 
 BOB = Reviewer("bob", way="cli")
 ALWAYS = 2**53
@@ -112,19 +113,24 @@ class Shop:
     def seen(self, mode: str, **changes: Any) -> Tallied:
         """Return what is counted under *mode*; *changes* replace parts of the scope."""
         self.flush()
-        scope = {
-            "workflow": "tests",
-            "tools": ("mail", "erase", "look"),
-            "mode": mode,
-            "from_us": 0,
-            "until_us": ALWAYS,
-            "gates": GATES,
-            "among": 5,
-            **changes,
-        }
-        with opened(self.records) as log:
-            (found,) = tallied(log, [Scope(**scope)])
-        return found
+        return seen(self.records, mode, **changes)
+
+
+def seen(records: Path | str, mode: str, **changes: Any) -> Tallied:
+    """Return what *records* tell of *mode*; *changes* replace parts of the scope."""
+    scope = {
+        "workflow": "tests",
+        "tools": ("mail", "erase", "look"),
+        "mode": mode,
+        "from_us": 0,
+        "until_us": ALWAYS,
+        "gates": GATES,
+        "among": 5,
+        **changes,
+    }
+    with opened(records) as log:
+        (found,) = tallied(log, [Scope(**scope)])
+    return found
 
 
 BOTH = pytest.mark.parametrize("shop", ["file", "postgres"], indirect=True)
@@ -261,6 +267,23 @@ def test_a_request_that_nobody_answers_was_not_decided_in_time(shop: Shop) -> No
     for _ in range(5):
         queue.expire(waiting.approval_id)
     expected(shop.seen("approval_required"), acceptance=(1, 1), time_to_decide=(1, 2))
+
+
+def test_what_is_looked_at_afterwards_counts_as_well(tmp_path: Path) -> None:
+    """A review is an answer; what it undoes is counted among what ran."""
+    one = Reviewed(tmp_path)
+    try:
+        ran = [one.call(f"n{place}") for place in range(3)]
+        one.accept(ran[0])
+        one.refuse(ran[1])
+        one.governor.settle_reviews()
+        assert one.paid == ["n0", "n2"]
+        one.flush()
+        told = seen(one.desk.records, "autonomous", tools=("pay",))
+    finally:
+        one.governor.close()
+    expected(told, acceptance=(1, 2), undo=(1, 3), time_to_decide=(2, 2))
+    assert told.refusals == (False, True)
 
 
 @BOTH

@@ -22,6 +22,8 @@ from openfeature_gov_rollout.signals import concerns
 
 Known = tuple[int, str]
 """When a row became known, and the record that it did with: the order of samples."""
+UNDO = "undo"
+"""The kind of the record that an undo runs under, and the metric that counts it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,9 @@ class Tally:
 
     def told(self) -> Count | None:
         """Return the sums, None if nothing counted."""
-        successes = self.successes + sum(hit for _, hit in self.first)
         trials = self.trials + len(self.first)
+        successes = self.successes + sum(hit for _, hit in self.first)
+        successes = min(successes, trials)  # what was undone twice is one
         return Count(successes, trials) if trials else None
 
 
@@ -115,7 +118,8 @@ class Window:
 
     def wants(self, source: Source) -> bool:
         """Say whether rows of *source* are to be read for this window."""
-        answers = source is Source.ANSWERS and self.scope.among > 0
+        also = self.scope.among > 0 or UNDO in self._by_name
+        answers = source is Source.ANSWERS and also
         return source is Source.DECISIONS or answers or bool(self._tallies[source])
 
     @property
@@ -134,7 +138,14 @@ class Window:
                 return
         for tally in self._tallies[source]:
             tally.add(row, known)
-        if source is Source.ANSWERS and row.told in ANSWERING and self.scope.among:
+        if source is Source.ANSWERS:
+            self._answer(row, known)
+
+    def _answer(self, row: Row, known: Known) -> None:
+        """Keep the last answers; count an undo that was not told by an outcome."""
+        if row.told == UNDO and UNDO in self._by_name:
+            self._by_name[UNDO].successes += 1
+        elif row.told in ANSWERING and self.scope.among:
             insort(self._answers, (known, row.told == "refuse"))
             del self._answers[: -self.scope.among]
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from openfeature_gov_rollout import bounds
-from openfeature_gov_rollout.metrics import BOUNDED, NAMES, OF_ALL
+from openfeature_gov_rollout.metrics import BOUNDED, LATER, NAMES
 
 LEVEL = Decimal("0.05")
 """The error level of a stage: how often a bad agent may pass it."""
@@ -123,8 +123,10 @@ class Gate(BaseModel):
             raise ValueError("sampleSize: fewer than minimumSamples")
         if fixed and self.kind != "evidence":
             raise ValueError(f"rule: a {self.kind} is always watched; leave it out")
-        if fixed and self.metric in OF_ALL:
-            raise ValueError(f"rule: {self.metric} is an event; it is always watched")
+        if fixed and self.metric in LATER:
+            raise ValueError(
+                f"rule: {self.metric} may come to light later; it is always watched"
+            )
         zero = self.at_most == 0 or self.at_least == 1
         if self.kind == "guardrail" and not zero:
             raise ValueError("a guardrail tolerates nothing: atMost 0, or atLeast 1")

@@ -171,6 +171,8 @@ METRICS: Mapping[str, Metric] = {
 SIGNALS = frozenset({"incident", "support"})
 OF_ALL = frozenset({"irreversible_error", *SIGNALS})
 """The metrics of events, each counted for as many decisions as there were."""
+LATER = OF_ALL | {"undo"}
+"""The metrics of what may come to light long after the sample: always watched."""
 COMPARED: Mapping[str, str] = {
     "tool_choice": "",
     "argument_drift": "",

@@ -14,12 +14,12 @@ import orjson
 
 from openfeature_gov.ladder import MODES
 from openfeature_gov.stores.logs import Log
-from openfeature_gov_rollout.counting import Known
+from openfeature_gov_rollout.counting import UNDO, Known
 from openfeature_gov_rollout.metrics import Row, Source
 
 LATER = "kind NOT IN ('decision', 'outcome')"
 """The words of the index that leads to all records but these."""
-ANSWERS = "('approval', 'review')"
+ANSWERS = f"('approval', 'review', '{UNDO}')"
 INDEX = "records_decided"
 Key = tuple[str | None, str | None]
 """A tool, and the variant of its mode flag."""
@@ -127,20 +127,21 @@ def failures(log: Log, wanted: Wanted) -> Iterator[Placed]:
 
 
 def answers(log: Log, wanted: Wanted) -> Iterator[Placed]:
-    """Yield what people, or the clock in their place, said of decisions."""
+    """Yield what people, or the clock in their place, said of decisions, and undid."""
     decided = "d.body" if "agreement" in wanted.metrics else "NULL"
     rows = log.rows(
-        "SELECT d.tool, d.variant, d.at_us, a.at_us, a.id, d.effect, d.reason, a.body,"  # noqa: S608 - constants
-        f" {decided} FROM records a"
+        "SELECT d.tool, d.variant, d.at_us, a.at_us, a.id, d.effect, d.reason, a.kind,"  # noqa: S608 - constants
+        f" a.body, {decided} FROM records a"
         f" CROSS JOIN ({_decided(log, body=True, led=True)}) d"
         f" WHERE a.kind IN {ANSWERS} AND a.{LATER} AND d.id = a.ref",
         wanted.span,
     )
-    for tool, variant, at_us, told_us, identity, effect, reason, body, whole in rows:
+    for tool, variant, at_us, told_us, identity, *rest in rows:
+        effect, reason, kind, body, whole = rest
         said = _said(body)
         if not said.get("denied"):
-            event, took = str(said.get("event")), told_us - at_us
-            row = Row(effect, reason, event, said, whole or b"", took)
+            event = kind if kind == UNDO else str(said.get("event"))
+            row = Row(effect, reason, event, said, whole or b"", told_us - at_us)
             yield (tool, variant), at_us, (told_us, identity), row
 
 
