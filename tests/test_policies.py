@@ -134,6 +134,31 @@ def test_a_function_that_hangs_says_its_strictest_within_its_budget(
         hang.set()
 
 
+def test_a_function_that_hangs_takes_no_other_with_it(desk: Make) -> None:
+    """Another guardrail is still asked once too many calls of the first hang."""
+    hang, asked = threading.Event(), list[int]()
+    listed = (
+        "[{kind: custom, name: slow, function: slow, budgetMs: 1, cap: draft_write,"
+        " unknown: draft_write}, {kind: custom, function: fast, budgetMs: 5000}]"
+    )
+
+    def fast(*_: Any) -> bool:
+        asked.append(1)
+        return True
+
+    functions = {"slow": lambda *_: hang.wait(60), "fast": fast}
+    controls = Controls(functions=functions)
+    one = desk(contract_yaml("tool", guardrails=listed), controls=controls)
+    one.governor.tool("tool")(lambda: "ran")
+    try:
+        for _ in range(STUCK + 4):
+            outcome = one.governor.run(ToolCall("tool", {}, CONTEXT))
+            assert outcome.decision.reason == "function_too_slow"
+        assert len(asked) == STUCK + 4
+    finally:
+        hang.set()
+
+
 def test_a_loop_does_not_wait_for_a_function(desk: Make) -> None:
     """While one call waits for its budget, the loop goes on."""
     hang = threading.Event()

@@ -30,7 +30,14 @@ class Policies:
     """
 
     def __init__(self, governance: Governance, known: Mapping[str, Function]) -> None:
-        self._known, self._budget = dict(known), Budget()
+        self._known = dict(known)
+        # One that hangs must not take the threads of the others.
+        self._budgets = {
+            (rules.tool, one.name): Budget()
+            for rules in governance
+            for one in rules.guardrails
+            if isinstance(one, WAITING)
+        }
         self._cedar: dict[tuple[str, str], cedar.Compiled] = {}
         self._tokens: dict[str, str] = {}
         self._asked = {
@@ -79,7 +86,8 @@ class Policies:
 
     def close(self) -> None:
         """Let go of the threads that functions ran in; idempotent."""
-        self._budget.close()
+        for budget in self._budgets.values():
+            budget.close()
 
     def waits(self, rules: GovernanceContract) -> bool:
         """Say whether asking the policies of *rules* may take long."""
@@ -105,16 +113,16 @@ class Policies:
         given = (contract, rules)
         match one:
             case Custom():
+                budget = self._budgets[rules.tool, one.name]
                 return functions.asked(
-                    *given, one, situation, functions=self._known, budget=self._budget
+                    *given, one, situation, functions=self._known, budget=budget
                 )
             case Cedar():
                 loaded = self._cedar.get((rules.tool, one.name))
                 return cedar.asked(*given, one, situation, policies=loaded)
             case DecisionPoint():
+                budget = self._budgets[rules.tool, one.name]
                 token = self._tokens.get(one.token_variable, "")
-                return point.asked(
-                    *given, one, situation, budget=self._budget, token=token
-                )
+                return point.asked(*given, one, situation, budget=budget, token=token)
             case _:
                 return unknown(rules, one, "policy_not_asked")

@@ -28,6 +28,7 @@ from tests.properties.mutations.audit import AUDIT
 from tests.properties.mutations.contracts import CONTRACTS
 from tests.properties.mutations.controls import CONTROLS
 from tests.properties.mutations.flags import FLAGS
+from tests.properties.mutations.guardrails import GUARDRAILS
 from tests.properties.mutations.judging import JUDGING
 from tests.properties.mutations.law import DECISIONS
 from tests.properties.mutations.limits import LIMITS
@@ -52,6 +53,7 @@ MUTANTS = (
     *SEALING,
     *AUDIT,
     *LIMITS,
+    *GUARDRAILS,
 )
 ROOT = Path(__file__).parents[2]
 SOURCES = ("openfeature_gov", "providers", "rollout", "tests")
