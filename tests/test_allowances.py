@@ -22,6 +22,9 @@ from openfeature_gov.cli import app
 from openfeature_gov.evidence.records import Purse, Settle, Spend
 from openfeature_gov.stores import history, ledger
 from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.test_telemetry import Signals, signals
+
+__all__ = ["signals"]
 
 SPENDING = (
     '{{name: refunds, unit: USD, ceiling: "{ceiling}", per: day, charge: amount,'
@@ -151,6 +154,31 @@ def test_a_cost_that_nobody_can_tell_is_refused(
     (verdict,) = [v for v in outcome.decision.verdicts if v.control == "budget"]
     assert verdict.evidence["why"] == why
     assert not one.calls
+
+
+@pytest.mark.parametrize(
+    ("extract", "stated", "taken"),
+    [
+        (Extractors(estimate=lambda _: {"USD": Decimal("0.3")}), None, 300_000),
+        (Extractors(estimate=lambda _: 0.3, currency="USD"), Decimal(5), 300_000),
+        (Extractors(), None, 2_000_000),
+        (Extractors(), Decimal("1.5"), 2_000_000),
+        (Extractors(), Decimal("2.5"), 2_500_000),
+        (Extractors(), Decimal("NaN"), None),
+        (Extractors(), Decimal(-1), None),
+        (Extractors(), 2.5, None),
+    ],
+)
+def test_what_is_reserved(
+    desk: Callable[..., Desk], extract: Extractors, stated: Any, taken: int | None
+) -> None:
+    """The tool's estimate, else the reserve, which the host may raise, never lower."""
+    budget = '{name: usd, unit: USD, ceiling: "9", per: day, reserve: "2"}'
+    one = paying(desk, budget, extract=extract)
+    outcome = pay(one, 1, cost_estimate=stated)
+    assert (outcome.effect is Effect.ALLOW) is (taken is not None)
+    one.governor.close()
+    assert ledger_of(one.records).get("usd") == taken
 
 
 def test_a_task_without_a_name_has_no_envelope(desk: Callable[..., Desk]) -> None:
@@ -537,9 +565,9 @@ def test_the_command_line_shows_the_ledger(desk: Callable[..., Desk]) -> None:
 
 
 def test_an_anomaly_is_told_before_the_ceiling(
-    desk: Callable[..., Desk], tmp_path: Path
+    desk: Callable[..., Desk], signals: Signals
 ) -> None:
-    """Once a window: recorded, and from then on capped where the contract says so."""
+    """Once a window: recorded and on the span, and from then on capped if so said."""
     budget = (
         "{name: c, unit: calls, ceiling: 100, per: task, anomalyMultiple: 3,"
         " anomalyMode: approval_required}"
@@ -553,4 +581,8 @@ def test_an_anomaly_is_told_before_the_ceiling(
     one.governor.close()
     (alert,) = history.records(one.records, kind="budget_anomaly")
     assert (alert["budget"], alert["taken"], alert["usual"]) == ("c", "7", "2")
-    assert alert["ref"]
+    events = [event for span in signals.spans() for event in span.events]
+    (event,) = [one for one in events if one.name == "gov.budget.anomaly"]
+    assert dict(event.attributes or {})["gov.budget.taken"] == "7"
+    decided = [one["id"] for one in history.records(one.records, kind="decision")]
+    assert alert["ref"] in decided

@@ -12,6 +12,7 @@ import redis
 from openfeature_gov import CallContext, Effect, ToolCall
 from openfeature_gov.allowances.rates import RatesDownError
 from openfeature_gov.allowances.shared import REST_NS, RedisRates
+from openfeature_gov.stores import history
 from tests.conftest import CONTEXT, Desk
 from tests.integration.redis_server import PROGRAM, REASON, RedisServer, running
 from tests.test_allowances import READ, limited, pay
@@ -149,6 +150,18 @@ def test_the_governor_holds_to_its_share(
     shared.close()
 
 
+def test_a_frozen_server_denies(server: RedisServer, desk: Callable[..., Desk]) -> None:
+    """The wait ends by itself, and the call is denied and recorded."""
+    shared = RedisRates(server.url, timeout_s=0.2)
+    one = limited(desk, "{rate: 8/hour}", rates=shared)
+    with server.frozen():
+        assert pay(one, 1).reason == "rate_unavailable"
+    shared.close()
+    one.governor.close()
+    (record,) = history.records(one.records, kind="decision")
+    assert record["reason"] == "rate_unavailable"
+
+
 async def _many(one: Desk, context: CallContext) -> list[str]:
     call = ToolCall("pay", {"cents": 1}, context)
     return [(await one.governor.arun(call)).reason for _ in range(4)]
@@ -165,6 +178,15 @@ def test_async_calls_do_not_block_the_loop(
     reasons = asyncio.run(_many(one, CONTEXT))
     assert reasons.count("rate_limited") == 1
     shared.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:6379", "http://127.0.0.1", "valkey://h"]
+)
+def test_an_address_that_is_none(url: str) -> None:
+    """Only the schemes of Redis; what was given may hold a secret and is not said."""
+    with pytest.raises(ValueError, match="use one of redis://"):
+        RedisRates(url)
 
 
 @pytest.mark.parametrize("processes", [0, -1])

@@ -94,8 +94,19 @@ def test_one_name_is_one_budget() -> None:
         len(parse(f"{one}---\n{contract_yaml('refund', budgets=f'[{BUDGET}]')}")) == 2
     )
     other = BUDGET.replace("19.99", "20.00")
-    with pytest.raises(InvalidContractError, match="another budget in the contract of"):
+    with pytest.raises(InvalidContractError, match="another one in the contract of"):
         parse(f"{one}---\n{contract_yaml('refund', budgets=f'[{other}]')}")
+
+
+def test_one_name_is_one_limit() -> None:
+    """Contracts that share a limit agree on it: two rates would be two counts."""
+    one = contract_yaml("pay", rateLimits="[{rate: 5/hour, name: out}]")
+    other = contract_yaml("mail", rateLimits="[{rate: 6/hour, name: out}]")
+    with pytest.raises(InvalidContractError, match="rateLimits: 'out' is another one"):
+        parse(f"{one}---\n{other}")
+    twice = "[{rate: 5/hour, name: out}, {rate: 5/hour, of: tool, name: out}]"
+    with pytest.raises(InvalidContractError, match="rateLimits"):
+        parse(contract_yaml("pay", rateLimits=twice))
 
 
 def test_millionths_are_rounded_up() -> None:

@@ -263,6 +263,18 @@ def test_only_who_was_authenticated_acts(
     assert text not in str(list(history.records(one.records)))
 
 
+def test_tools_are_shown_to_who_was_authenticated(
+    guarded: tuple[Desk, Identities], keys: AgentKeys
+) -> None:
+    """A model is not offered what its agent is denied anyhow."""
+    one, known = guarded
+    _, text = keys.add("agent-1", scopes=["pay"])
+    actor = known.authenticate(text).actor()
+    shown = one.governor.visible_tools
+    assert shown(replace(CONTEXT, actor=actor)) == ("pay",)
+    assert shown(replace(CONTEXT, actor=replace(actor, agent="agent-2"))) == ()
+
+
 def test_nobody_hides_a_blocked_scope(
     guarded: tuple[Desk, Identities], keys: AgentKeys
 ) -> None:

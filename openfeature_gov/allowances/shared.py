@@ -15,6 +15,7 @@ from typing import Any
 
 from openfeature_gov.allowances.rates import RatesDownError
 
+SCHEMES = ("redis://", "rediss://", "redis+unix://")
 REST_NS = 1_000_000_000
 """How long a server that failed is left alone: not every call shall wait for it."""
 PREFIX = "gov-rates"
@@ -59,6 +60,10 @@ class RedisRates:
         from redis.backoff import NoBackoff  # noqa: PLC0415 - the extra redis
         from redis.retry import Retry  # noqa: PLC0415 - the extra redis
 
+        if not url.startswith(SCHEMES):
+            raise ValueError(
+                f"use one of {', '.join(SCHEMES)}; Valkey speaks it as well"
+            )
         if processes < 1:
             raise ValueError("processes is at least 1")
         self.processes, self._clock = processes, clock

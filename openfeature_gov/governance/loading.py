@@ -219,11 +219,21 @@ def _look_alikes(
 def _disagreeing(
     found: list[tuple[GovernanceContract, int]],
 ) -> Iterator[tuple[int, str, str]]:
-    """Yield each budget that another contract names, and means otherwise."""
-    first: dict[str, tuple[tuple[object, ...], str]] = {}
+    """Yield each budget and limit that another contract names, and means otherwise."""
+    first: dict[tuple[str, str], tuple[tuple[object, ...], str]] = {}
     for contract, line in found:
-        for budget in contract.budgets:
-            meant, tool = first.setdefault(budget.name, (budget.shared, contract.tool))
-            if meant != budget.shared:
-                said = f"{budget.name!r} is another budget in the contract of {tool!r}"
-                yield line, f"{ROOT}.budgets", f"{said}; let both agree, or rename it"
+        for key, name, means in _shared_names(contract):
+            meant, tool = first.setdefault((key, name), (means, contract.tool))
+            if meant != means:
+                said = f"{name!r} is another one in the contract of {tool!r}"
+                yield line, f"{ROOT}.{key}", f"{said}; let both agree, or rename it"
+
+
+def _shared_names(
+    contract: GovernanceContract,
+) -> Iterator[tuple[str, str, tuple[object, ...]]]:
+    for budget in contract.budgets:
+        yield "budgets", budget.name, budget.shared
+    for limit in contract.rate_limits:
+        if limit.name is not None:
+            yield "rateLimits", limit.name, (limit.rate, limit.of)
