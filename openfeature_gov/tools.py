@@ -369,8 +369,10 @@ class _Facts:
     def beyond(self, known: Facts) -> Facts:
         """Return what only guardrails ask for; *known* is what the host knows."""
         asked = self._extractors
-        named = (asked.segment, asked.sources, asked.created)
-        if not any((asked.discount, asked.account_value, *named)):
+        if (
+            asked.discount is asked.account_value is None
+            and asked.segment is asked.sources is asked.created is None
+        ):
             return known
         told = {
             "discount": self._told("discount", asked.discount, money),

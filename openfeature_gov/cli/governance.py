@@ -19,7 +19,7 @@ from openfeature_gov.decisions import need_of
 from openfeature_gov.embedded import governance_text
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import Governance, GovernanceContract, parse
-from openfeature_gov.governance.guardrails import Cedar
+from openfeature_gov.governance.foreign import Cedar
 from openfeature_gov.policies import Policies
 from openfeature_gov.targets.file import read_flags
 from openfeature_gov.targets.states import Held

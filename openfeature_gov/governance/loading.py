@@ -17,7 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from openfeature_gov import strict_yaml as yaml
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance.contract import GovernanceContract
-from openfeature_gov.governance.guardrails import BuiltIn, Foreign, Guardrail
+from openfeature_gov.governance.foreign import Foreign
+from openfeature_gov.governance.guardrails import BuiltIn, Guardrail
 from openfeature_gov.governance.parts import skeleton
 from openfeature_gov.governance.settings import Setting
 

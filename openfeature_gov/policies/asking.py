@@ -11,7 +11,7 @@ from openfeature_gov.controls.guardrails.answers import unknown
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import Governance, GovernanceContract
-from openfeature_gov.governance.guardrails import Cedar, Custom, DecisionPoint
+from openfeature_gov.governance.foreign import Cedar, Custom, DecisionPoint
 from openfeature_gov.governance.settings import Setting
 from openfeature_gov.policies import cedar, functions, point
 from openfeature_gov.policies.budget import Budget

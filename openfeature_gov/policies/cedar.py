@@ -15,7 +15,7 @@ from openfeature_gov.controls.guardrails import Situation
 from openfeature_gov.controls.guardrails.answers import clear, fired, unknown
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
-from openfeature_gov.governance.guardrails import Cedar
+from openfeature_gov.governance.foreign import Cedar
 from openfeature_gov.policies.facts import facts_of
 
 MISSING = "cedarpy is not installed: pip install 'openfeature-gov[cedar]'"

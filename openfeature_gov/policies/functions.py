@@ -11,7 +11,7 @@ from openfeature_gov.controls.guardrails import PREFIX, Situation
 from openfeature_gov.controls.guardrails.answers import capped, clear, fired, unknown
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
-from openfeature_gov.governance.guardrails import Custom
+from openfeature_gov.governance.foreign import Custom
 from openfeature_gov.ladder import Mode
 from openfeature_gov.policies.budget import Budget, OverrunError
 

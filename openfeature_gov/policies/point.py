@@ -19,7 +19,7 @@ from openfeature_gov.controls.guardrails import Situation
 from openfeature_gov.controls.guardrails.answers import capped, clear, fired, unknown
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
-from openfeature_gov.governance.guardrails import DecisionPoint
+from openfeature_gov.governance.foreign import DecisionPoint
 from openfeature_gov.ladder import MODES, Mode
 from openfeature_gov.policies.budget import Budget, OverrunError
 from openfeature_gov.policies.facts import facts_of
