@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from openfeature.contrib.provider.featbit.authoring import turn_off, turn_on
+from openfeature.contrib.provider.featbit.authoring import segment, turn_off, turn_on
+from openfeature.contrib.provider.featbit.errors import FeatBitDataError
 from openfeature.contrib.provider.featbit.snapshot import Snapshot
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.contracts import digest_of
@@ -28,11 +29,13 @@ from tests.rollouts import (
     BAD,
     DAY_US,
     MODE,
+    PLAN,
     STAGES,
     Bench,
     bench,
     on_featbit,
     on_file,
+    plan,
 )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -413,3 +416,50 @@ def test_windows_reach_from_the_entry_and_over_the_latest_past(filed: Bench) -> 
     assert recent.from_us == recent.until_us - 3_600_000_000
     assert whole.from_us < recent.from_us
     assert whole.stage.name == "read"
+
+
+SEGMENTED = PLAN.replace(
+    "audience: [{where: {accountId: [acme, beta]}}]",
+    "audience: [{segments: [staff]}]",
+)
+
+
+@pytest.mark.parametrize("where", ["file", "featbit"])
+def test_a_stage_may_reach_a_segment(tmp_path: Path, where: str) -> None:
+    """Its members get the stage, others what they had; no flag named it before."""
+    staff = segment("staff", included=["user-1"])
+    if where == "file":
+        target = on_file(tmp_path)
+        held = target.read().document
+        held["data"]["segments"] = [staff]
+        write_document(tmp_path / "flags.json", held)
+        reaching(bench(target, tmp_path))
+        return
+    with on_featbit() as (target, server):
+        server.put_segment(staff)
+        reaching(bench(target, tmp_path))
+
+
+def reaching(one: Bench) -> None:
+    """Go to the stage, and ask for a member and another."""
+    one.controller = replace(one.controller, plans=(plan(SEGMENTED),))
+    one.up("accounts")
+    call = {"workflow": "refunds", "toolName": "lookup", "region": "us"}
+    served = one.target.read([MODE]).snapshot
+    modes = {user: served.evaluate(MODE, user, call) for user in ("user-1", "user-2")}
+    assert {user: found and found.value for user, found in modes.items()} == {
+        "user-1": "autonomous",
+        "user-2": "approval_required",
+    }
+    (look,) = one.controller.look()
+    assert look.situation.place.altered == ""
+
+
+def test_a_segment_that_is_not_there_is_refused(one: Bench) -> None:
+    """Nothing is written; the message names it."""
+    one.controller = replace(one.controller, plans=(plan(SEGMENTED),))
+    one.up("eu-20")
+    with pytest.raises(FeatBitDataError, match="staff"):
+        advance(one)
+    assert one.stage() == "eu-20"
+    assert told(one).open == ()

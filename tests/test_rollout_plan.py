@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -144,6 +145,18 @@ def test_the_attributes_are_those_of_every_call() -> None:
         canonical=b"{}",
     )
     assert {*get_args(Attribute)} == call.attributes().keys() - {"workflow"}
+
+
+def test_the_plan_in_the_readme_loads() -> None:
+    """What a reader copies is a plan."""
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    (found,) = (
+        block.partition("\n")[2]
+        for block in text.split("```")
+        if block.startswith("text\nrolloutPlan:")
+    )
+    (one,) = parse(found)
+    assert [stage.name for stage in one.stages][-1] == "clean-up"
 
 
 def test_layers_keep_what_the_stage_before_gave() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property
 
 import orjson
@@ -103,7 +103,7 @@ class FeatBitTarget:
         if unread and len(unread) == len(asked):
             lines = "\n".join(f'  flag "{key}": {why}' for key, why in unread.items())
             raise UnreachableError(f"{self.name}: no flag can be read\n{lines}")
-        held = self.tried(authoring.document(flags, segments.values()))
+        held = self._held(authoring.document(flags, segments.values()))
         return Held(held.source, held.document, held.snapshot, unread)
 
     def _all(self) -> Iterator[str]:
@@ -142,16 +142,35 @@ class FeatBitTarget:
                 segment = self.client.segment(self.env_id, segment_id)
                 if segment is not None:
                     segments[segment_id] = segment.document()
-        self.tried(authoring.document([raw], segments.values()))
+        self._held(authoring.document([raw], segments.values()))
         return raw
 
     def tried(self, document: Json) -> Held:
         """Return *document* as it would be held here; nothing is written.
 
+        Segments that an edit names, and that were not read with the flags, are read.
+
         Raises:
             FeatBitDataError: when a provider would refuse it.
+            UnreachableError: when a segment cannot be read.
 
         """
+        data = document["data"]
+        known = {one["id"] for one in data["segments"]}
+        try:
+            found = [
+                self.client.segment(self.env_id, one)
+                for one in sorted(_named(data["featureFlags"]) - known)
+            ]
+        except ManagementError as error:
+            raise UnreachableError(f"{self.name}: {error}") from None
+        added = [one.document() for one in found if one is not None]
+        if added:
+            segments = [*data["segments"], *added]
+            document = {**document, "data": {**data, "segments": segments}}
+        return self._held(document)
+
+    def _held(self, document: Json) -> Held:
         try:
             snapshot = compile_snapshot(
                 parse_flag_set(orjson.dumps(document)), revision=_revision(document)
@@ -244,6 +263,16 @@ def _referenced(raw: Json) -> set[str]:
         for condition in parse_flag(raw).conditions()
         for one in segment_ids(condition)
     }
+
+
+def _named(flags: Iterable[Json]) -> set[str]:
+    """Return the ids of the segments that *flags* name; of unusable flags, none."""
+    found: set[str] = set()
+    for raw in flags:
+        if not raw.get("isArchived"):
+            with suppress(FeatBitDataError):
+                found |= _referenced(raw)
+    return found
 
 
 def _revision(document: Json) -> str:

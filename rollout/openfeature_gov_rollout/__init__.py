@@ -1,1 +1,1 @@
-"""Staged rollout of an agent's authority. This release only holds the name."""
+"""Staged rollout of an agent's authority: on proof upwards, by itself downwards."""
