@@ -133,7 +133,8 @@ class Proof:
     Issued by the server that checked it; never what an agent says. *method* names how.
 
     Raises:
-        InvalidCallError: code ``context_invalid`` for an id that is not opaque.
+        InvalidCallError: code ``context_invalid`` for an id that is not opaque, or a
+            time that is no whole number.
 
     """
 
@@ -142,6 +143,8 @@ class Proof:
     method: str = ""
 
     def __post_init__(self) -> None:
+        if type(self.at_us) is not int:
+            raise InvalidCallError("context_invalid", "proof.at_us is no whole number")
         _opaque("proof", "subject", self.subject, required=True)
         _opaque("proof", "method", self.method)
 

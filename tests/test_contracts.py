@@ -13,8 +13,10 @@ from openfeature_gov.contracts import (
     Actor,
     CallContext,
     Evidence,
+    Proof,
     amount_band,
 )
+from openfeature_gov.errors import InvalidCallError
 from openfeature_gov.ladder import Intent, Reversibility, RiskClass
 
 CONTEXT = CallContext(
@@ -110,3 +112,17 @@ def test_context_keeps_what_it_was_given() -> None:
     frozen: Any = context.claims
     with pytest.raises(TypeError):
         frozen["riskClass"] = "search"
+
+
+@pytest.mark.parametrize("at_us", [1.5, "1", None, True])
+def test_a_proof_has_a_whole_time(at_us: Any) -> None:
+    """A time that is no whole number of microseconds proves nothing."""
+    with pytest.raises(InvalidCallError, match="context_invalid"):
+        Proof(subject="user-1", at_us=at_us)
+    with pytest.raises(InvalidCallError, match="context_invalid"):
+        Proof(subject="a user", at_us=1)
+
+
+def test_an_amount_that_is_no_number_is_in_the_highest_band() -> None:
+    """NaN is above every amount that a flag rule may name."""
+    assert amount_band(Decimal("NaN")) == "over_10000"

@@ -286,6 +286,7 @@ CASES: list[Case] = [
         *(CALM, "created_in_the_future"),
     ),
     ("record_age", "days: 30", facts(created_us=None), CALM, "age_unknown"),
+    ("record_age", "days: 30", facts(created_us=1.5), CALM, "age_unknown"),
     ("record_age", "days: 30", ACTION, UNKNOWN, "age_unknown"),
     (
         *("reauthentication", "above: 1000, currency: USD", amount(D(1000))),

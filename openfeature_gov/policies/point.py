@@ -6,6 +6,7 @@ One POST of ``{"input": {...}}``; the answer is ``{"result": true}``, or an obje
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from decimal import Decimal
@@ -61,7 +62,8 @@ def _text(value: object) -> str:
 
 
 @cache
-def _pool() -> Any:
+def _pool(_: int) -> Any:
+    """Return the connections of one process: a fork must not share an answer."""
     import urllib3  # noqa: PLC0415 - only where a decision point is configured
 
     return urllib3.PoolManager(num_pools=8, maxsize=16, retries=False)
@@ -73,7 +75,7 @@ def _posted(url: str, body: bytes, token: str, seconds: float) -> Any:
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    response = _pool().request(
+    response = _pool(os.getpid()).request(
         "POST",
         url,
         body=body,

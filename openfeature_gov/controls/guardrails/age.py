@@ -24,7 +24,7 @@ def age(
     days of creation".
     """
     created, now = contract.facts.created_us, situation.now_us
-    if created is None or now is None:
+    if type(created) is not int or now is None:
         return unknown(rules, settings, "age_unknown")
     if created > now:
         return unknown(rules, settings, "created_in_the_future")
