@@ -71,6 +71,11 @@ class Admission:
             returned.append(value)
         return heard(judged, Status.EXECUTED, value)
 
+    def leave(self) -> None:
+        """Run nothing, and record that where something might have run."""
+        if self._ticket.take():
+            self._decider.settle(self._judged, "not_run")
+
     @contextmanager
     def _passed(self) -> Iterator[list[Any]]:
         """Hold out the ticket in the block, and record how it ends if no gate did.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any, Protocol, get_type_hints
 import orjson
 from pydantic import TypeAdapter
 
+from openfeature_gov.approvals.states import State
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.decisions import Effect
 from openfeature_gov.governor import Governor
@@ -48,6 +50,9 @@ class Admitted(Protocol):
     async def arun(self, body: Callable[[dict[str, Any]], Awaitable[Any]]) -> Outcome:
         """Run what may run; the async twin of `run`."""
 
+    def leave(self) -> None:
+        """Run nothing, and record that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -62,6 +67,9 @@ class Refused:
     async def arun(self, _body: object) -> Outcome:
         """Run nothing."""
         return self.outcome
+
+    def leave(self) -> None:
+        """Run nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +134,29 @@ class Door:
         except Exception as error:  # noqa: BLE001 - the check itself failed: deny
             return _refused(error)
 
-    def plan(self, asked: Asked) -> Outcome:
-        """Return what would happen, without any effect; never raises."""
+    async def aask(self, asked: Asked) -> Outcome:
+        """Return what a framework that asks before it calls must know; never raises.
+
+        Only a call that has to wait is recorded here, with its request: what may run,
+        or was released by a person, is decided when it is called.
+        """
         try:
-            return self.governor.plan(self.call(asked))
+            planned = await self.governor.aplan(self.call(asked))
+            if planned.effect is not Effect.QUEUE_FOR_APPROVAL:
+                return planned
+            if await asyncio.to_thread(self._released, planned):
+                return planned
         except Exception as error:  # noqa: BLE001 - the check itself failed: deny
             return _refused(error).outcome
+        admitted = await self.aadmit(asked)
+        admitted.leave()
+        return admitted.outcome
+
+    def _released(self, planned: Outcome) -> bool:
+        queue, contract = self.governor.approvals, planned.contract
+        if queue is None or contract is None:
+            return False
+        return any(one.state is State.APPROVED for one in queue.about(contract.digest))
 
     def known(self, tool: str) -> bool:
         """Say whether the framework's *tool* is one of the registry."""

@@ -104,6 +104,10 @@ class ApprovalQueue:
         found = self._shelf.requests(states=(State.PENDING,), limit=limit)
         return [kept.request for kept in found]
 
+    def about(self, digest: str) -> list[Request]:
+        """Return the open requests about the action *digest*, the oldest first."""
+        return [kept.request for kept in self._shelf.requests(digest=digest)]
+
     def approve(
         self,
         request_id: str,

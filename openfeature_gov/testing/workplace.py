@@ -113,7 +113,7 @@ class Workplace:
             approvals=Approvals(RecordShelf(parts.records, self.records), People()),
             now=lambda: time.time_ns() + self.late_us * 1_000,
         )
-        self.delegated: Callable[[], Any] = lambda: "nobody to delegate to"
+        self.delegated: Callable[[], Any] = _nobody
         self.tools = self._registered()
         self.hidden, self.fetch = self._hidden, self._fetch
         self.governor.foreign("fetch", consequence=lambda a: f"{a['url']} is read.")
@@ -167,7 +167,8 @@ class Workplace:
         def delegate(task: str) -> str:
             """Let a sub-agent do it."""
             self._ran("delegate", task=task)
-            return str(self.delegated())
+            work, self.delegated = self.delegated, _nobody
+            return str(work())
 
         every = (look_up, send_mail, refund, drop_table, weather, charge, delegate)
         return {one.__name__: one for one in every}
@@ -226,6 +227,10 @@ class Workplace:
         flush: Any = self.governor.records
         flush.flush()
         return history.records(self.records, kind=kind)
+
+
+def _nobody() -> str:
+    return "nobody to delegate to"
 
 
 def _contracts() -> str:

@@ -28,7 +28,7 @@ BESIDE = {
 MORE = {"fastmcp": ["test_mcp_gateway.py"]}
 """What else is tested in the environment of an adapter."""
 ALWAYS = ["pytest>=8.3", "opentelemetry-sdk"]
-NAMES = ("langgraph", "fastmcp", "mcp")
+NAMES = ("langgraph", "fastmcp", "mcp", "openai-agents", "pydantic-ai")
 
 
 def requirements(name: str, *, floor: bool) -> list[str]:
@@ -69,7 +69,8 @@ def tested(names: Sequence[str], *, floor: bool, rest: list[str]) -> Iterator[in
     for name in names:
         python = prepared(name, floor=floor)
         print(f"== adapter {name}, {'floor' if floor else 'latest'}", flush=True)
-        files = [f"test_{name}.py", *MORE.get(name, [])]
+        own = f"test_{name.replace('-', '_')}.py"
+        files = [own, "test_examples.py", *MORE.get(name, [])]
         tests = [f"tests/adapters/{file}" for file in files]
         command = [str(python), "-m", "pytest", "-q", *tests, *rest]
         yield subprocess.run(command, cwd=ROOT, check=False).returncode

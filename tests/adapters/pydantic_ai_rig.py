@@ -1,0 +1,138 @@
+"""Pydantic AI with its own function model, for the suite."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic_ai import Agent, DeferredToolRequests, Tool
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.messages import (
+    ModelMessagesTypeAdapter,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+)
+from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.tools import DeferredToolResults
+
+from openfeature_gov.adapters.pydantic_ai import Governed
+from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
+from openfeature_gov.testing.workplace import WHO, Workplace
+from tests.adapters.loops import in_own_loop
+
+
+class Late(AbstractCapability[Any]):
+    """Edit the arguments of every call, in a hook."""
+
+    def __init__(self, edit: Edit) -> None:
+        self._edit = edit
+
+    async def before_tool_execute(self, ctx: Any, *, args: Any, **_: Any) -> Any:
+        return self._edit(args)
+
+
+class PydanticAIRig(Rig):
+    """An agent whose messages are its state."""
+
+    def play(
+        self,
+        place: Workplace,
+        calls: Sequence[Call],
+        *,
+        asynchronous: bool = False,
+        late: Edit | None = None,
+        sub: bool = False,
+    ) -> Played:
+        turn = list(calls)
+        if sub:
+            place.delegated = lambda: _delegated(place, calls)
+            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+        made = agent(place, turn, late)
+        if asynchronous:
+            return played(asyncio.run(made.run("go")))
+        return played(in_own_loop(lambda: made.run_sync("go")))
+
+    def wake(
+        self,
+        place: Workplace,
+        state: str,
+        *,
+        asynchronous: bool = False,
+        late: Edit | None = None,
+    ) -> Played:
+        held = json.loads(state)
+        given: Any = {
+            "message_history": ModelMessagesTypeAdapter.validate_json(held["messages"]),
+            "deferred_tool_results": DeferredToolResults(
+                approvals=dict.fromkeys(held["ids"], True)
+            ),
+        }
+        made = agent(place, [], late)
+        if asynchronous:
+            return played(asyncio.run(made.run(**given)))
+        return played(in_own_loop(lambda: made.run_sync(**given)))
+
+
+def agent(
+    place: Workplace,
+    turn: Sequence[Call],
+    late: Edit | None = None,
+    *,
+    bare: bool = False,
+) -> Any:
+    """Return an agent whose model makes the calls of *turn* and then ends."""
+
+    def model(messages: Any, info: Any) -> ModelResponse:
+        del info
+        asked = any(isinstance(one, ModelResponse) for one in messages)
+        if asked or not turn:
+            return ModelResponse(parts=[TextPart("done")])
+        return ModelResponse(
+            parts=[ToolCallPart(one.tool, one.arguments, one.id) for one in turn]
+        )
+
+    ours: list[Any] = [] if bare else [Governed(place.governor, WHO)]
+    return Agent(
+        FunctionModel(model),
+        tools=tools(place),
+        capabilities=[*ours, *([Late(late)] if late else [])],
+        output_type=[str, DeferredToolRequests],
+    )
+
+
+def _delegated(place: Workplace, turn: Sequence[Call]) -> str:
+    async def run() -> Any:
+        return await agent(place, turn, bare=True).run("go")
+
+    return json.dumps(played(asyncio.run(run())).answers)
+
+
+def tools(place: Workplace) -> list[Any]:
+    """Return the tools of *place*, with and without a gate."""
+    every = [Tool(one) for one in place.tools.values()]
+    more = {"hidden": place.hidden, "fetch": place.fetch}
+    return every + [Tool(one, name=name) for name, one in more.items()]
+
+
+def played(result: Any) -> Played:
+    """Return what *result* came to."""
+    answers = {
+        part.tool_call_id: part.model_response_str()
+        for message in result.all_messages()
+        for part in message.parts
+        if part.part_kind == "tool-return"
+    }
+    deferred = (
+        result.output if isinstance(result.output, DeferredToolRequests) else None
+    )
+    ids = [] if deferred is None else [one.tool_call_id for one in deferred.approvals]
+    waiting = [] if deferred is None else list(deferred.metadata.values())
+    state = {"messages": result.all_messages_json().decode(), "ids": ids}
+    return Played(
+        answers=answers,
+        paused=tuple(one["approval_id"] for one in waiting),
+        state=json.dumps(state),
+    )
