@@ -262,3 +262,25 @@ def test_check_does_not_ask_for_what_only_a_host_has(tmp_path: Path) -> None:
     """Functions and tokens are not there when a file is checked."""
     guard = "kind: custom, function: f, cap: off"
     assert not [one for one in remarks(tmp_path, guard) if "custom" in one]
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"amount": "40"}, "charged"),
+        ({"amount": "40.01"}, "budget_exhausted"),
+        ({"amount": "40", "currency": "EUR"}, "budget_unknown"),
+    ],
+)
+def test_budgets_say_what_the_call_would_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, Any], reason: str
+) -> None:
+    """Each budget is a verdict beside the others, and nothing is taken."""
+    monkeypatch.chdir(tmp_path)
+    budget = '[{name: day, unit: USD, ceiling: "40", per: day, charge: amount}]'
+    text = contract_yaml("refund", budgets=budget)
+    (tmp_path / "governance.yaml").write_text(text)
+    write_document(tmp_path / "flags.json", flag_document())
+    found = explained(facts)
+    said = {one["reason"] for one in found["verdicts"] if one["control"] == "budget"}
+    assert said == {reason}

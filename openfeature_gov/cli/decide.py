@@ -13,6 +13,8 @@ import typer
 
 from openfeature import api
 from openfeature.contrib.provider.featbit import FeatBitProvider
+from openfeature_gov.allowances.rates import LocalRates
+from openfeature_gov.allowances.taking import Allowances
 from openfeature_gov.cli import output, reasons
 from openfeature_gov.cli.arguments import arguments_of
 from openfeature_gov.cli.exits import Exit
@@ -131,8 +133,10 @@ def judged_by(
     Guardrails start with no memory, as after a restart without records, and ask what
     they can be asked here: no function of a host.
     """
-    observer = Observer(contracts, lambda: time.time_ns() // 1000)
+    observer = Observer(contracts, now_us)
     policies = Policies(contracts, {})
+    # What a call would spend is known only where somebody states the facts.
+    known = Allowances(LocalRates(), time.monotonic_ns, now_us)
     judge = Judge(
         contracts,
         reader,
@@ -142,9 +146,15 @@ def judged_by(
         clock=time.monotonic_ns,
         now=time.time_ns,
         knowing=Knowing(observer, policies),
+        allowances=None if extract is None else known,
     )
     tool = Tool(name=call.tool, function=_nothing, extractors=extract or Extractors())
     return judge.judge(call, tool if call.tool in contracts else None)
+
+
+def now_us() -> int:
+    """Return the wall time in microseconds since 1970."""
+    return time.time_ns() // 1000
 
 
 def _recorded(

@@ -20,7 +20,10 @@ from openfeature_gov.ladder import MODES
 from openfeature_gov.tools import Extractor, Extractors
 
 AMOUNTS = frozenset({"amount", "discount", "account_value"})
-FACTS = (*AMOUNTS, "records", "record", "segment", "sources", "created", "currency")
+FACTS = (
+    *(*AMOUNTS, "records", "record", "segment", "sources", "created", "currency"),
+    "estimate",
+)
 Id = Annotated[str, typer.Option(help="Opaque id.")]
 
 
@@ -45,6 +48,7 @@ def explain(
     ] = None,
     environment: Id = "",
     region: Id = "",
+    task: Id = "",
     confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="What the evaluators say.")
     ] = None,
@@ -60,8 +64,9 @@ def explain(
     """Say what each control thinks of one call of TOOL, and which of them decided.
 
     Nothing runs and nothing is recorded. FACTS may state amount, discount,
-    account_value, records, record, segment, sources, created and currency. Guardrails
-    with a memory are asked as if nothing had happened yet; decision points are asked.
+    account_value, records, record, segment, sources, created, currency and estimate (of
+    the cost: a number, or an object by unit). Guardrails and budgets with a memory are
+    asked as if nothing had happened yet; decision points are asked.
 
     Exit 0 whatever the decision is; 2 for facts or arguments that cannot be read.
     """
@@ -73,6 +78,7 @@ def explain(
         account=account,
         environment=environment,
         region=region,
+        task=task,
         evidence=Evidence(confidence=confidence, sources=tuple(source or ())),
         proof=_proof(user, proved),
     )
