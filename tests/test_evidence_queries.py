@@ -32,7 +32,7 @@ risk_class reversibility amount:decimal currency records:int64 authorization eff
 mode need reason executes:bool mode_flag mode_variant mode_version flags_age_ms:int64
 reviewer status ran error latency_us:int64 cost:decimal undo hand_over incident
 arguments_digest action_digest model prompt_digest erased:bool scopes
-confidence:decimal template input_digest payload output
+confidence:decimal template input_digest payload output shadow_mode shadow_effect
 """
 ODD = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

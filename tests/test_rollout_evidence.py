@@ -22,6 +22,7 @@ from tests.conftest import Desk, contract_yaml
 from tests.integration import postgres
 from tests.properties.test_approvals import People
 from tests.test_governor_reviews import Shop as Reviewed
+from tests.worked import as_version_1, worked
 
 BOB = Reviewer("bob", way="cli")
 ALWAYS = 2**53
@@ -407,3 +408,14 @@ def test_variants_that_a_store_names_by_its_own_ids_are_understood(
     if one["flags"][1]["variant"] != "f3a1-77":
         pytest.fail(f"the flag file was not changed: {one['flags']}")
     assert shop.seen("autonomous").decisions == 1
+
+
+def test_a_log_of_the_first_version_tells_the_same(tmp_path: Path) -> None:
+    """It has neither the columns nor the index; it is read all the same."""
+    log = worked(tmp_path)
+    old = as_version_1(log, tmp_path / "old.db")
+    for mode in ("autonomous", "draft_write"):
+        tools = ("find", "read", "note", "refund", "erase")
+        told = seen(log, mode, tools=tools)
+        assert told.decisions > 0
+        assert seen(old, mode, tools=tools) == told

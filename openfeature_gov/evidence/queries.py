@@ -96,6 +96,8 @@ COLUMNS = (
     _column("input_digest", "inputDigest"),
     _column("payload", "context.payload"),
     _column("output", "output"),
+    _column("shadow_mode", "shadow.mode"),
+    _column("shadow_effect", "shadow.effect"),
 )
 NAMES = tuple(one.name for one in COLUMNS)
 

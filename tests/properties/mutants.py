@@ -35,6 +35,7 @@ from tests.properties.mutations.limits import LIMITS
 from tests.properties.mutations.live import LIVE
 from tests.properties.mutations.mutant import Mutant
 from tests.properties.mutations.records import RECORDS
+from tests.properties.mutations.rollout import ROLLOUT
 from tests.properties.mutations.rules import RULES
 from tests.properties.mutations.sealing import SEALING
 from tests.properties.mutations.tools import TOOLS
@@ -52,6 +53,7 @@ MUTANTS = (
     *APPROVALS,
     *SEALING,
     *AUDIT,
+    *ROLLOUT,
     *LIMITS,
     *GUARDRAILS,
 )
