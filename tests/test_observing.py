@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -440,3 +443,31 @@ def test_visible_tools_leave_out_what_is_denied_anyhow(desk: Make) -> None:
     before = len(list(history.records(one.records)))
     one.governor.visible_tools(able)
     assert len(list(history.records(one.records))) == before
+
+
+FORKED = """
+import os, signal, sys
+sys.path[:0] = {roots!r}
+from openfeature_gov.governance import Governance
+from openfeature_gov.observing import Observer
+from tests.guarding import ACTION, NOW, ruled
+rules = ruled("kind: refusals, count: 3")
+observer = Observer(Governance({{"tool": rules}}), lambda: NOW)
+with observer._lock:  # as another thread may hold it
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        observer.refused("agent-1", "task-1", NOW)
+        known = observer.situation(ACTION, rules).refusals
+        os._exit(0 if known == {{"refusals": (NOW,)}} else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_fork_leaves_no_lock_behind() -> None:
+    """A child of a fork remembers by itself, whatever its parent held."""
+    root = Path(__file__).parents[1]
+    roots = [str(root / name) for name in ("", "providers", "rollout")]
+    code = FORKED.format(roots=roots)
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=120)
+    assert done.returncode == 0
