@@ -92,7 +92,8 @@ def test_a_run_is_a_history(project: Path) -> None:
     """What started it, what it knew, what came out, who approves, what is left."""
     run = told(gov("runs", "show", "t-2"))
     assert list(run) == [
-        *("task", "trigger", "context", "steps", "output", "approval", "followUp")
+        *("task", "trigger", "context", "steps", "output", "approval", "review"),
+        "followUp",
     ]
     assert run["context"]["workflow"] == ["w"]
     assert run["output"]["outcomes"] == {"executed": 1, "failed": 1}

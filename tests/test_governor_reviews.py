@@ -15,13 +15,15 @@ import pytest
 
 from openfeature_gov import Effect, Governor, Outcome, RegistrationError, ToolCall
 from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.evidence import histories
 from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.outcomes import Status
 from openfeature_gov.reviews.review import MINUTE_US, Review
 from openfeature_gov.reviews.states import State
 from openfeature_gov.reviews.steps import Step
-from openfeature_gov.stores import history, inspection
+from openfeature_gov.stores import history, inspection, questions
+from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.sealed import checkpoint_file, key_file
 from openfeature_gov.tools import Undoing
 from tests.conftest import CONTEXT, Desk, contract_yaml
@@ -533,3 +535,26 @@ def test_every_record_of_a_review_is_described_and_verified(shop: Shop) -> None:
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+
+
+def test_a_run_tells_of_its_reviews_and_undos(shop: Shop) -> None:
+    """Who said what, how the undo ended, and what is left for whom."""
+    shop.refuse(shop.call("n1"))
+    shop.governor.settle_reviews()
+    shop.undo_fails = OSError()
+    shop.refuse(shop.call("n2"))
+    shop.governor.settle_reviews()
+    shop.accept(shop.call("n3"))
+    shop.flush()
+    with opened(shop.desk.records) as log:
+        run = histories.history("task-1", questions.acted(log, "task-1"))
+    assert [one["outcome"] for one in run["steps"]] == ["executed"] * 3
+    told = [(one["status"], one.get("reviewer")) for one in run["review"]]
+    assert told == [
+        *(("refused", "bob"), ("undone", None), ("refused", "bob")),
+        *(("undo_failed", None), ("accepted", "bob")),
+    ]
+    undone, failed = run["followUp"]
+    assert undone["undo"] == "undone"
+    assert "handOver" not in undone
+    assert (failed["undo"], failed["handOver"]) == ("failed", "team")

@@ -143,6 +143,10 @@ OUTCOMES = {
 }
 
 
+PEOPLE = (("Approval", "approval"), ("Review", "review"), ("Follow-up", "followUp"))
+"""What people said of a run, and what is left for them."""
+
+
 def _run(console: Console, run: Facts) -> None:
     steps = run["steps"]
     first, last = steps[0]["atUs"], steps[-1]["atUs"]
@@ -155,7 +159,7 @@ def _run(console: Console, run: Facts) -> None:
     names = ("TIME", "TOOL", "EFFECT", "MODE", "OUTCOME", "TOOK")
     output.ledger(console, names, [_entry(console, step) for step in steps])
     _part(console, "Output", _joined(run["output"]))
-    for title, key in (("Approval", "approval"), ("Follow-up", "followUp")):
+    for title, key in PEOPLE:
         pairs = [(str(one["tool"]), _told(one)) for one in run[key]]
         _part(console, title, pairs or [("none", "")])
 

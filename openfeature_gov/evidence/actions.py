@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 Facts = dict[str, Any]
@@ -11,7 +11,10 @@ READS = frozenset({"search", "scoped_read", "sensitive_read"})
 
 
 class Action(NamedTuple):
-    """Hold one decision and the records that refer to it, in the order of the log."""
+    """Hold one decision and the records that refer to it, in the order of the log.
+
+    The outcome of its undo is among them.
+    """
 
     decision: Record
     later: tuple[Record, ...] = ()
@@ -19,7 +22,20 @@ class Action(NamedTuple):
     @property
     def outcome(self) -> Record:
         """Return the last outcome, empty while there is none."""
-        found = [one for one in self.later if one.get("kind") == "outcome"]
+        return self._end(undo=False)
+
+    @property
+    def undone(self) -> Record:
+        """Return the outcome of its undo, empty where none ended."""
+        return self._end(undo=True)
+
+    def _end(self, *, undo: bool) -> Record:
+        undos = {one.get("id") for one in self.later if one.get("kind") == "undo"}
+        found = [
+            one
+            for one in self.later
+            if one.get("kind") == "outcome" and (one.get("ref") in undos) == undo
+        ]
         return found[-1] if found else {}
 
     @property
@@ -33,6 +49,14 @@ class Action(NamedTuple):
         """Return the last answer of a reviewer that counted, empty if there is none."""
         found = [one for one in self.approvals if one.get("reviewer")]
         return found[-1] if found else {}
+
+
+def joined(decision: Record, later: Mapping[Any, Iterable[Record]]) -> Action:
+    """Return *decision* as an action; *later* are records by what they refer to."""
+    own = tuple(later.get(decision["id"], ()))
+    undos = (one["id"] for one in own if one.get("kind") == "undo")
+    ends = (end for undo in undos for end in later.get(undo, ()))
+    return Action(decision, (*own, *ends))
 
 
 def access_of(action: Action) -> str:

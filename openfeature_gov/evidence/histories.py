@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from openfeature_gov.evidence.actions import Action, Facts, Record
+from openfeature_gov.evidence.actions import Action, Facts, Record, joined
 
 STARTED = ("trigger", "request", "parentTask", "user", "service", "session")
 KNEW = (
@@ -29,11 +29,7 @@ def actions_of(records: Sequence[Record]) -> list[Action]:
     later: dict[Any, list[Record]] = {}
     for one in records:
         later.setdefault(one.get("ref"), []).append(one)
-    return [
-        Action(one, tuple(later.get(one["id"], ())))
-        for one in records
-        if one.get("kind") == "decision"
-    ]
+    return [joined(one, later) for one in records if one.get("kind") == "decision"]
 
 
 def history(task: str, actions: Sequence[Action]) -> Facts:
@@ -48,6 +44,7 @@ def history(task: str, actions: Sequence[Action]) -> Facts:
         "steps": [step(one) for one in actions],
         "output": _output(actions),
         "approval": [one for action in actions for one in _approval(action)],
+        "review": [one for action in actions for one in _review(action)],
         "followUp": [one for action in actions for one in _follow_up(action)],
     }
 
@@ -115,15 +112,7 @@ def _approval(action: Action) -> Iterator[Facts]:
     asked = {"record": one["id"], "tool": one.get("tool")}
     steps = [each for each in action.later if each.get("kind") == "approval"]
     for each in steps:
-        yield {
-            **asked,
-            "status": each.get("state"),
-            "event": each.get("event"),
-            "denied": each.get("denied") or None,
-            "reviewer": each.get("reviewer") or None,
-            "atUs": each.get("atUs"),
-            "rationale": each.get("rationale") or None,
-        }
+        yield {**asked, **_answer(each)}
     if not steps and one.get("effect") == "queue_for_approval":
         yield {
             **asked,
@@ -135,10 +124,38 @@ def _approval(action: Action) -> Iterator[Facts]:
         }
 
 
+def _answer(each: Record) -> Facts:
+    return {
+        "status": each.get("state"),
+        "event": each.get("event"),
+        "denied": each.get("denied") or None,
+        "reviewer": each.get("reviewer") or None,
+        "atUs": each.get("atUs"),
+        "rationale": each.get("rationale") or None,
+    }
+
+
+def _review(action: Action) -> Iterator[Facts]:
+    """Yield each step of a review of what ran at once, its undo at the end."""
+    asked = {"record": action.decision["id"], "tool": action.decision.get("tool")}
+    for each in action.later:
+        if each.get("kind") == "review":
+            yield {**asked, **_answer(each), "why": each.get("why") or None}
+    after = action.undone
+    if after:
+        yield {**asked, "status": after.get("reviewState"), "atUs": after.get("atUs")}
+
+
 def _follow_up(action: Action) -> Iterator[Facts]:
     """Yield what *action* left to do: an error, an undo, a hand-over, an open end."""
     one, after = action.decision, action.outcome
-    left = {name: after[name] for name in LEFT if after.get(name)}
+    handed = [each for each in action.later if each.get("kind") == "review"]
+    left = {
+        name: each[name]
+        for each in (after, *handed, action.undone)
+        for name in LEFT
+        if each.get(name)
+    }
     status = after.get("status", "open" if one.get("executes") else None)
     if left or status in (*ENDS, "open"):
         rules = one.get("contract") or {}

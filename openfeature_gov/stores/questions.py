@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from openfeature_gov.evidence.actions import Action
+from openfeature_gov.evidence.actions import Action, joined
 from openfeature_gov.evidence.reports import NO_ENDS, STATUSES, Group
 from openfeature_gov.evidence.spending import Cost
 from openfeature_gov.stores.history import Run
@@ -160,7 +160,9 @@ def _group(
 
 def _joined(log: Log, found: Records) -> Iterator[Action]:
     later: dict[str, Records] = {}
-    for one in log.named("ref", [one["id"] for one in found]):
+    refer = log.named("ref", [one["id"] for one in found])
+    undos = [one["id"] for one in refer if one["kind"] == "undo"]
+    for one in [*refer, *(log.named("ref", undos) if undos else ())]:
         later.setdefault(one["ref"], []).append(one)
     for one in found:
-        yield Action(one, tuple(later.get(one["id"], ())))
+        yield joined(one, later)
