@@ -130,9 +130,10 @@ class Log:
         self.notes.append((size, origin, note))
         return note
 
-    def rotate(self, new: Signer) -> None:
+    def rotate(self, new: Signer, version: int = 2) -> None:
         """Record that *new* follows the key, and sign with it from now on."""
-        text = f"{new.name}\ngov-key-rotation/1\n{new.vkey}\n"
+        old = f"{self.signer.vkey}\n" if version == 2 else ""
+        text = f"{new.name}\ngov-key-rotation/{version}\n{old}{new.vkey}\n"
         note = self.signer.note(text, new)
         said = {"note": note, "old": self.signer.vkey}
         self.add(*event(len(self.rows) + 1, "key_rotation", **said))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from openfeature_gov.evidence import keys
 from openfeature_gov.evidence.keys import (
     FileSigner,
     generate,
+    lineage,
     open_key,
+    predecessor,
     read_key,
     rotation,
-    successor,
 )
 from openfeature_gov.evidence.notes import NoteError, open_note, parse_vkey, sign
 
@@ -137,28 +139,54 @@ def test_new_key_replaces_the_old_one_whole(path: Path) -> None:
     assert read_key(path).vkey == new.vkey
 
 
-def test_old_key_names_its_successor() -> None:
-    """A rotation is signed by both keys; the new one is trusted through the old."""
-    old = generate("log.example/a")
-    new = generate("log.example/a")
+def test_both_keys_name_each_other() -> None:
+    """A rotation is signed by both keys; the old one is known from the new one."""
+    old, new = generate("log.example/a"), generate("log.example/a")
     note = rotation(old, new)
-    assert successor(note, [old.verifier]) == new.verifier
-    with pytest.raises(NoteError, match="pinned"):
-        successor(note, [generate("log.example/a").verifier])
+    assert predecessor(note, new.verifier) == old.verifier
+    for stranger in (old, generate("log.example/a")):
+        with pytest.raises(NoteError, match=r"pinned|from"):
+            predecessor(note, stranger.verifier)
 
 
 def test_rotation_that_is_not_one_is_refused() -> None:
-    """Another name, the same key, another note, or no consent of the new key."""
+    """Another name, the same key, another note, or no consent of either key."""
     old, new = generate("log.example/a"), generate("log.example/a")
     with pytest.raises(NoteError, match="name"):
         rotation(old, generate("log.example/b"))
     with pytest.raises(NoteError, match="other bytes"):
         rotation(old, old)
     with pytest.raises(NoteError, match="not a key rotation"):
-        successor(sign("a\nb\nc\n", old), [old.verifier])
+        predecessor(sign("a\nb\nc\n", new), new.verifier)
     text = rotation(old, new).partition("\n\n")[0] + "\n"
-    with pytest.raises(NoteError, match="pinned"):
-        successor(sign(text, old), [old.verifier])
-    other = f"log.example/a\ngov-key-rotation/1\n{generate('b').vkey}\n"
+    with pytest.raises(NoteError, match="not a key rotation"):
+        predecessor(sign(text.replace("rotation", "x"), old, new), new.verifier)
+    for alone in (old, new):
+        with pytest.raises(NoteError, match="pinned"):
+            predecessor(sign(text, alone), new.verifier)
+    other = text.replace("log.example/a\n", "log.example/b\n", 1)
     with pytest.raises(NoteError, match="a rotation from"):
-        successor(sign(other, old), [old.verifier])
+        predecessor(sign(other, old, new), new.verifier)
+
+
+def test_nobody_can_take_the_place_of_the_old_key() -> None:
+    """A text that does not name the old key is no rotation: any key could sign it."""
+    old, new, thief = (generate("log.example/a") for _ in range(3))
+    text = f"log.example/a\ngov-key-rotation/1\n{new.vkey}\n"
+    with pytest.raises(NoteError, match="names both"):
+        predecessor(sign(text, thief, new), new.verifier)
+    genuine = rotation(old, new)
+    swapped = genuine.replace(old.vkey, thief.vkey)
+    with pytest.raises(NoteError, match="does not verify"):
+        predecessor(swapped, new.verifier)
+    forged = sign(text, thief, new)
+    assert lineage(new.verifier, [forged, swapped]) == [new.verifier]
+
+
+def test_lineage_goes_back_to_the_first_key() -> None:
+    """In whatever order rotations are told, and with nonsense among them."""
+    held = [generate("log.example/a") for _ in range(4)]
+    told = [rotation(old, new) for old, new in pairwise(held)]
+    found = lineage(held[-1].verifier, ["x", *told, "y", told[0]])
+    assert found == [one.verifier for one in reversed(held)]
+    assert lineage(held[0].verifier, told) == [held[0].verifier]

@@ -636,7 +636,7 @@ def test_key_rotates_by_a_record(log: Path) -> None:
     new = public(log)
     assert (new.vkey, new.name) == (vkey, old.name)
     (told,) = history.records(log, kind="key_rotation")
-    assert keys.successor(told["note"], [old]) == new
+    assert keys.predecessor(told["note"], new) == old
     with opened(log):
         pass
     assert findings(log) == []

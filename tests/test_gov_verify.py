@@ -276,7 +276,7 @@ def test_nobody_else_may_name_the_next_key(tmp_path: Path) -> None:
     thief = Signer()
     log = Log(5)
     good, held = log.signer, [log.notes[-1][2]]
-    text = f"{thief.name}\ngov-key-rotation/1\n{thief.vkey}\n"
+    text = f"{thief.name}\ngov-key-rotation/2\n{good.vkey}\n{thief.vkey}\n"
     for note in (thief.note(text), good.note(text), good.note(text + "more\n", thief)):
         forged = Log()
         forged.rows, forged.notes = [*log.rows], [*log.notes]
@@ -324,18 +324,56 @@ def test_a_rotation_that_was_begun_twice_holds(tmp_path: Path) -> None:
         assert codes(verified(log, file, sealed=True, keys=[key.vkey])) == []
 
 
-def test_a_former_key_is_named_once(tmp_path: Path) -> None:
-    """The new key signed no word of the old one: a second claim is a finding."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_nobody_takes_the_place_of_the_former_key(tmp_path: Path, version: int) -> None:
+    """Where the genuine rotation is left out, another key cannot claim to be it."""
     log, thief = Log(5), Signer()
-    log.rotate(Signer())
+    log.rotate(Signer(), version)
     log.seal()
     body = json.loads(log.leaves[-1])
     text = body["note"].partition("\n\n")[0] + "\n"
-    forged = thief.note(text, log.signer)
-    log.add(*event(7, "key_rotation", note=forged, old=thief.vkey))
+    new, lines = body["note"].splitlines()[-1], body["note"].splitlines()
+    forged = text + "\n" + thief.line(text) + new + "\n"
+    assert new == lines[-1]
+    told = event(7, "key_rotation", note=forged, old=thief.vkey)[0]
+    lie = Log(5)
+    lie.signer, lie.notes = thief, []
+    lie.seal()
+    parts = log.parts(7, 6)
+    parts["checkpoints.txt"] = (lie.notes[0][2] + log.notes[-1][2]).encode()
+    parts["manifest.json"] = canonical(
+        {"format": "gov.bundle/1", "rotations": [told.decode()]}
+    )
+    report = verified(log, packed(tmp_path / "bundle.zip", parts))
+    assert "key" in codes(report)
+    log.add(told)
     log.seal()
-    report = verified(log, log.database(tmp_path / "records.db"))
-    assert "rotation" in codes(report)
+    found = codes(verified(log, log.database(tmp_path / "records.db")))
+    assert "rotation" in found
+
+
+def test_a_rotation_of_format_1_leads_forward_only(tmp_path: Path) -> None:
+    """Whoever pinned the old key goes on; from the new one it says which to pin."""
+    log = Log(5)
+    old = log.signer.vkey
+    log.rotate(Signer(), 1)
+    log.seal()
+    file = log.database(tmp_path / "records.db")
+    assert codes(verified(log, file, keys=[old])) == []
+    report = verified(log, file)
+    assert codes(report) == ["rotation", "key"]
+    assert "pin gov.example+" in report.findings[0].what
+
+
+def test_a_rotation_names_the_key_that_it_says_it_follows(tmp_path: Path) -> None:
+    """The record beside the signed text may not tell of another one."""
+    log = Log(5)
+    log.rotate(Signer())
+    body = json.loads(log.rows[-1][0])
+    log.rows[-1] = event(6, "key_rotation", note=body["note"], old=Signer().vkey)
+    log.seal()
+    found = codes(verified(log, log.database(tmp_path / "records.db")))
+    assert found == ["rotation", "key"]
 
 
 def ledger_of(log: Log, *notes: str) -> Log:

@@ -10,6 +10,7 @@ import os
 import stat
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -29,7 +30,7 @@ from openfeature_gov.evidence.notes import (
 )
 
 PREFIX = "PRIVATE+KEY"
-ROTATION = "gov-key-rotation/1"
+ROTATION = "gov-key-rotation/2"
 _RAW = (
     serialization.Encoding.Raw,
     serialization.PrivateFormat.Raw,
@@ -158,6 +159,8 @@ def _sync_folder(path: Path) -> None:
 def rotation(old: Signer, new: Signer) -> str:
     """Return the note by which *old* names *new* its successor; both sign it.
 
+    The text names both: a signature of the new key says which one it follows.
+
     Raises:
         NoteError: when the two keys have different names, or are one.
 
@@ -167,22 +170,39 @@ def rotation(old: Signer, new: Signer) -> str:
         raise NoteError(
             f"key {before.name}: the new key needs its name and other bytes"
         )
-    return sign(f"{before.name}\n{ROTATION}\n{new.vkey}\n", old, new)
+    text = f"{before.name}\n{ROTATION}\n{old.vkey}\n{new.vkey}\n"
+    return sign(text, old, new)
 
 
-def successor(note: str, keys: Iterable[Verifier]) -> Verifier:
-    """Return the key that the rotation *note* names, signed by one of *keys*.
+def predecessor(note: str, key: Verifier) -> Verifier:
+    """Return the key that *key* follows by the rotation *note*, which both signed.
+
+    Format 1 did not name it, so that anybody could claim to be the one.
 
     Raises:
-        NoteError: when it is no rotation by one of them.
+        NoteError: when it is no rotation to *key*.
 
     """
-    text = open_note(note, keys)
-    lines = text.split("\n")
-    if len(lines) != 4 or lines[1] != ROTATION:
-        raise NoteError("not a key rotation")
-    new = parse_vkey(lines[2])
-    if new.name != lines[0]:
-        raise NoteError(f"a rotation from {lines[0]} to {new.name}")
-    open_note(note, [new])
-    return new
+    lines = open_note(note, [key]).split("\n")
+    if len(lines) != 5 or lines[1] != ROTATION:
+        raise NoteError("not a key rotation that names both keys")
+    old, new = parse_vkey(lines[2]), parse_vkey(lines[3])
+    if new != key or old == new or {old.name, new.name} != {lines[0]}:
+        raise NoteError(f"a rotation from {old.name} to {new.name}")
+    open_note(note, [old])
+    return old
+
+
+def lineage(key: Verifier, notes: Iterable[str]) -> list[Verifier]:
+    """Return *key* and the keys before it, as rotations among *notes* name them.
+
+    Whoever can insert a note can insert nonsense: that counts for nothing.
+    """
+    found, told = [key], list(notes)
+    for one in found:  # which grows meanwhile
+        for note in told:
+            with suppress(NoteError):
+                old = predecessor(note, one)
+                if old not in found:
+                    found.append(old)
+    return found

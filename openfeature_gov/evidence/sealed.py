@@ -6,13 +6,14 @@ A `Tree` is the Merkle tree of a log as far as it is read. Nothing here writes: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import NamedTuple, Protocol
 
 import orjson
 
 from openfeature_gov.errors import GovernanceError
-from openfeature_gov.evidence.keys import successor
+from openfeature_gov.evidence.keys import lineage
 from openfeature_gov.evidence.merkle import Frontier, leaf_hash
 from openfeature_gov.evidence.notes import (
     Checkpoint,
@@ -185,16 +186,14 @@ def opened(head: Sealed, keys: list[Verifier]) -> Checkpoint:
 
 def trusted(log: Log, signer: Callable[[], Signer]) -> list[Verifier]:
     """Return the key of *signer*, and those that named it their successor."""
-    keys = [parse_vkey(signer().vkey)]
-    for body in reversed(log.rotations()):
-        try:
-            facts: dict[str, Any] = orjson.loads(body)
-            old = parse_vkey(str(facts["old"]))
-            if successor(str(facts["note"]), [old]) in keys:
-                keys.append(old)
-        except (ValueError, LookupError, TypeError, NoteError):
-            continue  # whoever can insert a record can insert nonsense
-    return keys
+    return lineage(parse_vkey(signer().vkey), rotations(log.rotations()))
+
+
+def rotations(bodies: Iterable[bytes]) -> Iterator[str]:
+    """Yield the notes that *bodies*, the records of new keys, hold."""
+    for body in bodies:
+        with suppress(ValueError, LookupError, TypeError):  # that may be anything
+            yield str(orjson.loads(body)["note"])
 
 
 def grown(log: Log, tree: Tree, size: int | None = None) -> Tree:

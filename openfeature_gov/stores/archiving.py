@@ -30,6 +30,9 @@ from openfeature_gov.evidence.archives import (
     standing,
 )
 from openfeature_gov.evidence.bundles import Span
+from openfeature_gov.evidence.keys import lineage
+from openfeature_gov.evidence.notes import parse_vkey
+from openfeature_gov.evidence.sealed import rotations
 from openfeature_gov.evidence.sealing import Books
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.evidence.standalone.gov_verify import Archive, Evidence
@@ -241,14 +244,14 @@ def _bodies(records: str, kind: str) -> list[bytes]:
 
 
 def signers(records: str, vkey: str) -> list[str]:
-    """Return *vkey* and the keys before it, as the records of new keys name them.
+    """Return *vkey* and the keys before it, as rotations that both signed name them.
 
     Raises:
         RecordStoreError: when the log cannot be read.
 
     """
-    told = (orjson.loads(body) for body in _bodies(records, "key_rotation"))
-    return [vkey, *(str(facts["old"]) for facts in told)]
+    told = rotations(_bodies(records, "key_rotation"))
+    return [key.vkey for key in lineage(parse_vkey(vkey), told)]
 
 
 def _carried(source: Source, span: Span) -> list[str]:

@@ -258,17 +258,19 @@ def unbase64(text: str, what: str) -> bytes:
 
 
 class Rotation(NamedTuple):
-    """Say that the key *new* follows the key *old*: both signed that."""
+    """Say that the key *new* follows the key *old*: both signed that.
+
+    *named* says that *old* stands in what *new* signed, so that no other can be put in
+    its place.
+    """
 
     old: Key
     new: Key
+    named: bool
 
 
 def read_rotation(body: Any) -> Rotation:
     """Return what the record *body* of a new key says.
-
-    The signature of the old key stands beside the text that the new one signed, and
-    somebody else's could be put there: where two claim to be the old one, believe none.
 
     Raises:
         Refused: when it is malformed, or one of the two did not sign it.
@@ -276,13 +278,16 @@ def read_rotation(body: Any) -> Rotation:
     """
     note = parse_note(str(body.get("note")))
     lines = note.text.split("\n")
-    if len(lines) != 4 or lines[1] != "gov-key-rotation/1":
+    named = len(lines) == 5 and lines[1] == "gov-key-rotation/2"
+    if not named and (len(lines) != 4 or lines[1] != "gov-key-rotation/1"):
         raise Refused("rotation", f"not a key rotation: {shown(note.text)}")
-    new, old = parse_key(lines[2]), parse_key(str(body.get("old")))
+    old, new = parse_key(str(body.get("old"))), parse_key(lines[-2])
+    if named and parse_key(lines[2]) != old:
+        raise Refused("rotation", f"{new} does not follow {old}")
     for key in (new, old):
         if key.name != lines[0] or signed_by(note, [key]) is None:
             raise Refused("rotation", f"not signed by the key {key}")
-    return Rotation(old, new)
+    return Rotation(old, new, named)
 
 
 class Keys:
@@ -290,7 +295,8 @@ class Keys:
 
     *pinned* are valid from the beginning. A ``key_rotation`` record makes the successor
     of a valid key valid, and the predecessor of one a former key, and so on: what a
-    former key signed must verify, and counts for nothing beside that. With the first
+    former key signed must verify, and counts for nothing beside that. A record of
+    format 1 does not name the predecessor: it leads forward only. With the first
     checkpoint that a key signs, all keys before it are revoked. A rotation that stands
     in another log (*elsewhere*) counts from the beginning.
     """
@@ -301,7 +307,10 @@ class Keys:
         self._before: dict[Key, Key] = {}
         self._strangers: dict[tuple[str, bytes], str] = {}
         told = set(elsewhere)
-        olds = {new: {one.old for one in told if one.new == new} for _, new in told}
+        olds = {
+            one.new: {other.old for other in told if other.new == one.new}
+            for one in told
+        }
         for one in list(told) * len(told):  # in whatever order they were found
             with suppress(Refused):
                 if len(olds[one.new]) == 1:
@@ -315,7 +324,10 @@ class Keys:
                 to follow two.
 
         """
-        old, new = told
+        old, new, named = told
+        if not named and old not in (*self.valid, *self._former):
+            what = f"by format 1 any key could claim that {new} follows it: pin {old}"
+            raise Refused("rotation", what)
         if self._before.setdefault(new, old) != old:
             raise Refused("rotation", f"{new} is said to follow two keys")
         if old in self.valid:

@@ -82,7 +82,7 @@ SEALING = (
     *mutants(
         "evidence/keys.py",
         _keys("rotation_that_is_not_one_is_refused"),
-        ("    open_note(note, [new])\n", ""),
+        ("    open_note(note, [old])\n", ""),
         (" or before.id == after.id", ""),
         (" or lines[1] != ROTATION", ""),
     ),
@@ -114,12 +114,15 @@ SEALING = (
         (" or tree.last_seq != head.last_seq:", ":"),
         ("made != (head.origin, head.size, whole.root()) or ", ""),
         (" or whole.size != head.size:", ":"),
-        ('if successor(str(facts["note"]), [old]) in keys:', "if True:"),
+        (
+            "return lineage(parse_vkey(signer().vkey), rotations(log.rotations()))",
+            "return [parse_vkey(orjson.loads(one)['old']) for one in log.rotations()]",
+        ),
     ),
     *mutants(
         "evidence/sealed.py",
         _sealing("nonsense_rotations_are_passed_over"),
-        ("(ValueError, LookupError, TypeError, NoteError)", "ZeroDivisionError"),
+        ("suppress(ValueError, LookupError, TypeError)", "suppress(ZeroDivisionError)"),
     ),
     *mutants(
         "evidence/sealed.py",
