@@ -49,6 +49,11 @@ def canonical(facts: Any) -> bytes:
     return text.encode()
 
 
+def linked(text: str) -> str:
+    """Return how the checkpoint behind that of *text* names it."""
+    return b64encode(sha256(text.encode()).digest()).decode()
+
+
 def root(leaves: list[bytes]) -> bytes:
     """Return the root over *leaves* as RFC 9162 defines it, top down."""
     if len(leaves) < 2:
@@ -104,10 +109,11 @@ def event(number: int, kind: str, **facts: Any) -> tuple[bytes, None]:
 class Log:
     """A log in memory, with its checkpoints; written to a file or a bundle."""
 
-    def __init__(self, count: int = 0, every: int = 7) -> None:
+    def __init__(self, count: int = 0, every: int = 7, *, chained: bool = True) -> None:
         self.signer = Signer()
         self.rows: list[tuple[bytes, bytes | None]] = []
         self.notes: list[tuple[int, str, str]] = []
+        self.chained = chained
         for number in range(1, count + 1):
             self.add(*decision(number))
             if number % every == 0 or number == count:
@@ -126,9 +132,22 @@ class Log:
         """Sign a checkpoint over the first *size* records."""
         size = len(self.rows) if size is None else size
         top = b64encode(root(self.leaves[:size])).decode()
-        note = self.signer.note(f"{origin}\n{size}\n{top}\n")
+        text = f"{origin}\n{size}\n{top}\n"
+        if self.chained:
+            before = (
+                self.notes[-1][2].rpartition("\n\n")[0] + "\n" if self.notes else ""
+            )
+            text += f"gov-chain/1 {len(self.notes) + 1} {linked(before)}\n"
+        note = self.signer.note(text)
         self.notes.append((size, origin, note))
         return note
+
+    def seal_after(self, last: tuple[int, str, str], size: int) -> tuple[int, str, str]:
+        """Return a checkpoint over *size* records that follows *last*."""
+        held, self.notes = self.notes, [last]
+        self.seal(size)
+        made, self.notes = self.notes[-1], held
+        return made
 
     def rotate(self, new: Signer, version: int = 2) -> None:
         """Record that *new* follows the key, and sign with it from now on."""
@@ -138,6 +157,15 @@ class Log:
         said = {"note": note, "old": self.signer.vkey}
         self.add(*event(len(self.rows) + 1, "key_rotation", **said))
         self.signer = new
+
+    def erase(self, *ids: str, by: Signer | None = None) -> None:
+        """Record, signed, that the personal parts of *ids* were erased."""
+        number = len(self.rows) + 1
+        body, _ = event(number, "erasure", records=[*ids], by="user", reason="asked")
+        digest = b64encode(sha256(body).digest()).decode()
+        signer = by or self.signer
+        note = signer.note(f"{signer.name}\ngov-erasure/1\n{digest}\n")
+        self.add(canonical({**json.loads(body), "note": note}))
 
     def frontier(self, size: int) -> bytes:
         """Return the roots of the perfect subtrees, as a store keeps them."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from openfeature_gov.approvals.codec import pack
+from openfeature_gov.approvals.codec import arguments, pack, unpack
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.approvals.queue import (
     CONTACT_US,
@@ -143,6 +143,38 @@ def test_what_people_say_of_an_approval_can_be_erased(tmp_path: Path) -> None:
     (left,) = read(tmp_path / "records.db")
     assert left["erased"] is True
     assert "rationale" not in left
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_what_a_request_held_is_erased_once_it_ended(kind: str, tmp_path: Path) -> None:
+    """While somebody may still answer it is whole; then nothing of it is left."""
+    with lent(kind, tmp_path) as desk:
+        desk.put(replace(asked(), facts={"user": "user-9"}))
+        assert isinstance(desk.shelf, RecordShelf)
+        store = desk.shelf.store
+        about = Subject("user", "user-9")
+        assert erase(store, about, actor="dpo", reason="art 17").requests == ()
+        assert desk.state() is State.PENDING
+        desk.queue.refuse("r", BOB, reason="user-9 called me")
+        (before,) = store.ended()
+        assert b"user-9" in before.packed
+        gone = erase(store, about, actor="dpo", reason="art 17")
+        assert gone.requests == ("r",)
+        (left,) = store.ended()
+        assert b"user-9" not in left.packed
+        known = desk.queue.get("r")
+        assert known is not None
+        same = ("state", "digest", "binding", "agent", "reviewer", "call_id", "task")
+        for name in same:
+            assert getattr(known, name) == getattr(unpack(before.packed), name)
+        (found,) = desk.shelf.requests(states=[State.REFUSED], digest=known.digest)
+        assert found.request == known
+        assert arguments(known) == {}
+        assert erase(store, about, actor="dpo", reason="art 17").requests == ()
+    if kind == "sqlite":
+        everything = [one for one in tmp_path.iterdir() if one.is_file()]
+        assert everything
+        assert not any(b"user-9" in one.read_bytes() for one in everything)
 
 
 def test_a_step_that_is_denied_is_recorded_and_changes_nothing(desk: Desk) -> None:

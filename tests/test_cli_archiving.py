@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from openfeature_gov.cli import app
+from openfeature_gov.evidence import otlp
 from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.stores import history
+from openfeature_gov.stores.queries import stored
 from tests.integration import postgres
 from tests.worked import worked
 
@@ -84,7 +87,7 @@ def test_archive_and_verify(log: Path) -> None:
     assert f"archived      {span}, to be verified as well" in report.stdout
     (whole,) = told(gov("verify", "--archives", "bundles"))["logs"]
     assert (whole["archived"], whole["restored"]) == (one["lastSeq"], 1)
-    alone = told(gov("verify", Path("bundles") / one["bundle"]))
+    alone = told(gov("verify", Path("bundles") / one["bundle"], "--partial"))
     assert alone["logs"][0]["last_seq"] == one["lastSeq"]
     lost = gov("lookup", gone)
     assert lost.exit_code == 4
@@ -106,6 +109,41 @@ def test_a_dry_run_changes_nothing(log: Path) -> None:
     assert data["stops"][0]["last"] == before[1][-1] - 1
     assert (log.read_bytes(), seqs(log)) == before
     assert not Path("b").exists()
+
+
+def test_what_was_not_sent_stays(log: Path) -> None:
+    """What forward or notify did not take yet is not archived; it is said which one."""
+    every = ("archive", "--older-than", 0, "--to", "b", *WHY)
+    last = seqs(log)[-1]
+    known = {one["seq"]: one["id"] for one in history.records(log)}
+
+    def at(name: str, seq: int) -> None:
+        Path(name).write_text(json.dumps({"seq": seq, "id": known[seq]}), "utf-8")
+
+    at("records.db.forwarded", 9)
+    at("records.db.notified.chat", 7)
+    at("records.db.notified.chat.reminded", 1)
+    at("records.db.notified.mail", last)
+    (stop,) = told(gov(*every, "--dry-run"))["stops"]
+    assert (stop["last"], stop["why"]) == (
+        6,
+        "records.db.notified.chat has sent the records up to 7 and no further",
+    )
+    at("elsewhere", 5)
+    (stop,) = told(gov(*every, "--dry-run", "--cursor", "elsewhere"))["stops"]
+    assert (stop["last"], stop["why"][:9]) == (4, "elsewhere")
+    (stop,) = told(gov(*every, "--dry-run", "--cursor", "nothing"))["stops"]
+    assert (stop["last"], stop["why"][:7]) == (0, "nothing")
+    told(gov(*every))
+    assert seqs(log)[0] == 7
+    # Who sent up to there goes on from there.
+    cursor = Path("records.db.notified.chat")
+    sent: list[int] = []
+    read = partial(stored, log)
+    otlp.forward(read, cursor, lambda batch: sent.extend(one.seq for one in batch))
+    assert sent == seqs(log)[1:]
+    Path("records.db.forwarded").write_text("nonsense")
+    assert gov(*every).exit_code == 3
 
 
 def test_held_records_stay_and_it_is_said(log: Path) -> None:
@@ -180,3 +218,28 @@ def test_a_database_is_archived_log_by_log(
     assert sum(one["restored"] for one in reports) == len(done)
     hold = told(gov("hold", "--task", "task-1", *WHY, *place))
     assert told(gov("release", hold["record"], *WHY, *place))["on"] == hold["record"]
+
+
+def test_what_was_not_sent_of_one_log_stays(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each log of a database has cursors of its own, of every channel."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        worked(tmp_path / name, url)
+    place = ("--records", url, "--key-file", "key", "--checkpoint-file", "held")
+    every = ("archive", "--older-than", 0, "--to", "b", *WHY, *place)
+    told(gov("seal", *place))
+    free = {one["log"]: one["last"] for one in told(gov(*every, "--dry-run"))["stops"]}
+    (first, *others) = [log for log, last in free.items() if last > 9]
+    for log in free:
+        end = 5 if log == first else 10_000
+        Path(f"told.chat.{log}").write_text(json.dumps({"seq": end, "id": "x"}))
+    stops = told(gov(*every, "--dry-run", "--cursor", "told"))["stops"]
+    found = {one["log"]: (one["last"], one["why"]) for one in stops}
+    assert found[first][0] == 4
+    assert found[first][1].startswith(f"told.chat.{first} has sent")
+    assert all(found[log][0] == free[log] for log in others)
+    stops = told(gov(*every, "--dry-run", "--cursor", "other"))["stops"]
+    assert {one["last"] for one in stops if one["log"] in free} == {0}

@@ -79,7 +79,7 @@ def test_what_the_verifier_must_know_stands_beside_the_range(tmp_path: Path) -> 
         log.add(*decision(number))
     log.seal()
     log.rows[6] = (log.rows[6][0], None)
-    log.add(*event(9, "erasure", records=["d-7"]))
+    log.erase("d-7")
     log.rotate(Signer())
     log.seal()
     for span in ((1, 3), (6, 8), (7, 7), (10, 10)):

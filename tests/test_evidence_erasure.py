@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from openfeature_gov.cli.erasing import erase as command
 from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence import erasure
 from openfeature_gov.evidence.erasure import Erased, Subject, erase
-from openfeature_gov.stores import erasing, history
+from openfeature_gov.evidence.keys import read_key
+from openfeature_gov.evidence.records import note_record
+from openfeature_gov.evidence.standalone import gov_verify
+from openfeature_gov.stores import erasing, history, sealed
 from openfeature_gov.stores.sqlite import SqliteStore
 from openfeature_gov.tools import Extractors
 from tests.conftest import Desk, contract_yaml
@@ -215,6 +219,36 @@ def test_nothing_is_erased_that_cannot_be_recorded(store: SqliteStore) -> None:
     with pytest.raises(RecordStoreError, match="closed"):
         erase(store, Subject("user", KEY), actor="ops", reason="request 12")
     assert decisions(store.path)[0]["user"] == KEY
+
+
+def test_a_sealed_log_needs_its_key(log: Path) -> None:
+    """Whoever lacks the key of a sealed log erases nothing; with it, named, they do."""
+    key = sealed.key_file(log).rename(log.with_name("elsewhere.key"))
+    before = everything(log)
+    refused = run(log, "--user", KEY, "--reason", "r")
+    assert isinstance(refused.exception, RecordStoreError)
+    assert "name it (--key-file)" in str(refused.exception)
+    assert decisions(log)[0]["user"] == KEY
+    assert everything(log)[: len(before)] == before
+    done = run(log, "--user", KEY, "--reason", "r", "--key-file", str(key))
+    assert orjson.loads(done.stdout)["erased"]
+    held = gov_verify.held_in([sealed.checkpoint_file(log)])[-1]
+    files = gov_verify.files([log])
+    (report,) = gov_verify.verify(files, [read_key(key).vkey], [held], deep=True)
+    assert report.findings == []
+
+
+def test_an_unsealed_log_is_erased_without_a_key(tmp_path: Path) -> None:
+    """Nobody verifies it, so nothing is signed."""
+    store = SqliteStore(tmp_path / "records.db", sealing=None)
+    part = b'{"salt":"1","user":"%s"}' % KEY.encode()
+    plain = note_record(store.stamp(), "mark", personalDigest=sha256(part).hexdigest())
+    body = plain.encoded()._replace(personal=part)
+    store.commit(plain._replace(encoded=lambda: body))
+    assert erase(store, Subject("user", KEY), actor="ops", reason="r").records
+    store.close()
+    (record,) = history.records(store.path, kind="erasure")
+    assert "note" not in record
 
 
 def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from openfeature_gov.stores import history
 from openfeature_gov.stores.sqlite import SqliteStore
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 from tests.conftest import Desk, flag_document
+from tests.properties.test_approvals import DEADLINE
+from tests.properties.test_approvals import request as asked
+from tests.test_approvals_queue import BOB, stored
 from tests.test_evidence_records import lived
 from tests.test_policy_changes import KEY, WHY, flag_of, serving
 
@@ -70,6 +74,11 @@ def rows(path: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
     with closing(sqlite3.connect(path)) as connection:
         for body, personal in connection.execute("SELECT body, personal FROM records"):
             yield orjson.loads(body), personal and orjson.loads(personal)
+
+
+APPROVAL = Draft202012Validator(
+    {**EXACT, "allOf": [], "$ref": "#/$defs/personalOfAnswer"}
+)
 
 
 def described(path: Path) -> dict[str, int]:
@@ -144,6 +153,33 @@ def test_changes_in_featbit_are_described(tmp_path: Path) -> None:
         poller.poll(time.time_ns() // 1_000_000)
         store.close()
     assert described(store.path)["policy_change"] == 1
+
+
+def test_what_is_said_of_an_approval_is_described(tmp_path: Path) -> None:
+    """Every step, with and without a reviewer, and one that was denied."""
+    with stored(tmp_path / "records.db") as desk:
+        whom = {"user": "user-9", "account": "acme-7"}
+        desk.put(replace(asked(), facts=whom, binding="b" * 64))
+        desk.queue.approve("r", BOB, seen="something else")
+        desk.queue.approve("r", BOB, seen="b" * 64, reason="user-9 called me")
+        desk.put(replace(asked(), id="s", binding="c" * 64))
+        desk.now = DEADLINE
+        list(desk.queue.tick())
+    told = [
+        one for one in rows(tmp_path / "records.db") if one[0]["kind"] == "approval"
+    ]
+    assert len(told) == 4
+    for body, personal in told:
+        BODY.validate(body)
+        APPROVAL.validate(personal)
+    facts = told[0][0]
+    published = Draft202012Validator(SCHEMA)
+    assert published.is_valid(facts)
+    later = {"holder", "tightened", "questions", "calls"}
+    assert later < facts.keys()
+    for key in facts.keys() - {"approval"} - later:
+        less = {name: value for name, value in facts.items() if name != key}
+        assert not published.is_valid(less), key
 
 
 def golden() -> list[dict[str, Any]]:

@@ -20,11 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openfeature_gov import RecordStoreError
-from openfeature_gov.evidence import keys, sealing
+from openfeature_gov.evidence import bundles, keys, sealing
 from openfeature_gov.evidence.merkle import Frontier, Tree, leaf_hash
 from openfeature_gov.evidence.notes import (
     Checkpoint,
     Verifier,
+    link,
     open_checkpoint,
     parse_vkey,
     sign,
@@ -34,6 +35,7 @@ from openfeature_gov.evidence.records import note_record
 from openfeature_gov.evidence.sealed import AlteredError
 from openfeature_gov.evidence.sealed import resumed as sealed_resumed
 from openfeature_gov.evidence.sealing import Sealer, Sealing
+from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.stores import history, sealed, sqlite
 from openfeature_gov.stores.sealed import SqliteLog
 from openfeature_gov.stores.sqlite import SqliteStore
@@ -60,7 +62,7 @@ def log(path: Path) -> Path:
 class opened:  # noqa: N801 - reads as a function
     """Open the store at *path* for a block."""
 
-    def __init__(self, path: Path, how: Sealing = NEVER, **options: Any) -> None:
+    def __init__(self, path: Path, how: Sealing | None = NEVER, **options: Any) -> None:
         self.store = SqliteStore(path, sealing=how, **options)
 
     def __enter__(self) -> SqliteStore:
@@ -110,9 +112,9 @@ def size(path: Path) -> int:
 
 
 def sizes(path: Path) -> list[int]:
-    return [
-        one for (one,) in rows(path, "SELECT size FROM checkpoints ORDER BY number")
-    ]
+    """Return what the checkpoints cover, but the first one over nothing."""
+    query = "SELECT size FROM checkpoints WHERE size > 0 ORDER BY number"
+    return [one for (one,) in rows(path, query)]
 
 
 def findings(path: Path) -> list[str]:
@@ -124,13 +126,19 @@ def public(path: Path) -> Verifier:
 
 
 def sound(path: Path, pinned: Verifier | None = None) -> list[tuple[str, int]]:
-    """Require that every published checkpoint is right; return origins and sizes."""
+    """Require that every published checkpoint is right; return origins and sizes.
+
+    The first, over nothing, is left out.
+    """
     tree = Tree([leaf_hash(one) for (one,) in rows(path, BODIES)])
-    held = notes(sealed.checkpoint_file(path))
+    held = list(notes(sealed.checkpoint_file(path)))
     made = [open_checkpoint(note, [pinned or public(path)]) for note in held]
-    for one in made:
+    before = ""
+    for number, (note, one) in enumerate(zip(held, made, strict=True), 1):
         assert one.root == tree.root(one.size)
-    return [(one.origin, one.size) for one in made]
+        assert (one.number, one.before) == (number, link(before))
+        before = note
+    return [(one.origin, one.size) for one in made if one.size]
 
 
 def test_close_seals_everything(path: Path) -> None:
@@ -196,7 +204,8 @@ def test_key_and_checkpoints_go_where_they_are_told(tmp_path: Path) -> None:
     how = NEVER._replace(key=place / "key", checkpoints=place / "notes")
     with opened(tmp_path / "records.db", how):
         pass
-    (note,) = notes(place / "notes")
+    first, note = notes(place / "notes")
+    assert open_checkpoint(first, [keys.read_key(place / "key").verifier]).size == 0
     open_checkpoint(note, [keys.read_key(place / "key").verifier])
     assert not sealed.key_file(tmp_path / "records.db").exists()
 
@@ -218,7 +227,7 @@ def test_key_of_your_own_signs(path: Path) -> None:
     assert sound(path, held.verifier) == [
         (f"kms.example/log/{store.writer}", size(path))
     ]
-    assert len(asked) == 1
+    assert len(asked) == 2
 
 
 def test_log_that_is_sealed_elsewhere_gets_no_foreign_key(
@@ -376,22 +385,22 @@ ALTERATIONS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "an older copy": (older, {"rolled_back"}),
     "checkpoints deleted": (unsealed_table, {"rolled_back"}),
     "the last checkpoint deleted": (
-        lambda path: alter(path, "DELETE FROM checkpoints WHERE number = 3"),
+        lambda path: alter(path, "DELETE FROM checkpoints WHERE number = 4"),
         {"rolled_back"},
     ),
     "a checkpoint's size edited": (
-        lambda path: alter(path, "UPDATE checkpoints SET size = 5 WHERE number = 3"),
+        lambda path: alter(path, "UPDATE checkpoints SET size = 5 WHERE number = 4"),
         {"checkpoint"},
     ),
     "a checkpoint's reach edited": (
         lambda path: alter(
-            path, "UPDATE checkpoints SET last_seq = 2 WHERE number = 3"
+            path, "UPDATE checkpoints SET last_seq = 2 WHERE number = 4"
         ),
         {"edited"},
     ),
     "a checkpoint's frontier edited": (
         lambda path: alter(
-            path, "UPDATE checkpoints SET frontier = zeroblob(8) WHERE number = 3"
+            path, "UPDATE checkpoints SET frontier = zeroblob(8) WHERE number = 4"
         ),
         {"checkpoint"},
     ),
@@ -399,13 +408,13 @@ ALTERATIONS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         lambda path: alter(
             path,
             "UPDATE checkpoints SET frontier = CAST(substr(frontier, 1, 8)"
-            " || zeroblob(length(frontier) - 8) AS BLOB) WHERE number = 3",
+            " || zeroblob(length(frontier) - 8) AS BLOB) WHERE number = 4",
         ),
         {"checkpoint"},
     ),
     "a checkpoint's origin edited": (
         lambda path: alter(
-            path, "UPDATE checkpoints SET origin = 'x' WHERE number = 3"
+            path, "UPDATE checkpoints SET origin = 'x' WHERE number = 4"
         ),
         {"checkpoint"},
     ),
@@ -413,13 +422,13 @@ ALTERATIONS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
         lambda path: alter(
             path,
             "UPDATE checkpoints SET frontier = CAST(x'000000000000002d'"
-            " || substr(frontier, 9) AS BLOB) WHERE number = 3",
+            " || substr(frontier, 9) AS BLOB) WHERE number = 4",
         ),
         {"checkpoint"},
     ),
     "a frontier of nonsense": (
         lambda path: alter(
-            path, "UPDATE checkpoints SET frontier = x'00' WHERE number = 3"
+            path, "UPDATE checkpoints SET frontier = x'00' WHERE number = 4"
         ),
         {"checkpoint"},
     ),
@@ -545,11 +554,12 @@ def test_crash_between_storing_and_publishing_is_no_finding(path: Path) -> None:
     """The first checkpoint was stored, the file only begun: nothing was altered."""
     with opened(path) as store:
         add(store)
+    alter(path, "DELETE FROM checkpoints WHERE number > 1")
     sealed.checkpoint_file(path).write_bytes(b"")
     with opened(path):
-        pass
+        assert len(list(notes(sealed.checkpoint_file(path)))) == 1
     assert findings(path) == []
-    assert len(sound(path)) == 2
+    assert len(sound(path)) == 1
 
 
 def test_line_that_a_crash_cut_short_is_published_again(log: Path) -> None:
@@ -560,7 +570,7 @@ def test_line_that_a_crash_cut_short_is_published_again(log: Path) -> None:
     with opened(log):
         pass
     assert findings(log) == []
-    assert list(notes(file))[:3] == before
+    assert list(notes(file))[:4] == before
     assert len(sound(log)) == 4
 
 
@@ -653,9 +663,9 @@ def test_two_rotations_and_an_old_checkpoint_are_one_chain(log: Path) -> None:
         sealed.rotate(store.sealer, sealed.key_file(log))
         sealed.rotate(store.sealer, sealed.key_file(log))
     last = sizes(log)[-1]
-    alter(log, "DELETE FROM checkpoints WHERE number > 3")
+    alter(log, "DELETE FROM checkpoints WHERE number > 4")
     file = sealed.checkpoint_file(log)
-    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:3]))
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:4]))
     with opened(log):
         pass
     assert findings(log) == []
@@ -708,11 +718,96 @@ def test_several_writers_make_one_tree(path: Path) -> None:
     assert findings(path) == []
 
 
-def test_file_of_checkpoints_is_there_before_the_first(path: Path) -> None:
-    """So that its absence later cannot be a crash."""
+def test_the_first_checkpoint_is_there_before_the_first_record(path: Path) -> None:
+    """It covers nothing, is published, and every start tells of the last one."""
+    with opened(path) as store:
+        (first,) = notes(sealed.checkpoint_file(path))
+        made = open_checkpoint(first, [public(path)])
+        assert (made.size, made.number) == (0, 1)
+        assert made.origin.endswith(f"/{store.writer}")
     with opened(path):
-        assert sealed.checkpoint_file(path).read_bytes() == b""
-        assert sizes(path) == []
+        pass
+    told = [one["lastCheckpoint"] for one in history.records(path, kind="start")]
+    held = list(notes(sealed.checkpoint_file(path)))
+    assert told == [
+        {"number": number, "digest": link(held[number - 1])} for number in (1, 2)
+    ]
+
+
+def test_a_log_that_was_not_sealed_from_the_beginning_begins_now(path: Path) -> None:
+    """Its first checkpoint covers records; that is told, and is no finding."""
+    with opened(path, None) as store:
+        add(store)
+    with opened(path):
+        pass
+    assert findings(path) == []
+    assert sizes(path) == [size(path)] == [covered for _, covered in sound(path)]
+
+
+def test_a_file_that_cannot_be_begun_keeps_no_record_away(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Records go on without a checkpoint, which is made as soon as it can be."""
+    sealed.checkpoint_file(path).mkdir()
+    store = SqliteStore(path, sealing=NEVER)
+    add(store)
+    assert "has no checkpoint yet" in caplog.text
+    sealed.checkpoint_file(path).rmdir()
+    seal(store)
+    store.close()
+    assert findings(path) == []
+    assert sizes(path)
+
+
+def everything_but_the_records(path: Path) -> None:
+    """Delete all checkpoints, stored and published."""
+    alter(path, "DELETE FROM checkpoints")
+    sealed.checkpoint_file(path).unlink()
+
+
+def the_newest_everywhere(path: Path) -> None:
+    """Delete the newest checkpoint, stored and published."""
+    alter(path, "DELETE FROM checkpoints WHERE number > 2")
+    file = sealed.checkpoint_file(path)
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
+
+
+@pytest.mark.parametrize("change", [everything_but_the_records, the_newest_everywhere])
+def test_checkpoints_that_are_gone_everywhere_are_missed(
+    log: Path, change: Callable[[Path], None]
+) -> None:
+    """Records tell of them: the next process finds it, and the verifier without it."""
+    key = public(log).vkey
+    change(log)
+    alone = log.with_name("alone.db")
+    copyfile(log, alone)
+    with opened(log) as store:
+        add(store)
+    assert findings(log) == ["rolled_back"]
+    newest = gov_verify.held_in([sealed.checkpoint_file(log)])[-1:]
+    (report,) = gov_verify.verify(gov_verify.files([log]), [key], newest)
+    assert {"tamper", "rolled_back"} <= {one.code for one in report.findings}
+    # Also where the process that seals it looks away.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealed.SqliteLog, "told", lambda _: 0)
+        patch.setattr(
+            "openfeature_gov.evidence.sealed._last_published", lambda *_: None
+        )
+        copyfile(sealed.key_file(log), sealed.key_file(alone))
+        sealed.key_file(alone).chmod(0o600)
+        with opened(alone):
+            pass
+    assert findings(alone) == []
+    newest = gov_verify.held_in([sealed.checkpoint_file(alone)])[-1:]
+    for quick in (False, True):
+        files = gov_verify.files([alone])
+        (report,) = gov_verify.verify(files, [key], newest, quick=quick)
+        assert "rolled_back" in {one.code for one in report.findings}
+    bundle = log.with_name("bundle.zip")
+    with closing(gov_verify.Database(alone)) as evidence:
+        bundles.export(evidence, bundles.Span(1, 30), bundle)
+    (report,) = gov_verify.verify(gov_verify.files([bundle]), [key], newest)
+    assert "rolled_back" in {one.code for one in report.findings}
 
 
 def test_check_of_a_tree_that_another_process_ended_is_dropped(
@@ -770,7 +865,7 @@ def test_any_order_of_honest_work_is_one_sound_tree(
         held = list(notes(sealed.checkpoint_file(path)))
         made = [open_checkpoint(note, vkeys) for note in held]
         assert all(one.root == tree.root(one.size) for one in made)
-        assert [one.size for one in made] == sizes(path)
+        assert [one.size for one in made] == [0, *sizes(path)]
         assert len({one.origin for one in made}) == 1
         assert made[-1].size == size(path)
         assert findings(path) == []
@@ -871,7 +966,7 @@ def test_place_that_cannot_be_written_is_said_and_made_up_for(
 
 
 def test_publisher_that_was_down_gets_the_newest(path: Path) -> None:
-    """Every publisher gets each checkpoint, and after a failure the last one."""
+    """Each gets every checkpoint over records, and after a failure the last one."""
     up, down = list[str](), list[str]()
     failing = [True]
 
@@ -889,7 +984,7 @@ def test_publisher_that_was_down_gets_the_newest(path: Path) -> None:
         failing.clear()
         seal(store)
         seal(store)
-        held = list(notes(sealed.checkpoint_file(path)))
+        _, *held = notes(sealed.checkpoint_file(path))
         assert up == held
         assert down == held[-1:]
 

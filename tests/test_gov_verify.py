@@ -33,6 +33,7 @@ from tests.foreign_log import (
     codes,
     decision,
     event,
+    linked,
     packed,
     path,
     proof,
@@ -153,7 +154,7 @@ def test_checkpoints_stand_in_their_order(tmp_path: Path) -> None:
         log.notes = [log.notes[place] for place in order]
         held = [max(log.notes)[2]]
         bundle = packed(tmp_path / "b.zip", log.parts(1, 9))
-        assert codes(verified(log, bundle, held)) == ["checkpoints"]
+        assert set(codes(verified(log, bundle, held))) == {"checkpoints"}
 
 
 def test_one_change_is_one_finding(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_several_logs_are_one_evidence(tmp_path: Path) -> None:
     one, two = Log(5), Log(3)
     two.signer = one.signer
     two.notes.clear()
-    two.add(*event(4, "erasure", records=["d-2"]))
+    two.erase("d-2")
     two.seal(origin=SEVERAL)
     one.rows[1] = (one.rows[1][0], None)
     files = [one.database(tmp_path / "1.db"), two.database(tmp_path / "2.db")]
@@ -575,7 +576,7 @@ def test_personal_parts_are_those_recorded(tmp_path: Path) -> None:
         assert "personal" in codes(verified(log, bundle))
     log = Log(5)
     log.rows[2] = (log.rows[2][0], None)
-    log.add(*event(6, "erasure", records=["d-3"]))
+    log.erase("d-3")
     (early,) = verified(log, log.database(tmp_path / "unsealed.db")).findings
     assert "not sealed yet" in early.what
     log.seal()
@@ -589,6 +590,64 @@ def test_personal_parts_are_those_recorded(tmp_path: Path) -> None:
     log.add(event(3, "mark")[0], b"{}")
     log.seal()
     assert codes(verified(log, log.database(tmp_path / "more.db"))) == ["personal"]
+
+
+def forged_erasures(log: Log) -> dict[str, tuple[bytes, None]]:
+    """Return records that tell of an erasure of d-3, and no key of the log signed."""
+    plain = event(6, "erasure", records=["d-3"], by="user", reason="asked")
+    other = Log(5)
+    other.signer = log.signer
+    other.erase("d-2")
+    signed = json.loads(other.leaves[-1])
+    stranger = Log(5)
+    stranger.signer = Signer()
+    stranger.erase("d-3")
+    wider = {**signed, "records": ["d-2", "d-3"]}
+    moved = {**json.loads(plain[0]), "note": signed["note"]}
+    return {
+        "unsigned": plain,
+        "by a stranger": (stranger.leaves[-1], None),
+        "of other records": (canonical(wider), None),
+        "with another's note": (canonical(moved), None),
+        "no note": (canonical({**signed, "note": "x"}), None),
+    }
+
+
+@pytest.mark.parametrize("kind", forged_erasures(Log()))
+def test_an_erasure_that_no_key_signed_counts_for_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    """Whoever can insert a record before it is sealed cannot forget in secret."""
+    log = Log(5)
+    log.add(*forged_erasures(log)[kind])
+    log.seal()
+    found = codes(verified(log, log.database(tmp_path / "kept.db")))
+    assert found in (["erasure"], ["note"])
+    log.rows[2] = (log.rows[2][0], None)
+    found = codes(verified(log, log.database(tmp_path / "gone.db")))
+    assert found in (["erasure", "personal"], ["note", "personal"])
+    bundle = packed(tmp_path / "bundle.zip", log.parts(2, 6))
+    assert "personal" in codes(verified(log, bundle))
+
+
+def test_an_erasure_is_signed_by_the_key_of_its_time(tmp_path: Path) -> None:
+    """That of a former key counts from the new one; a revoked key erases no more."""
+    log, first = Log(5), None
+    log.rows[2] = (log.rows[2][0], None)
+    log.erase("d-3")
+    first = log.signer
+    log.rotate(Signer())
+    log.seal()
+    file = log.database(tmp_path / "records.db")
+    for key in (first, log.signer):
+        assert codes(verified(log, file, keys=[key.vkey])) == []
+    log.rows[3] = (log.rows[3][0], None)
+    log.erase("d-4", by=first)
+    log.seal()
+    for key in (first, log.signer):
+        late = tmp_path / f"{key.id.hex()}.db"
+        found = codes(verified(log, log.database(late), keys=[key.vkey]))
+        assert found == ["erasure", "personal"]
 
 
 def test_every_column_is_derived_again(tmp_path: Path) -> None:
@@ -977,15 +1036,116 @@ def test_a_quick_look_says_so(desk: tuple[Log, Path, Path]) -> None:
         assert ("VERIFIED (quick: " in gov_verify.told(report)) == quick
 
 
-def test_a_checkpoint_beyond_a_bundle_is_told(tmp_path: Path) -> None:
-    """A bundle of a log that was rolled back is no whole log; its records are."""
+def test_a_bundle_reaches_the_newest_checkpoint_that_one_holds(tmp_path: Path) -> None:
+    """One of a log that was rolled back does not; one that was made before may not."""
     log, short = Log(9, every=3), Log(3)
     short.signer, short.notes = log.signer, log.notes[:1]
     bundle = packed(tmp_path / "b.zip", short.parts(1, 3))
-    report = verified(log, bundle, [note for *_, note in log.notes])
+    held = [note for *_, note in log.notes]
+    report = verified(log, bundle, held)
+    assert codes(report) == ["truncated"]
+    assert "bundle ends after 3 records: ask for a new one" in report.findings[0].what
+    report = verified(log, bundle, held, partial=True)
     assert codes(report) == []
     (note,) = report.notes
-    assert "the bundle ends before your checkpoint over 9 records" in note
+    assert "your checkpoint over 9 records covers more" in note
+    # Beyond what it holds of older checkpoints, nothing is accepted.
+    assert codes(verified(log, bundle, held[1:], partial=True)) == ["truncated"]
+
+
+def test_a_checkpoint_that_was_taken_away_is_missed(tmp_path: Path) -> None:
+    """Each says which one it is and names the one before it, in a file of them all."""
+    for gone in range(3):
+        log = Log(12, every=3)
+        del log.notes[gone]
+        file = log.database(tmp_path / f"{gone}.db")
+        report = verified(log, file)
+        assert set(codes(report)) == {"checkpoints"}
+        bundle = packed(tmp_path / "b.zip", log.parts(1, 12))
+        assert codes(verified(log, bundle)) == []  # which need not have them all
+    log, other = Log(12, every=3), Log(12, every=6)
+    other.signer = log.signer
+    other.notes = [log.notes[0], other.seal_after(log.notes[0], 6), log.notes[3]]
+    for evidence in (
+        other.database(tmp_path / "other.db"),
+        packed(tmp_path / "b.zip", other.parts(1, 12)),
+    ):
+        found = codes(verified(log, evidence, [log.notes[0][2]]))
+        assert ("checkpoints" in found) == (evidence.suffix == ".db"), found
+
+
+def test_former_checkpoints_need_no_place(tmp_path: Path) -> None:
+    """Those of former releases say none; once one says it, all that follow do."""
+    log = Log(9, every=3, chained=False)
+    assert codes(verified(log, log.database(tmp_path / "former.db"))) == []
+    log.chained = True
+    log.add(*decision(10))
+    log.seal()
+    assert codes(verified(log, log.database(tmp_path / "grown.db"))) == []
+    log.chained = False
+    log.add(*decision(11))
+    log.seal()
+    report = verified(log, log.database(tmp_path / "mixed.db"))
+    assert codes(report) == ["checkpoints"]
+    assert "does not say which one it follows" in report.findings[0].what
+
+
+@pytest.mark.parametrize(
+    ("number", "digest", "found"),
+    [
+        (1, "1", []),
+        (2, "2", []),
+        (2, "1", ["rolled_back"]),
+        (3, "3", ["rolled_back"]),
+        (9, "1", ["rolled_back"]),
+        (0, "1", ["rolled_back"]),
+        ("x", "1", ["rolled_back"]),
+        (True, "1", ["rolled_back"]),
+        (1, None, ["rolled_back"]),
+    ],
+)
+def test_what_records_tell_of_checkpoints_is_there(
+    tmp_path: Path, number: Any, digest: str | None, found: list[str]
+) -> None:
+    """With that number and content, and before the record that tells of it."""
+    log = Log(6, every=3)
+    texts = [note.rpartition("\n\n")[0] + "\n" for *_, note in log.notes]
+    last = {"number": number, "digest": digest and linked(texts[int(digest) % 3 - 1])}
+    log.add(*event(7, "start", lastCheckpoint=last))
+    log.seal()
+    for quick in (False, True):
+        file = log.database(tmp_path / f"{quick}.db")
+        assert codes(verified(log, file, quick=quick)) == found
+
+
+def test_what_a_bundle_leaves_out_is_not_missed(tmp_path: Path) -> None:
+    """It shows some of the checkpoints; those that it shows must fit."""
+    log = Log(6, every=3)
+    texts = [note.rpartition("\n\n")[0] + "\n" for *_, note in log.notes]
+    log.add(
+        *event(7, "start", lastCheckpoint={"number": 2, "digest": linked(texts[1])})
+    )
+    log.seal()
+    del log.notes[1]
+    parts = log.parts(5, 7)
+    assert codes(verified(log, packed(tmp_path / "a.zip", parts))) == []
+    anew = Log(6, every=9)
+    anew.signer, anew.rows, anew.notes = log.signer, log.rows, []
+    anew.seal()
+    bundle = packed(tmp_path / "b.zip", anew.parts(5, 7))
+    assert codes(verified(log, bundle, [anew.notes[0][2]])) == ["rolled_back"]
+
+
+def test_a_log_that_was_sealed_late_says_so(tmp_path: Path) -> None:
+    """What stood there before the first checkpoint could have been anything."""
+    log = Log(4)
+    report = verified(log, log.database(tmp_path / "late.db"))
+    assert report.notes == ["4 records stood there before the first checkpoint"]
+    anchored = Log()
+    anchored.seal()
+    anchored.add(*decision(1))
+    anchored.seal()
+    assert verified(anchored, anchored.database(tmp_path / "a.db")).notes == []
 
 
 def test_it_needs_nothing_but_cryptography() -> None:

@@ -83,6 +83,7 @@ class Vault:
             [self.vkey],
             held,
             deep=True,
+            partial=bool(evidence),
             archives=self.bundles if restored else None,
         )
         return report if restored else unshown(report)

@@ -46,7 +46,7 @@ class Vault:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.bundles = url, folder / "bundles"
-        self.bundles.mkdir()
+        self.bundles.mkdir(exist_ok=True)
         self.published = folder / "checkpoints"
         self.sealing = Sealing(key=folder / "key", checkpoints=self.published)
 

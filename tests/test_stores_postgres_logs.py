@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,8 @@ from openfeature_gov.stores.postgres import PostgresStore
 from openfeature_gov.stores.queries import (
     EVERYTHING,
     Filter,
+    ends,
+    newer,
     query,
     related,
     stored,
@@ -92,6 +95,43 @@ def test_flags_and_amounts_are_found(url: str) -> None:
     assert query(url, Filter(amount_from=above, amount_to=Decimal(1))).records == []
     at = query(url, Filter(amount_to=Decimal("0.1"))).records
     assert sorted(one["amount"] for one in at) == ["0.1", "0.1", "0.10", "0.10"]
+
+
+def test_what_is_committed_late_is_not_missed(fresh: str) -> None:
+    """A record that appears behind a younger one of another writer is followed too."""
+    insert = (
+        "INSERT INTO records (writer, seq, id, kind, at_us, executes, body)"
+        " VALUES (%s, %s, %s, 'mark', %s, 0, %s)"
+    )
+
+    def row(writer: str, seq: int, at_us: int) -> tuple[Any, ...]:
+        body = {"kind": "mark", "id": f"{writer}-{seq}", "writer": writer}
+        return (writer, seq, body["id"], at_us, json.dumps({**body, "atUs": at_us}))
+
+    def look(seen: dict[str, int]) -> tuple[list[str], dict[str, int]]:
+        with opened(fresh) as log:
+            found, now = newer(log, Filter(kind=("mark",)), seen, limit=2)
+        return [one["id"] for one in found], now
+
+    with opened(fresh) as log:
+        seen = ends(log)
+    late = 3_000_000_000_000_000
+    with (
+        closing(psycopg.connect(fresh)) as slow,
+        closing(psycopg.connect(fresh)) as one,
+    ):
+        slow.execute(insert, row("a", 1, late))
+        for seq in (1, 2, 3):
+            one.execute(insert, row("b", seq, late + seq))
+        one.commit()
+        shown, seen = look(seen)
+        assert shown == ["b-1", "b-2"]
+        slow.commit()
+        shown, seen = look(seen)
+        assert shown == ["a-1", "b-3"]
+        assert look(seen) == ([], seen)
+    postgres.run(fresh, "ALTER TABLE records DISABLE TRIGGER USER")
+    postgres.run(fresh, "DELETE FROM records WHERE writer IN ('a', 'b')")
 
 
 def test_a_record_comes_with_its_relatives(url: str) -> None:

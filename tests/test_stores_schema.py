@@ -14,7 +14,9 @@ import pytest
 
 from openfeature_gov import RecordStoreError, ToolCall
 from openfeature_gov.evidence.records import COLUMNS, derived
+from openfeature_gov.evidence.standalone.gov_verify import Database
 from openfeature_gov.stores import history, schema
+from openfeature_gov.stores.migrating import upgrade
 from openfeature_gov.stores.schema import VERSION, connect
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.conftest import CONTEXT, Desk, contract_yaml
@@ -197,3 +199,81 @@ def test_checkpoints_are_append_only(log: sqlite3.Connection) -> None:
     ):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             log.execute(statement)
+
+
+def test_a_file_of_version_5_lets_what_ended_be_emptied(tmp_path: Path) -> None:
+    """Version 6 changes two guards alone; the verifier knows those before."""
+    path, new = tmp_path / "records.db", tmp_path / "new.db"
+    SqliteStore(new).close()
+    upgrade(path, "0005")
+    SqliteStore(path, sealing=None).close()
+    upgrade(tmp_path / "old.db", "0005")
+    guards = "SELECT name, sql FROM sqlite_schema WHERE name LIKE '%_step'"
+    with closing(sqlite3.connect(tmp_path / "old.db")) as connection:
+        former = connection.execute(guards).fetchall()
+    with closing(sqlite3.connect(path)) as connection:
+        for name, text in former:
+            connection.execute(f"DROP TRIGGER {name}")
+            connection.execute(text)
+        connection.execute("PRAGMA user_version=5")
+        connection.commit()
+    assert len(former) == 2
+    with closing(Database(path)) as evidence:
+        assert list(evidence.loose()) == []
+    alembic = Path(shutil.copy(path, tmp_path / "alembic.db"))
+    SqliteStore(path, sealing=None).close()
+    upgrade(alembic)
+    with closing(sqlite3.connect(new)) as connection:
+        wanted = shape(connection)["triggers"]
+    for one in (path, alembic):
+        with closing(sqlite3.connect(one)) as connection:
+            found = shape(connection)["triggers"]
+            version = connection.execute("PRAGMA user_version").fetchone()
+        assert (found, version) == (wanted, (VERSION,))
+
+
+ENDED = {
+    "approvals": ("r", 3, "refused", "d", 5, 4, b"packed", "b"),
+    "reviews": ("r", 3, "accepted", "d", 5, 4, b"packed", "b"),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "packed = CAST('longer' AS BLOB)",
+        "packed = CAST('still longer' AS BLOB)",
+        "packed = x'', state = 'approved'",
+        "packed = x'', deadline_us = 9",
+        "packed = x'', digest = 'e'",
+        "packed = x'', binding = NULL",
+        "packed = x'', created_us = 1",
+        "packed = x'', id = 's'",
+        "packed = x'', version = version",
+        "state = 'approved'",
+        "deadline_us = 9",
+    ],
+)
+@pytest.mark.parametrize("table", ENDED)
+def test_what_ended_becomes_less_and_nothing_else(
+    log: sqlite3.Connection, table: str, change: str
+) -> None:
+    """It can be erased; it cannot be answered again, nor about something else."""
+    marks = ", ".join("?" * len(ENDED[table]))
+    log.execute(f"INSERT INTO {table} VALUES ({marks})", ENDED[table])
+    more = "" if "version" in change else ", version = version + 1"
+    with pytest.raises(sqlite3.IntegrityError, match="stays as it is"):
+        log.execute(f"UPDATE {table} SET {change}{more}")
+    log.execute(f"UPDATE {table} SET packed = x'01', version = version + 1")
+    with pytest.raises(sqlite3.IntegrityError, match="stays as it is"):
+        log.execute(f"UPDATE {table} SET packed = x'02', version = version + 1")
+
+
+def test_an_undo_under_way_stays_as_it_is(log: sqlite3.Connection) -> None:
+    """Until it ends, nothing of it is erased: somebody still needs it."""
+    row = ("r", 3, "undoing", "d", 5, 4, b"packed", "b")
+    log.execute("INSERT INTO reviews VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    with pytest.raises(sqlite3.IntegrityError, match="stays as it is"):
+        log.execute("UPDATE reviews SET packed = x'', version = version + 1")
+    log.execute("UPDATE reviews SET state = 'undone', version = version + 1")
+    log.execute("UPDATE reviews SET packed = x'', version = version + 1")

@@ -250,3 +250,38 @@ def test_alembic_migrates_a_database_of_version_1(database: str, shared: str) ->
     assert [bytes(body) for body, *_ in found] == [row[-1] for row in rows]
     for body, *columns in found:
         assert tuple(columns) == derived(orjson.loads(body))
+
+
+def test_a_database_of_version_5_is_brought_to_6(database: str, shared: str) -> None:
+    """By alembic, and by a store that opens it as the owner of its tables."""
+    server = postgres.server()
+    assert server is not None
+    with server.database() as other:
+        for url in (database, other):
+            upgrade(url, "0005")
+            assert looks(url) != looks(shared)
+        upgrade(database)
+        PostgresStore(other).close()
+        assert looks(database) == looks(shared) == looks(other)
+
+
+@pytest.mark.parametrize(
+    ("table", "state"), [("approvals", "refused"), ("reviews", "accepted")]
+)
+def test_what_ended_becomes_less_and_nothing_else(
+    shared: str, table: str, state: str
+) -> None:
+    """PostgreSQL lets through what SQLite lets through."""
+    row = f"('r', 3, '{state}', 'd', 5, 4, 'packed', 'b')"
+    postgres.run(shared, f"INSERT INTO {table} VALUES {row}")
+    for change in (
+        *("packed = 'longer'", "packed = 'still longer'", "state = 'approved'"),
+        *("packed = '', state = 'approved'", "packed = '', binding = NULL"),
+        *("packed = '', deadline_us = 9", "packed = '', digest = 'e'"),
+    ):
+        with pytest.raises(psycopg.Error, match="stays as it is"):
+            postgres.run(shared, f"UPDATE {table} SET {change}, version = version + 1")
+    for version in ("version", "9"):
+        with pytest.raises(psycopg.Error, match="stays as it is"):
+            postgres.run(shared, f"UPDATE {table} SET packed = '', version = {version}")
+    postgres.run(shared, f"UPDATE {table} SET packed = '', version = version + 1")

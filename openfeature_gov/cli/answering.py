@@ -14,6 +14,7 @@ from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.steps import Denied, Step
 from openfeature_gov.cli import runs
+from openfeature_gov.cli.options import sealing_of
 from openfeature_gov.evidence.records import Record, Stamp
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.server import reasons
@@ -104,7 +105,7 @@ def queue_of(
         RecordStoreError: when the records cannot be opened, read or written.
 
     """
-    sealing = Sealing(key=key, checkpoints=checkpoints) if key or checkpoints else None
+    sealing = sealing_of(key, checkpoints)
     shelf = LateShelf(runs.reachable(records), sealing)
     try:
         yield ApprovalQueue(shelf, people or Nobody(), now_us)

@@ -21,9 +21,8 @@ from openfeature_gov.cli import output
 from openfeature_gov.cli.answering import caller, queue_of, somebody, taken
 from openfeature_gov.cli.approval_rows import line, summary
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile
 from openfeature_gov.cli.runs import Place
-from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
 
 REVIEWERS = Path("reviewers.yaml")
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]

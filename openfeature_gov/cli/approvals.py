@@ -36,9 +36,8 @@ from openfeature_gov.cli.approval_rows import details, line, row, summary
 from openfeature_gov.cli.approval_turns import answer, ask, break_glass, reassign
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.notifying import notify
-from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile
 from openfeature_gov.cli.runs import Place
-from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
 from openfeature_gov.controls.queue import HOUR_US, LIMITS, QueueLimits
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.stores.opening import shown

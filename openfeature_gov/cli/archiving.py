@@ -16,14 +16,19 @@ from openfeature_gov.cli import output
 from openfeature_gov.cli.carrying import By, DryRun, signed
 from openfeature_gov.cli.evidence import Place, reading, tell
 from openfeature_gov.cli.moments import microseconds
-from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile
 from openfeature_gov.cli.runs import there
-from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
 from openfeature_gov.evidence import archives, keys
 from openfeature_gov.evidence.archives import END_US, Asked, Hold
 from openfeature_gov.evidence.records import Record
 from openfeature_gov.evidence.sealing import Sealing
-from openfeature_gov.stores import archiving, keeping, sealed, sqlite_archiving
+from openfeature_gov.stores import (
+    archiving,
+    cursors,
+    keeping,
+    sealed,
+    sqlite_archiving,
+)
 from openfeature_gov.stores.archiving import Done
 from openfeature_gov.stores.keeping import Source, Stop
 from openfeature_gov.stores.opening import SCHEMES, open_store, shown
@@ -47,6 +52,14 @@ def archive(
         int | None,
         typer.Option(min=0, help=f"Or older than so many days (default {DAYS})."),
     ] = None,
+    cursor: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What --cursor of forward or notify says, where it is not beside the"
+            " file: what they have not sent stays; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     actor: By = None,
     dry_run: DryRun = False,
     records: Place = RECORDS,
@@ -57,8 +70,8 @@ def archive(
     """Move the oldest records into bundles that anyone can verify.
 
     Each bundle is written, read back and recorded before its records leave the log,
-    where their hashes stay. It stops before the first record that is held, needed or
-    not sealed, and says so.
+    where their hashes stay. It stops before the first record that is held, needed, not
+    sealed or not forwarded, and says so.
     """
     before_us = _before(before, older_than)
     asked = _asked(actor, reason, records)
@@ -67,7 +80,12 @@ def archive(
         open_store(records, sealing=sealing).close()  # seals, and settles what died
     with reading(records):
         sources = _sources(records, sealing)
-        stops = [keeping.stop(source, before_us) for source in sources]
+        stops = [
+            keeping.stop(
+                source, before_us, cursors.sent(records, source.log, cursor or ())
+            )
+            for source in sources
+        ]
     done: list[Done] = []
     if not dry_run and any(stop.last >= stop.first for stop in stops):
         to.mkdir(parents=True, exist_ok=True)

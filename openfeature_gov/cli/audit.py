@@ -54,6 +54,12 @@ def verify(
     sealed: Annotated[
         bool, typer.Option("--sealed", help="Nothing may follow the last checkpoint.")
     ] = False,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial", help="A bundle may end before your newest checkpoint."
+        ),
+    ] = False,
     archives: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +83,7 @@ def verify(
             deep=deep,
             quick=quick,
             sealed=sealed,
+            partial=partial,
             archives=archives,
         )
     except gov_verify.UsageError as error:

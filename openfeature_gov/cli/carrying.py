@@ -16,6 +16,7 @@ from rich.text import Text
 from openfeature_gov.cli import denylists, output
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.options import one_line
+from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.targets import FlagTarget, Signed, Switch, changes
 from openfeature_gov.targets.states import firsts
 
@@ -46,8 +47,13 @@ class Scope:
     notes: tuple[str, ...] = ()
 
 
-def signed(actor: str | None, reason: str, records: Path) -> Signed:
-    """Return who changes flags and why, and the record database to use.
+def signed(
+    actor: str | None,
+    reason: str,
+    records: Path | str,
+    sealing: Sealing | None = None,
+) -> Signed:
+    """Return who changes flags and why, the record database, and what seals it.
 
     Raises:
         typer.BadParameter: for an actor or a reason that is not one printable line.
@@ -57,6 +63,7 @@ def signed(actor: str | None, reason: str, records: Path) -> Signed:
         actor=signed_by(actor),
         reason=one_line(reason, name="--reason", limit=512),
         records=records,
+        sealing=sealing,
     )
 
 

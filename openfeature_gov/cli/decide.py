@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import Annotated, Any
@@ -21,8 +21,11 @@ from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.options import (
     CONTRACTS,
     FLAGS,
+    CheckpointFile,
     Contracts,
     Flags,
+    KeyFile,
+    sealing_of,
 )
 from openfeature_gov.contracts import Actor, CallContext, Evidence, ToolCall
 from openfeature_gov.controls import HEALTHY, Controls
@@ -35,7 +38,8 @@ from openfeature_gov.judging import Judge, Judged
 from openfeature_gov.observing import Observer
 from openfeature_gov.outcomes import Status, message
 from openfeature_gov.policies import Knowing, Policies
-from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.stores.opening import open_store
+from openfeature_gov.stores.writing import QueuedStore
 from openfeature_gov.tools import Extractors, Tool
 
 CODES = {Effect.ALLOW: Exit.OK, Effect.QUEUE_FOR_APPROVAL: Exit.PENDING}
@@ -65,9 +69,13 @@ def decide(
         float | None, typer.Option(min=0, max=1, help="What the evaluators say.")
     ] = None,
     records: Annotated[
-        Path | None,
-        typer.Option("--records", help="Record the decision in this database."),
+        str | None,
+        typer.Option(
+            "--records", help="Record the decision in this database: a file or URL."
+        ),
     ] = None,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say what stands in the way, and how.")
     ] = False,
@@ -97,7 +105,9 @@ def decide(
         if records is None:
             judged = judged_by(contracts, reader, call)
         else:
-            judged = _recorded(contracts, reader, call, records)
+            sealing = sealing_of(key_file, checkpoint_file)
+            with closing(open_store(records, sealing=sealing)) as store:
+                judged = _recorded(contracts, reader, call, store)
     data = about(judged, recorded=records is not None)
     output.show(
         data,
@@ -125,7 +135,7 @@ def judged_by(
     contracts: Governance,
     reader: FlagReader,
     call: ToolCall,
-    store: SqliteStore | None = None,
+    store: QueuedStore | None = None,
     extract: Extractors | None = None,
 ) -> Judged:
     """Return the judgement of *call*, with no more than *store* remembers.
@@ -158,19 +168,15 @@ def now_us() -> int:
 
 
 def _recorded(
-    contracts: Governance, reader: FlagReader, call: ToolCall, path: Path
+    contracts: Governance, reader: FlagReader, call: ToolCall, store: QueuedStore
 ) -> Judged:
     """Return the judgement once its record is durable, and that nothing ran."""
-    store = SqliteStore(path)
-    try:
-        judged = judged_by(contracts, reader, call, store)
-        store.commit(judged.record)
-        if judged.record.executes:
-            stamp = store.stamp()
-            store.commit(outcome_record(stamp, judged.record.id, status=Status.NOT_RUN))
-        return judged
-    finally:
-        store.close()
+    judged = judged_by(contracts, reader, call, store)
+    store.commit(judged.record)
+    if judged.record.executes:
+        stamp = store.stamp()
+        store.commit(outcome_record(stamp, judged.record.id, status=Status.NOT_RUN))
+    return judged
 
 
 def _nothing(**_: object) -> None:

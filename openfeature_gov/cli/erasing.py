@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +11,13 @@ from rich.text import Text
 
 from openfeature_gov.cli import output
 from openfeature_gov.cli.carrying import By, DryRun, signed
-from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.evidence import Place
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
 from openfeature_gov.evidence import erasure
 from openfeature_gov.evidence.erasure import Erased, Subject
 from openfeature_gov.stores import erasing
 from openfeature_gov.stores.opening import SCHEMES, open_store
-from openfeature_gov.targets import RefusedError
+from openfeature_gov.targets import RefusedError, Signed
 
 SHOWN = 20
 
@@ -35,32 +35,29 @@ def erase(
     ],
     actor: By = None,
     dry_run: DryRun = False,
-    records: Annotated[
-        str,
-        typer.Option(
-            "--records", envvar="GOV_RECORDS", help="Record database: a file or URL."
-        ),
-    ] = RECORDS,
+    records: Place = RECORDS,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,
 ) -> None:
     """Erase what is personal in records about one user, account or target record.
 
     What was decided stays, and every proof of it; a record says that parts were
-    erased, not about whom. Bundles and backups are not reached: erase there too. What
-    is held stays: exit 4 says by whom and why.
+    erased, not about whom, signed with the key of the log: a log that is sealed needs
+    it here. Requests for approval and reviews are emptied once they have ended. Bundles
+    and backups are not reached: erase there too. What is held stays: exit 4 says by
+    whom and why.
     """
     subject = _subject(user, account, target_record)
-    by = signed(actor, reason, Path(records))
+    by = signed(actor, reason, records, sealing_of(key_file, checkpoint_file))
     if not records.startswith(SCHEMES):
         Path(records).stat()
-    if dry_run:
-        erased = Erased(erasure.about(_parts(records), subject))
-    else:
-        erased = _erased(records, subject, by.actor, by.reason)
+    erased = _tried(records, subject) if dry_run else _erased(records, subject, by)
     data = {
         "by": subject.by,
         "erased": not dry_run,
         "records": list(erased.records),
+        "requests": list(erased.requests),
         "evidence": list(erased.evidence),
         "traceless": None if dry_run else erased.traceless,
     }
@@ -87,18 +84,25 @@ def _subject(user: str, account: str, record: str) -> Subject:
     return given[0]
 
 
-def _parts(records: str) -> Iterator[tuple[str, bytes]]:
+def _tried(records: str, subject: Subject) -> Erased:
+    """Return what would be erased."""
     if not records.startswith(SCHEMES):
-        return erasing.parts(Path(records))
-    from openfeature_gov.stores import postgres_erasing  # noqa: PLC0415 - the extra
+        path = Path(records)
+        parts, ended = erasing.parts(path), erasing.ended(path)
+    else:
+        from openfeature_gov.stores import postgres_erasing  # noqa: PLC0415 - the extra
 
-    return postgres_erasing.parts(records)
+        parts = postgres_erasing.parts(records)
+        ended = postgres_erasing.ended(records)
+    ids = erasure.about(parts, subject)
+    about = erasure.asked_about(ended, subject, ids)
+    return Erased(ids, requests=tuple(one.id for one in about))
 
 
-def _erased(records: str, subject: Subject, actor: str, reason: str) -> Erased:
-    store = open_store(records)
+def _erased(records: str, subject: Subject, by: Signed) -> Erased:
+    store = open_store(records, sealing=by.sealing)
     try:
-        return erasure.erase(store, subject, actor=actor, reason=reason)
+        return erasure.erase(store, subject, actor=by.actor, reason=by.reason)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     except erasure.HeldError as error:
@@ -114,5 +118,8 @@ def _render(console: Console, erased: Erased, *, dry: bool) -> None:
         console.print(Text(f"  {output.safe(one)}"))
     if len(erased.records) > SHOWN:
         console.print(Text(f"  and {len(erased.records) - SHOWN} more", "dim"))
+    if erased.requests:
+        count = len(erased.requests)
+        console.print(Text(f"  and {count} requests and reviews", "dim"))
     for one in erased.evidence:
         console.print(Text(f"  recorded as {output.safe(one)}", "dim"))

@@ -14,7 +14,16 @@ from openfeature_gov.cli import doctor, following, output, provisioning
 from openfeature_gov.cli.carrying import By, DryRun, Reason, signed, spelled
 from openfeature_gov.cli.connecting import environment_of
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.options import RECORDS, ApiUrl, Env, Project, TokenFile
+from openfeature_gov.cli.options import (
+    RECORDS,
+    ApiUrl,
+    CheckpointFile,
+    Env,
+    KeyFile,
+    Project,
+    TokenFile,
+    sealing_of,
+)
 from openfeature_gov.cli.provisioning import Wanted
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.targets import changes
@@ -25,8 +34,12 @@ Contracts = Annotated[
     Path, typer.Argument(metavar="GOVERNANCE", help="Governance contracts (YAML).")
 ]
 Log = Annotated[
-    Path,
-    typer.Option("--records", envvar="GOV_RECORDS", help="Record database, made anew."),
+    str,
+    typer.Option(
+        "--records",
+        envvar="GOV_RECORDS",
+        help="Record database: a file, made if missing, or a URL.",
+    ),
 ]
 
 
@@ -48,7 +61,9 @@ def provision(
     token_file: TokenFile = None,
     project: Project = "",
     env: Env = "",
-    records: Log = Path(RECORDS),
+    records: Log = RECORDS,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
     actor: By = None,
     dry_run: DryRun = False,
     as_json: output.Json = None,
@@ -58,7 +73,7 @@ def provision(
     Never changes what a flag serves to whom, nor whether it is on. A second run changes
     nothing. Exit 4 when a flag could not be made what its contracts need.
     """
-    by = signed(actor, reason, records)
+    by = signed(actor, reason, records, sealing_of(key_file, checkpoint_file))
     wanted = provisioning.wanted(load_governance(governance))
     target = environment_of(api_url, token_file, project, env)
     problems = provisioning.obstacles(wanted.values(), target.read(wanted))

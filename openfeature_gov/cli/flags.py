@@ -19,11 +19,14 @@ from openfeature_gov.cli.options import (
     RECORDS,
     ApiUrl,
     BesideRecords,
+    CheckpointFile,
     Env,
     FeatBit,
     Flags,
+    KeyFile,
     Project,
     TokenFile,
+    sealing_of,
 )
 from openfeature_gov.targets.states import firsts, state
 
@@ -90,6 +93,8 @@ def set_flag(
         bool, typer.Option("--turn-on", help="Also if the flag is off now.")
     ] = False,
     records: BesideRecords = None,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
     actor: By = None,
     dry_run: DryRun = False,
     as_json: output.Json = None,
@@ -100,7 +105,8 @@ def set_flag(
     """
     switch = switches.release(key, variant, clear=clear_targeting, enable=turn_on)
     scope = Scope(switch, f"{key} = {variant}", (key,), ())
-    by = signed(actor, reason, records or beside(flags, featbit, RECORDS))
+    place = records or beside(flags, featbit, RECORDS)
+    by = signed(actor, reason, place, sealing_of(key_file, checkpoint_file))
     target = target_of(context, flags, featbit, api_url, token_file, project, env)
     carry_out(scope, target, by, dry_run, as_json)
 

@@ -15,7 +15,16 @@ from rich.text import Text
 
 from openfeature_gov.cli import output
 from openfeature_gov.cli.connecting import environment_of, private
-from openfeature_gov.cli.options import RECORDS, ApiUrl, Env, Project, TokenFile
+from openfeature_gov.cli.options import (
+    RECORDS,
+    ApiUrl,
+    CheckpointFile,
+    Env,
+    KeyFile,
+    Project,
+    TokenFile,
+    sealing_of,
+)
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.targets import UnreachableError
@@ -62,6 +71,8 @@ def follow(
     project: Project = "",
     env: Env = "",
     records: Log = RECORDS,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
     every: Every = EVERY_S,
     once: Once = False,
     listen: Listen = "",
@@ -86,7 +97,7 @@ def follow(
     rung = threading.Event()
     listening = _listening(listen, webhook_secret_file, rung, once=once)
     past = partial(_kept, records)
-    store = open_store(records)
+    store = open_store(records, sealing=sealing_of(key_file, checkpoint_file))
     try:
         changes = PolicyChanges(target.client, target.env_id, store, past)
         told = len(_kept(records))

@@ -20,11 +20,14 @@ from openfeature_gov.cli.options import (
     ApiUrl,
     BesideContracts,
     BesideRecords,
+    CheckpointFile,
     Env,
     FeatBit,
     Flags,
+    KeyFile,
     Project,
     TokenFile,
+    sealing_of,
 )
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.errors import InvalidContractError
@@ -56,6 +59,8 @@ def kill(
     env: Env = "",
     governance: BesideContracts = None,
     records: BesideRecords = None,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
     actor: By = None,
     dry_run: DryRun = False,
     as_json: output.Json = None,
@@ -65,7 +70,8 @@ def kill(
     Takes effect before it is recorded; exit 1 says that it works but has no record.
     Where the contracts cannot be loaded, TOOL and --all go by the flags alone.
     """
-    by = signed(actor, reason, records or beside(flags, featbit, RECORDS))
+    place = records or beside(flags, featbit, RECORDS)
+    by = signed(actor, reason, place, sealing_of(key_file, checkpoint_file))
     _asked(tool, workflow, everything)
     target = target_of(context, flags, featbit, api_url, token_file, project, env)
     path = governance or beside(flags, featbit, CONTRACTS)
@@ -95,6 +101,8 @@ def unkill(
     env: Env = "",
     governance: BesideContracts = None,
     records: BesideRecords = None,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
     actor: By = None,
     dry_run: DryRun = False,
     as_json: output.Json = None,
@@ -103,7 +111,8 @@ def unkill(
 
     Recorded first: a reversal that cannot be recorded is not made.
     """
-    by = signed(actor, reason, records or beside(flags, featbit, RECORDS))
+    place = records or beside(flags, featbit, RECORDS)
+    by = signed(actor, reason, place, sealing_of(key_file, checkpoint_file))
     _asked(tool, workflow, everything)
     target = target_of(context, flags, featbit, api_url, token_file, project, env)
     path = governance or beside(flags, featbit, CONTRACTS)

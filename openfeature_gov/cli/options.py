@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from openfeature_gov.evidence.sealing import Sealing
 
 CONTRACTS = "governance.yaml"
 FLAGS = "flags.json"
@@ -93,13 +96,44 @@ Records = Annotated[
     Path, typer.Option("--records", envvar="GOV_RECORDS", help="Record database.")
 ]
 BesideRecords = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--records",
         envvar="GOV_RECORDS",
-        help=f"Record database, made if missing (default: {RECORDS} beside the flags).",
+        help="Record database, a file or URL; a file is made if missing (default: "
+        f"{RECORDS} beside the flags).",
     ),
 ]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file",
+        envvar="GOV_AUDIT_KEY_FILE",
+        help="File of the signing key (default: RECORDS.key beside the records).",
+        show_default=False,
+    ),
+]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint-file",
+        envvar="GOV_AUDIT_CHECKPOINT_FILE",
+        help="File to publish to (default: RECORDS.checkpoints beside the records).",
+        show_default=False,
+    ),
+]
+
+
+def sealing_of(key: Path | None, checkpoints: Path | None) -> Sealing | None:
+    """Return what seals the records as the two options say, None as usual.
+
+    As usual, a file is sealed with what lies beside it, and a database is not sealed.
+    """
+    from openfeature_gov.evidence.sealing import (  # noqa: PLC0415 - few commands seal
+        Sealing,
+    )
+
+    return Sealing(key=key, checkpoints=checkpoints) if key or checkpoints else None
 
 
 def one_line(value: str, *, name: str, limit: int) -> str:

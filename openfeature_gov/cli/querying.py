@@ -22,7 +22,7 @@ from openfeature_gov.evidence.queries import Cell, flat, line, write_csv, write_
 from openfeature_gov.stores import archiving, queries
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import shown
-from openfeature_gov.stores.queries import EVERYTHING, Filter, Page
+from openfeature_gov.stores.queries import Filter, Page
 from openfeature_gov.targets import RefusedError
 
 Facts = dict[str, Any]
@@ -153,14 +153,14 @@ def tail(
     )
     as_lines = form_of(None, as_json) is Format.JSON
     with opened(runs.reachable(records)) as log:
-        last = queries.page(log, EVERYTHING, newest_first=True, limit=1).last
+        seen = queries.ends(log)
         found = queries.page(log, wanted, newest_first=True, limit=lines)
     _print(found.records[::-1], as_lines)
     while follow:
         time.sleep(POLL_S)
-        page = queries.query(records, wanted, after=last, limit=CHUNK)
-        _print(page.records, as_lines)
-        last = page.last
+        with opened(records) as log:
+            more, seen = queries.newer(log, wanted, seen, limit=CHUNK)
+        _print(more, as_lines)
 
 
 def lookup(

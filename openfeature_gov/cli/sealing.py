@@ -6,13 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from openfeature_gov.cli import output
 from openfeature_gov.cli.evidence import Place, evidence_of, tell
-from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, Records
 from openfeature_gov.cli.runs import there
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import keys
@@ -25,24 +24,6 @@ from openfeature_gov.stores.sqlite import SqliteStore
 LEDGER = "ledger"
 """The log of a database that holds the checkpoints of the others."""
 app = typer.Typer(no_args_is_help=True, help="The key that seals a record log.")
-KeyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--key-file",
-        envvar="GOV_AUDIT_KEY_FILE",
-        help="File of the signing key (default: RECORDS.key beside the records).",
-        show_default=False,
-    ),
-]
-CheckpointFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--checkpoint-file",
-        envvar="GOV_AUDIT_CHECKPOINT_FILE",
-        help="File to publish to (default: RECORDS.checkpoints beside the records).",
-        show_default=False,
-    ),
-]
 
 
 def seal(

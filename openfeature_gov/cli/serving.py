@@ -17,11 +17,9 @@ from rich.text import Text
 from openfeature_gov.approvals.directory import ReviewerDirectory
 from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.cli import output, runs
-from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
 from openfeature_gov.cli.runs import Place
-from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
 from openfeature_gov.errors import IdentityError, RecordStoreError
-from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.targets import UnreachableError
 
@@ -88,8 +86,7 @@ def serve(
     people = ReviewerDirectory(reviewers)
     signed = None if login is None else _signed(login, people)
     listening = _listening(host, port)
-    sealing = Sealing(key=key_file, checkpoints=checkpoint_file)
-    chosen = sealing if key_file or checkpoint_file else None
+    chosen = sealing_of(key_file, checkpoint_file)
     with (
         closing(listening),
         closing(open_store(runs.reachable(records), sealing=chosen)) as store,

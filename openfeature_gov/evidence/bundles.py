@@ -138,7 +138,8 @@ def export(
     known = {one.size for one in stated if one.origin == head.origin}
     kept = [one for one in notes if one[0].size in _chosen(notes, span, known)]
     cuts = {checkpoint.size for checkpoint, _ in kept} | known
-    manifest = _manifest(head, span, rotations)
+    told = dict.fromkeys((*rotations, *evidence.rotations()))
+    manifest = _manifest(head, span, told)
     part = target.with_name(f"{target.name}.part")
     try:
         with ZipFile(part, "w", ZIP_DEFLATED) as archive:

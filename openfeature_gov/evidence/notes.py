@@ -1,8 +1,9 @@
 """Signed notes and checkpoints, as C2SP's signed-note and tlog-checkpoint fix them.
 
-A note is text, an empty line, and signature lines. A checkpoint is a note of three
-lines: the origin of a log, the number of its records and the Merkle root over them.
-No I/O; `cryptography` checks Ed25519.
+A note is text, an empty line, and signature lines. A checkpoint is a note of four
+lines: the origin of a log, the number of its records, the Merkle root over them, and
+which checkpoint of the log it is, with the hash of the one before. Whoever takes one
+away breaks that chain. No I/O; `cryptography` checks Ed25519.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ MARK = "\u2014 "
 """What a signature line begins with: an em dash and a space."""
 MAX_NOTE = 1_000_000
 MAX_SIGNATURES = 100
+CHAIN = "gov-chain/1"
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _NAME = re.compile(r"[^\s+\x00-\x1f]+")
 
@@ -65,15 +67,23 @@ class Verifier(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """Say that the log *origin* held *size* records with the Merkle root *root*."""
+    """Say that the log *origin* held *size* records with the Merkle root *root*.
+
+    It is checkpoint *number* of the log, from 1, and follows the one of which `link`
+    returned *before*; former releases did not say: 0.
+    """
 
     origin: str
     size: int
     root: bytes
+    number: int = 0
+    before: str = ""
 
     def text(self) -> str:
         """Return what is signed."""
-        return f"{self.origin}\n{self.size}\n{b64encode(self.root).decode('ascii')}\n"
+        chain = f"{CHAIN} {self.number} {self.before}\n" if self.number else ""
+        root = b64encode(self.root).decode("ascii")
+        return f"{self.origin}\n{self.size}\n{root}\n{chain}"
 
 
 def key_id(name: str, public: bytes) -> bytes:
@@ -162,6 +172,13 @@ def open_note(note: str, keys: Iterable[Verifier]) -> str:
     return text
 
 
+def link(note: str) -> str:
+    """Return what the checkpoint behind *note* says of it; empty: it is the first."""
+    text, _, _ = note.rpartition("\n\n")
+    digest = sha256(f"{text}\n".encode("utf-8", "replace") if note else b"").digest()
+    return b64encode(digest).decode("ascii")
+
+
 def parse_checkpoint(text: str) -> Checkpoint:
     """Return the checkpoint that the verified *text* of a note states.
 
@@ -178,7 +195,19 @@ def parse_checkpoint(text: str) -> Checkpoint:
     raw = _decoded(root, f"root of {origin}")
     if len(raw) != 32:
         raise NoteError(f"root of {origin}: {len(raw)} bytes, not 32")
-    return Checkpoint(origin, int(size), raw)
+    return Checkpoint(origin, int(size), raw, *_chained(lines[3:]))
+
+
+def _chained(extensions: list[str]) -> tuple[int, str]:
+    """Return number and link of the line of *extensions* that says them."""
+    for line in extensions:
+        mark, _, rest = line.partition(" ")
+        if mark == CHAIN:
+            number, _, before = rest.partition(" ")
+            if not _DECIMAL.fullmatch(number) or len(_decoded(before, CHAIN)) != 32:
+                raise NoteError(f"not a place in a chain: {line[:80]!r}")
+            return int(number), before
+    return 0, ""
 
 
 def open_checkpoint(note: str, keys: Iterable[Verifier]) -> Checkpoint:

@@ -20,6 +20,7 @@ from openfeature_gov.evidence.notes import (
     NoteError,
     Signer,
     Verifier,
+    link,
     open_checkpoint,
     parse_vkey,
 )
@@ -64,6 +65,9 @@ class Log(Protocol):
     def since(self, number: int) -> list[Sealed]:
         """Return the checkpoints behind *number*, in order."""
 
+    def told(self) -> int:
+        """Return the number of the last checkpoint that the last records tell of."""
+
     def number_of(self, note: str) -> int | None:
         """Return the number of the checkpoint *note*, None for an unknown one."""
 
@@ -91,16 +95,20 @@ class AlteredError(GovernanceError):
         super().__init__(f"{finding}: {self.detail}")
 
 
+FIRST = link("")
+
+
 class Tree(NamedTuple):
     """Hold the tree *origin* up to record *last_seq*, and its last checkpoint's number.
 
-    The frontier is never changed in place.
+    *before* is the link to that checkpoint. The frontier is never changed in place.
     """
 
     origin: str
     number: int
     last_seq: int = 0
     frontier: Frontier = Frontier()
+    before: str = FIRST
 
 
 def resumed(
@@ -121,12 +129,14 @@ def resumed(
     if head is None:
         if last is not None:
             raise AlteredError("rolled_back", "the database holds no checkpoint")
+        _require_told(log, 0)
         return None
     if last is not None and log.number_of(last) is None:
         raise AlteredError(
             "rolled_back", "the database does not hold the last published one"
         )
     opened(head, trusted(log, signer))
+    _require_told(log, head.number)
     require_length(log, head.last_seq)
     archived = _archived(log)
     if archived is None or archived.size > head.size:
@@ -134,7 +144,24 @@ def resumed(
             "archived", f"not what {head.size} sealed records begin with"
         )
     frontier = Frontier.from_bytes(head.frontier)
-    return Tree(head.origin, head.number, head.last_seq, frontier), head
+    before = link(head.note)
+    return Tree(head.origin, head.number, head.last_seq, frontier, before), head
+
+
+def _require_told(log: Log, number: int) -> None:
+    """Require that *number*, the last checkpoint, is none before what records tell of.
+
+    Raises:
+        AlteredError: when a checkpoint is gone.
+
+    """
+    told = log.told()
+    if told <= number:
+        return
+    head = log.head()  # another process may have made one since
+    if head is None or head.number < told:
+        what = f"records tell of checkpoint {told}; the last one is {number}"
+        raise AlteredError("rolled_back", what)
 
 
 def _last_published(head: Sealed | None, published: Published) -> str | None:
@@ -179,7 +206,9 @@ def opened(head: Sealed, keys: list[Verifier]) -> Checkpoint:
         raise AlteredError("key", str(error)) from None
     except ValueError as error:
         raise AlteredError("checkpoint", str(error)) from None
-    if made != (head.origin, head.size, whole.root()) or whole.size != head.size:
+    said = (head.origin, head.size, whole.root())
+    fits = made[:3] == said and whole.size == head.size
+    if not fits or made.number not in (0, head.number):
         raise AlteredError("checkpoint", f"number {head.number} was edited")
     return made
 
@@ -240,7 +269,8 @@ def followed(log: Log, tree: Tree, head: Sealed, keys: list[Verifier]) -> Tree:
     """
     theirs = opened(head, keys)
     base = tree if head.origin == tree.origin else Tree(head.origin, 0)
-    found = grown(log, base, head.size)._replace(number=head.number)
+    found = grown(log, base, head.size)
+    found = found._replace(number=head.number, before=link(head.note))
     if (newer := _overtaken(log, found, head)) is not None:
         return followed(log, tree, newer, keys)
     _require_same(found, head, theirs)

@@ -12,12 +12,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import orjson
+
 from openfeature_gov.evidence.keys import rotation
-from openfeature_gov.evidence.notes import Checkpoint, Signer, parse_vkey, sign
+from openfeature_gov.evidence.notes import Checkpoint, Signer, link, parse_vkey, sign
 from openfeature_gov.evidence.posting import Post
 from openfeature_gov.evidence.published import Published
 from openfeature_gov.evidence.publishers import Publisher
@@ -48,6 +51,8 @@ STALL_NS = 2_000_000_000
 CLOSE_S = 30.0
 TAMPER, UNSEALED, ROTATED = "tamper", "unsealed", "key_rotation"
 """The kinds of records: a finding; records no checkpoint covered yet; a new key."""
+SEEN = "lastCheckpoint"
+"""The key under which records tell of the checkpoint that was the last one then."""
 logger = logging.getLogger(__name__)
 
 
@@ -65,6 +70,23 @@ class Sealing(NamedTuple):
     key: Path | Callable[[], Signer] | None = None
     checkpoints: Path | None = None
     publish: tuple[Publisher, ...] = ()
+
+
+def seen(number: int, note: str) -> dict[str, Any]:
+    """Return how a record tells of the checkpoint *number*, *note*, the last one yet.
+
+    Who takes every checkpoint away still leaves what records tell of them.
+    """
+    return {"number": number, "digest": link(note)}
+
+
+def last_seen(bodies: Iterable[bytes]) -> int:
+    """Return the highest number of what *bodies* tell of, 0 for nothing."""
+    found = 0
+    for body in bodies:
+        with suppress(ValueError, LookupError, TypeError):  # that may be anything
+            found = max(found, int(orjson.loads(body)[SEEN]["number"]))
+    return found
 
 
 class Books(Protocol):
@@ -104,7 +126,7 @@ class Sealer:
         now: Callable[[], int] = time.time_ns,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._log, self._books, self._signer = log, books, signer
+        self._log, self._books, self.signer = log, books, signer
         self._published, self._sealing = published, sealing
         self._now, self._clock = now, clock
         self._lock, self._handing = threading.Lock(), threading.Lock()
@@ -179,7 +201,7 @@ class Sealer:
 
         """
         self.seal()
-        old = self._signer()
+        old = self.signer()
         note = rotation(old, new)
         self._books.commit(self._note(ROTATED, note=note, old=old.vkey, new=new.vkey))
         install()
@@ -272,13 +294,17 @@ class Sealer:
         return self._tree
 
     def _resumed(self) -> Tree:
-        found = resumed(self._log, self._published, self._signer)
+        found = resumed(self._log, self._published, self.signer)
         if found is None:
             self._published.begin()
-            tree = self._new_tree(0)
+            tree = self._new_tree(None)
         else:
             tree, head = found
-            keys = trusted(self._log, self._signer)
+            if head.number == 1:  # the file must not be empty once there is another
+                self._published.extend(self._unpublished, self._now() // 1000)
+            if head.origin == self._origin():
+                self._trees = 1
+            keys = trusted(self._log, self.signer)
             self._check = checking(self._log, head, keys)
         waiting = self._log.unsealed(tree.last_seq)
         if waiting:
@@ -287,20 +313,26 @@ class Sealer:
             )
         return tree
 
-    def _new_tree(self, number: int) -> Tree:
-        signer = self._signer()
+    def _new_tree(self, head: Sealed | None) -> Tree:
+        """Return an empty tree, whose first checkpoint follows *head*."""
+        signer = self.signer()
         self._vkey = signer.vkey
         self._trees += 1
         again = f"-{self._trees}" if self._trees > 1 else ""
-        name = parse_vkey(signer.vkey).name
-        return Tree(f"{name}/{self._books.writer}{again}", number)
+        origin = f"{self._origin()}{again}"
+        if head is None:
+            return Tree(origin, 0)
+        return Tree(origin, head.number, before=link(str(head.note)))
+
+    def _origin(self) -> str:
+        return f"{parse_vkey(self._vkey).name}/{self._books.writer}"
 
     def _begin_anew(self, found: AlteredError) -> Tree:
         """Record *found*, and begin a tree over what is there, finding included."""
         self._found, self._check = found, None
         logger.critical("the record log was altered: %s", found)
         head, before = self._log.head(), self._tree
-        tree = self._new_tree(head.number if head else 0)
+        tree = self._new_tree(head)
         sealed = before.frontier.size if before else head.size if head else 0
         origin = before.origin if before else head.origin if head else ""
         note = self._note(
@@ -356,16 +388,17 @@ class Sealer:
             raise AlteredError("rolled_back", f"checkpoint {tree.number} is gone")
         if head is None or number == tree.number:
             return tree
-        self._tree = followed(self._log, tree, head, trusted(self._log, self._signer))
+        self._tree = followed(self._log, tree, head, trusted(self._log, self.signer))
         if head.origin != tree.origin:
             self._check = None  # another process began anew, and said why
         return self._tree
 
     def _keep(self, tree: Tree) -> bool:
         frontier = tree.frontier
-        stated = Checkpoint(tree.origin, frontier.size, frontier.root())
+        number, root = tree.number + 1, frontier.root()
+        stated = Checkpoint(tree.origin, frontier.size, root, number, tree.before)
         sealed = Sealed(
-            tree.number + 1,
+            number,
             tree.origin,
             frontier.size,
             tree.last_seq,
@@ -375,15 +408,15 @@ class Sealer:
         # INVARIANT: stored before published; a note that is out can be found again.
         if not self._log.keep(sealed, self._now() // 1000):
             return False
-        self._tree = tree._replace(number=sealed.number)
+        self._tree = tree._replace(number=number, before=link(sealed.note))
         self._made = sealed.note
         return True
 
     def _same_signer(self) -> Signer:
         """Return the signer, once it is the last one's or that one's successor."""
-        signer = self._signer()
+        signer = self.signer()
         if signer.vkey != self._vkey:
-            if parse_vkey(self._vkey) not in trusted(self._log, self._signer):
+            if parse_vkey(self._vkey) not in trusted(self._log, self.signer):
                 raise AlteredError("key", "another key is in place of the log's")
             self._vkey = signer.vkey
         return signer

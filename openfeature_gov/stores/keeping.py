@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ from openfeature_gov.evidence.archives import HOLD, RELEASE, hold_of, why_held
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.evidence.standalone.gov_verify import Archive, Evidence
 from openfeature_gov.stores.inspection import UNFINISHED
-from openfeature_gov.stores.logs import Log, opened
+from openfeature_gov.stores.logs import NOTHING, Log, opened
 
 NOTES = "kind NOT IN ('decision', 'outcome')"
 IN_FORCE = f"""
@@ -52,10 +52,12 @@ class Stop(NamedTuple):
     why: str
 
 
-def stop(source: Source, before_us: int) -> Stop:
+def stop(source: Source, before_us: int, sent: Mapping[str, int] = NOTHING) -> Stop:
     """Return how far *source* can be archived: its records from before *before_us*.
 
-    Nothing is passed over: it ends before the first record that must stay.
+    Nothing is passed over: it ends before the first record that must stay. *sent* says
+    up to which record somebody sent the log on, by name: what follows must stay for
+    them, and so must the last one, by which they know the log again.
 
     Raises:
         RecordStoreError: when the log cannot be read.
@@ -82,6 +84,10 @@ def stop(source: Source, before_us: int) -> Stop:
         ]
         if young:
             bounds.append((young - 1, ""))
+        bounds += [
+            (place - 1, f"{name} has sent the records up to {place} and no further")
+            for name, place in sent.items()
+        ]
         bounds += _held(log, source.log, seq)
         bounds += _needed(log, source.log)
     end, why = min(bounds, key=lambda one: one[0])

@@ -19,7 +19,13 @@ from alembic.config import Config
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.opening import SCHEMES
-from openfeature_gov.stores.postgres_schema import SETUP_LOCK, place
+from openfeature_gov.stores.postgres_schema import (
+    CURRENT,
+    FORMER_REVIEW_STEP,
+    FORMER_STEP,
+    SETUP_LOCK,
+    place,
+)
 
 
 def upgrade(records: Path | str, revision: str = "head") -> None:
@@ -55,7 +61,7 @@ def _revision(connection: sa.Connection) -> str:
     if not inspected.has_table("records"):
         return "base"
     if inspected.has_table("holds"):
-        return "0005"
+        return "0006" if _newest(connection) else "0005"
     if inspected.has_table("reviews"):
         return "0004"
     names = {column["name"] for column in inspected.get_columns("records")}
@@ -63,6 +69,14 @@ def _revision(connection: sa.Connection) -> str:
         return "0001"
     names = {column["name"] for column in inspected.get_columns("approvals")}
     return "0003" if "binding" in names else "0002"
+
+
+def _newest(connection: sa.Connection) -> bool:
+    if connection.dialect.name == "sqlite":
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        return int(version) > 5
+    former = {"former": [FORMER_STEP, FORMER_REVIEW_STEP]}
+    return connection.exec_driver_sql(CURRENT, former).first() is not None
 
 
 @contextmanager

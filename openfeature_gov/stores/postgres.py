@@ -20,6 +20,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.erasure import Ended
+from openfeature_gov.evidence.notes import Signer
 from openfeature_gov.evidence.records import Record, changes, entries, note_record
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import ledger, postgres_erasing
@@ -30,6 +32,7 @@ from openfeature_gov.stores.writing import (
     Errors,
     QueuedStore,
     SwallowedError,
+    require_key,
     require_rows,
 )
 
@@ -95,14 +98,37 @@ class PostgresStore(QueuedStore):
 
         return held(self._url, ids)
 
-    def erase(self, ids: Sequence[str]) -> bool:
-        """Make the personal parts of *ids* null; say whether no trace is left.
+    def ended(self) -> Iterator[Ended]:
+        """Yield every request for approval and every review that has ended.
 
         Raises:
-            RecordStoreError: when it could not be done, or in part: do it again.
+            RecordStoreError: when they cannot be read.
 
         """
-        return postgres_erasing.erase(self._url, ids)
+        return postgres_erasing.ended(self._url)
+
+    def signer(self) -> Signer | None:
+        """Return the key that seals the log, None where nothing seals it.
+
+        Raises:
+            RecordStoreError: when the log is sealed, and not by this process.
+
+        """
+        if self._seals is not None:
+            return self._seals.own.signer()
+        require_key(self.place, sealed=postgres_erasing.sealed(self._url))
+        return None
+
+    def erase(self, ids: Sequence[str], ended: Sequence[Ended] = ()) -> bool:
+        """Make the personal parts of *ids* null, and put each of *ended* in its place.
+
+        Say whether no trace is left.
+
+        Raises:
+            RecordStoreError: when it could not be done; nothing was erased then.
+
+        """
+        return postgres_erasing.erase(self._url, ids, ended)
 
     def _prepare(self) -> None:
         self._seals: Seals | None = None

@@ -25,6 +25,8 @@ from openfeature_gov.evidence.standalone.gov_verify import (
     shown,
 )
 from openfeature_gov.stores.postgres_schema import (
+    FORMER_REVIEW_STEP,
+    FORMER_STEP,
     GUARD,
     GUARDED_TABLES,
     REVIEW_STEP,
@@ -160,9 +162,12 @@ class PostgresEvidence:
     def loose(self) -> Iterator[str]:
         """Yield what is wrong with the guards, and with rows beside the log."""
         tables = [*GUARDED_TABLES, "approvals", "reviews"]
-        for table, name in sorted(
-            {one[:2] for one in TRIGGERS ^ set(self._all(FOUND, tables))}
-        ):
+        newer = {FORMER_STEP: STEP, FORMER_REVIEW_STEP: REVIEW_STEP}
+        found = {
+            tuple(newer.get(part, part) for part in one)  # the former are stricter
+            for one in self._all(FOUND, tables)
+        }
+        for table, name in sorted({one[:2] for one in TRIGGERS ^ found}):
             yield f"trigger {shown(name)} of {table} is missing, changed or not ours"
         for what, table in self._all(ADDED, tables):
             if what is not None:

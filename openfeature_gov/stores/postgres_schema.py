@@ -194,21 +194,26 @@ BEGIN
 END """
 STEP: LiteralString = """
 BEGIN
-  IF OLD.state IN ('pending', 'approved', 'consumed') AND NEW.id = OLD.id
-    AND NEW.digest = OLD.digest AND NEW.binding IS NOT DISTINCT FROM OLD.binding
-    AND NEW.created_us = OLD.created_us AND NEW.version = OLD.version + 1 THEN
+  IF NEW.id = OLD.id AND NEW.digest = OLD.digest
+    AND NEW.binding IS NOT DISTINCT FROM OLD.binding
+    AND NEW.created_us = OLD.created_us AND NEW.version = OLD.version + 1
+    AND (OLD.state IN ('pending', 'approved', 'consumed')
+    OR NEW.state = OLD.state AND NEW.deadline_us = OLD.deadline_us
+    AND length(NEW.packed) < length(OLD.packed)) THEN
     RETURN NEW;
   END IF;
   RAISE EXCEPTION 'an approval that ended stays as it is' USING ERRCODE = '23001';
 END """
 REVIEW_STEP: LiteralString = """
 BEGIN
-  IF OLD.state IN ('running', 'open', 'refused', 'expired', 'undoing')
-    AND (OLD.state <> 'undoing'
-      OR NEW.state IN ('undone', 'undo_failed', 'handed_over'))
-    AND NEW.id = OLD.id AND NEW.digest = OLD.digest
+  IF NEW.id = OLD.id AND NEW.digest = OLD.digest
     AND NEW.binding IS NOT DISTINCT FROM OLD.binding
-    AND NEW.created_us = OLD.created_us AND NEW.version = OLD.version + 1 THEN
+    AND NEW.created_us = OLD.created_us AND NEW.version = OLD.version + 1
+    AND (CASE WHEN OLD.state = 'undoing'
+      THEN NEW.state IN ('undone', 'undo_failed', 'handed_over')
+    ELSE OLD.state IN ('running', 'open', 'refused', 'expired')
+      OR NEW.state = OLD.state AND NEW.deadline_us = OLD.deadline_us
+      AND length(NEW.packed) < length(OLD.packed) END) THEN
     RETURN NEW;
   END IF;
   RAISE EXCEPTION 'a review that ended stays as it is' USING ERRCODE = '23001';
@@ -259,8 +264,34 @@ SELECT c.relpersistence = 'p' AND (SELECT count(*) = 2 FROM pg_trigger t
 FROM pg_class c WHERE c.oid = %(table)s::regclass
 """
 
-CURRENT = "SELECT 1 WHERE to_regclass('holds') IS NOT NULL"
-"""Finds a table that earlier versions did not have."""
+CURRENT = """
+SELECT 1 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE t.tgrelid = to_regclass('reviews') AND t.tgname = 'reviews_step'
+  AND to_regclass('holds') IS NOT NULL AND p.prosrc <> ALL (%(former)s)
+"""
+"""Finds the guard of this version, or one that somebody changed, which is a finding."""
+FORMER_STEP = """
+BEGIN
+  IF OLD.state IN ('pending', 'approved', 'consumed') AND NEW.id = OLD.id
+    AND NEW.digest = OLD.digest AND NEW.binding IS NOT DISTINCT FROM OLD.binding
+    AND NEW.created_us = OLD.created_us AND NEW.version = OLD.version + 1 THEN
+    RETURN NEW;
+  END IF;
+  RAISE EXCEPTION 'an approval that ended stays as it is' USING ERRCODE = '23001';
+END """
+FORMER_REVIEW_STEP = """
+BEGIN
+  IF OLD.state IN ('running', 'open', 'refused', 'expired', 'undoing')
+    AND (OLD.state <> 'undoing'
+      OR NEW.state IN ('undone', 'undo_failed', 'handed_over'))
+    AND NEW.id = OLD.id AND NEW.digest = OLD.digest
+    AND NEW.binding IS NOT DISTINCT FROM OLD.binding
+    AND NEW.created_us = OLD.created_us AND NEW.version = OLD.version + 1 THEN
+    RETURN NEW;
+  END IF;
+  RAISE EXCEPTION 'a review that ended stays as it is' USING ERRCODE = '23001';
+END """
+"""Those of version 5, which are stricter."""
 NAMED = sql.SQL(", ").join(map(sql.Identifier, STORED))
 INSERT = sql.SQL("INSERT INTO records ({}) VALUES ({})").format(
     NAMED, sql.SQL(", ").join([sql.Placeholder()] * len(STORED))
@@ -407,7 +438,8 @@ def _prepare(connection: Connection[tuple[Any, ...]], url: str) -> None:
                 f"{where}: there is no table of records, and this user may not create"
                 f" it ({error}); let the database's owner open the log once"
             ) from error
-    if connection.execute(CURRENT).fetchone() is None:
+    former = {"former": [FORMER_STEP, FORMER_REVIEW_STEP]}
+    if connection.execute(CURRENT, former).fetchone() is None:
         from openfeature_gov.stores.migrating import upgrade  # noqa: PLC0415 - rare
 
         upgrade(url)

@@ -25,7 +25,15 @@ from openfeature_gov.evidence.published import Published
 from openfeature_gov.evidence.publishers import Publisher
 from openfeature_gov.evidence.records import Record, Stamp, note_record
 from openfeature_gov.evidence.sealed import Sealed
-from openfeature_gov.evidence.sealing import ROTATED, Books, Sealer, Sealing
+from openfeature_gov.evidence.sealing import (
+    ROTATED,
+    SEEN,
+    Books,
+    Sealer,
+    Sealing,
+    last_seen,
+    seen,
+)
 from openfeature_gov.stores import postgres_schema as schema
 from openfeature_gov.stores.schema import row
 
@@ -55,6 +63,15 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 SEALED: LiteralString = """
 SELECT number, origin, size, last_seq, frontier, note FROM checkpoints WHERE writer = %s
+"""
+
+
+HEAD: LiteralString = """
+SELECT number, note FROM checkpoints WHERE writer = %s ORDER BY number DESC LIMIT 1
+"""
+TOLD: LiteralString = """
+SELECT body FROM records WHERE writer = %s AND kind = 'checkpoint'
+  AND kind NOT IN ('decision', 'outcome') ORDER BY seq DESC LIMIT 2
 """
 
 
@@ -166,7 +183,6 @@ def _enter(url: str, books: Books, ledger: Sealer, writer: str, note: str) -> No
     stamp = books.stamp()
     identity = f"checkpoint-{sha256(note.encode()).hexdigest()[:32]}"
     mine = Stamp(identity, stamp.at_us, LEDGER)
-    record = note_record(mine, CHECKPOINT, writer, note=note)
     with psycopg.connect(schema.reached(url, f"gov-ledger {writer}")) as connection:
         connection.execute("SET LOCAL synchronous_commit = on")
         # Who stops in here must not keep the others from the ledger for long.
@@ -179,6 +195,9 @@ def _enter(url: str, books: Books, ledger: Sealer, writer: str, note: str) -> No
             [(last,)] = connection.execute(
                 "SELECT coalesce(max(seq), 0) FROM records WHERE writer = %s", (LEDGER,)
             )
+            head = connection.execute(HEAD, (LEDGER,)).fetchone()
+            told = {} if head is None else {SEEN: seen(*head)}
+            record = note_record(mine, CHECKPOINT, writer, note=note, **told)
             connection.execute(schema.INSERT, (last + 1, *row(record, LEDGER)))
     ledger.seal()
 
@@ -306,6 +325,10 @@ class PostgresLog:
         """Return the last checkpoint."""
         found = self._sealed("ORDER BY number DESC LIMIT 1")
         return found[0] if found else None
+
+    def told(self) -> int:
+        """Return the number of the last checkpoint that the last entries tell of."""
+        return last_seen(bytes(body) for (body,) in self._all(TOLD, self._writer))
 
     def since(self, number: int) -> list[Sealed]:
         """Return the checkpoints behind *number*, in order."""

@@ -7,7 +7,7 @@ writers in one database are ordered by time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
@@ -142,6 +142,43 @@ def writers(records: Path | str) -> list[str | None]:
         if log.one_log:
             return [None]
         return sorted(writer for (writer,) in log.rows(WRITERS, {}))
+
+
+def ends(log: Log) -> dict[str, int]:
+    """Return the last number in each log, by its writer; of one log by no name."""
+    if log.one_log:
+        [(last,)] = log.rows("SELECT max(seq) FROM records", {})
+        return {"": int(last or 0)}
+    query = "SELECT max(seq) FROM records WHERE writer = :writer"
+    found = {}
+    for writer in [writer for (writer,) in log.rows(WRITERS, {})]:
+        [(found[writer],)] = log.rows(query, {"writer": writer})
+    return found
+
+
+def newer(
+    log: Log, wanted: Filter, seen: Mapping[str, int], *, limit: int
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Return what *wanted* describes behind the numbers *seen*, and the numbers now.
+
+    Each log is read in its own order, which is that of its commits: the logs together
+    have none, and a record may appear behind one that is younger. At most *limit*
+    records of each log are looked at.
+    """
+    where, values = condition(wanted, log)
+    found: list[dict[str, Any]] = []
+    now = dict(seen)
+    for writer, last in ends(log).items():
+        first = seen.get(writer, 0)
+        now[writer] = min(last, first + limit)
+        if last > first:
+            mine = "" if log.one_log else " AND writer = :of"
+            bounds = {"of": writer, "first": first, "last": now[writer]}
+            found += log.recorded(
+                f"seq > :first AND seq <= :last{mine} AND {where} ORDER BY seq",
+                {**values, **bounds},
+            )
+    return sorted(found, key=lambda one: int(one["atUs"])), now
 
 
 def page(

@@ -19,10 +19,10 @@ from openfeature_gov.evidence.records import (
 )
 from openfeature_gov.stores import ledger
 
-VERSION = 5
+VERSION = 6
 """Version 1 had neither personal parts nor checkpoints, and fewer columns; in version 2
 several requests of one binding could wait; version 3 had no reviews, version 4 no
-ledger of budgets."""
+ledger of budgets; version 5 let nobody erase from what had ended."""
 SETTINGS: tuple[tuple[str, str, object], ...] = (
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", 2),
@@ -156,26 +156,31 @@ TRIGGERS = (
     """CREATE TRIGGER IF NOT EXISTS archives_no_delete BEFORE DELETE ON archives
   BEGIN SELECT RAISE(ABORT, 'archives are append-only'); END""",
     """CREATE TRIGGER IF NOT EXISTS approvals_step BEFORE UPDATE ON approvals
-  WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
-    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+  WHEN NOT (NEW.id IS OLD.id AND NEW.digest IS OLD.digest
     AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
-    AND NEW.version = OLD.version + 1)
+    AND NEW.version = OLD.version + 1
+    AND (OLD.state IN ('pending', 'approved', 'consumed')
+    OR NEW.state IS OLD.state AND NEW.deadline_us IS OLD.deadline_us
+    AND length(NEW.packed) < length(OLD.packed)))
   BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
     """CREATE TRIGGER IF NOT EXISTS approvals_no_delete BEFORE DELETE ON approvals
   BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
     """CREATE TRIGGER IF NOT EXISTS reviews_step BEFORE UPDATE ON reviews
-  WHEN NOT (OLD.state IN ('running', 'open', 'refused', 'expired', 'undoing')
-    AND (OLD.state <> 'undoing'
-      OR NEW.state IN ('undone', 'undo_failed', 'handed_over'))
-    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+  WHEN NOT (NEW.id IS OLD.id AND NEW.digest IS OLD.digest
     AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
-    AND NEW.version = OLD.version + 1)
+    AND NEW.version = OLD.version + 1
+    AND CASE WHEN OLD.state = 'undoing'
+      THEN NEW.state IN ('undone', 'undo_failed', 'handed_over')
+    ELSE OLD.state IN ('running', 'open', 'refused', 'expired')
+      OR NEW.state IS OLD.state AND NEW.deadline_us IS OLD.deadline_us
+      AND length(NEW.packed) < length(OLD.packed) END)
   BEGIN SELECT RAISE(ABORT, 'a review that ended stays as it is'); END""",
     """CREATE TRIGGER IF NOT EXISTS reviews_no_delete BEFORE DELETE ON reviews
   BEGIN SELECT RAISE(ABORT, 'reviews stay'); END""",
 )
-"""Nothing changes but that a personal part becomes null, which erases it; nothing goes
-but what a row of archives stands for. What a hold is on stays as it is."""
+"""Nothing changes but that a personal part becomes null, which erases it, and that a
+request for approval that has ended is emptied for the same reason; nothing goes but
+what a row of archives stands for. What a hold is on stays as it is."""
 FROM_1 = (
     "ALTER TABLE records ADD COLUMN personal BLOB",
     "ALTER TABLE records ADD COLUMN target TEXT",
@@ -186,11 +191,12 @@ FROM_1 = (
     "DROP TRIGGER IF EXISTS records_no_delete",
     "DROP INDEX IF EXISTS records_ref",
 )
-FROM_2 = (
-    "ALTER TABLE approvals ADD COLUMN binding TEXT",
-    "DROP TRIGGER IF EXISTS approvals_step",
-)
+FROM_2 = ("ALTER TABLE approvals ADD COLUMN binding TEXT",)
 """What waits then keeps a null binding: there may be several of one."""
+FROM_5 = (
+    "DROP TRIGGER IF EXISTS approvals_step",
+    "DROP TRIGGER IF EXISTS reviews_step",
+)
 
 CHUNKS = (512, 64, 8, 1)
 """How many rows one statement inserts. A statement runs without Python's lock, so few
@@ -313,8 +319,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(statement)
         if was == 1:
             _fill(connection)
-        for statement in (*TABLES, *INDEXES, *TRIGGERS):
-            connection.execute(statement)
+        if was < VERSION:
+            for statement in (*FROM_5, *TABLES, *INDEXES, *TRIGGERS):
+                connection.execute(statement)
         connection.execute(f"PRAGMA user_version={VERSION}")
         connection.execute("COMMIT")
     except BaseException:

@@ -7,17 +7,33 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from openfeature_gov.evidence import keys
-from openfeature_gov.evidence.notes import Signer
+from openfeature_gov.evidence.merkle import Frontier
+from openfeature_gov.evidence.notes import Checkpoint, Signer, parse_vkey, sign
 from openfeature_gov.evidence.published import Published
-from openfeature_gov.evidence.sealed import Sealed
-from openfeature_gov.evidence.sealing import ROTATED, Books, Sealer, Sealing
+from openfeature_gov.evidence.sealed import FIRST, Sealed
+from openfeature_gov.evidence.sealing import (
+    ROTATED,
+    SEEN,
+    Books,
+    Sealer,
+    Sealing,
+    last_seen,
+    seen,
+)
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.schema import connect
 
 _COLUMNS = "number, origin, size, last_seq, frontier, note"
 _abandoned: list[object] = []
+MARKS = "(?, ?, ?, ?, ?, ?, ?)"
+TOLD = """
+SELECT body FROM records WHERE kind = 'start' AND kind NOT IN ('decision', 'outcome')
+ORDER BY seq DESC LIMIT 2
+"""
+"""The last start is that of the process that asks: it tells what it found."""
 UNSEALED = """
 SELECT count(*) FROM records r WHERE r.seq > ? AND EXISTS
   (SELECT 1 FROM records e WHERE e.ref = r.writer AND e.kind IN ('stop', 'reconciled'))
@@ -58,6 +74,51 @@ def sealer(
     except BaseException:
         log.close()
         raise
+
+
+def anchored(
+    connection: sqlite3.Connection,
+    path: Path,
+    writer: str,
+    sealing: Sealing,
+    at_us: int,
+) -> None:
+    """Store the first checkpoint of an empty log: over no record at all.
+
+    So every record that tells that a writer began can tell of a checkpoint, too.
+
+    Raises:
+        RecordStoreError: when the key cannot be used.
+        sqlite3.Error: when it cannot be stored.
+        OSError: when the key or the file of checkpoints cannot be.
+
+    """
+    (begun,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM records) OR EXISTS (SELECT 1 FROM checkpoints)"
+    ).fetchone()
+    if begun:
+        return
+    signer, empty = _signer(sealing, path)(), Frontier()
+    # INVARIANT: the file is there before the first checkpoint is.
+    published = Published(sealing.checkpoints or checkpoint_file(path))
+    published.begin()
+    origin = f"{parse_vkey(signer.vkey).name}/{writer}"
+    stated = Checkpoint(origin, 0, empty.root(), 1, FIRST)
+    note = sign(stated.text(), signer)
+    row = (1, origin, 0, 0, empty.to_bytes(), note, at_us)
+    connection.execute(
+        f"INSERT INTO checkpoints ({_COLUMNS}, at_us) VALUES {MARKS}",  # noqa: S608 - fixed names
+        row,
+    )
+    published.extend(lambda last: [note] if last is None else [], at_us)
+
+
+def told(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Return what the record of a start tells of the last checkpoint."""
+    found = connection.execute(
+        "SELECT number, note FROM checkpoints ORDER BY number DESC LIMIT 1"
+    ).fetchone()
+    return {} if found is None else {SEEN: seen(int(found[0]), str(found[1]))}
 
 
 def keyless(path: Path, sealing: Sealing) -> bool:
@@ -174,6 +235,11 @@ class SqliteLog:
         )
         return None if found is None else Sealed(*found)
 
+    def told(self) -> int:
+        """Return the number of the last checkpoint that the last starts tell of."""
+        found = self._opened().execute(TOLD)
+        return last_seen(body for (body,) in found)
+
     def since(self, number: int) -> list[Sealed]:
         """Return the checkpoints behind *number*, in order."""
         found = self._opened().execute(
@@ -212,8 +278,7 @@ class SqliteLog:
         with self._turn.taken():
             try:
                 connection.execute(
-                    f"INSERT INTO checkpoints ({_COLUMNS}, at_us)"  # noqa: S608 - fixed names
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    f"INSERT INTO checkpoints ({_COLUMNS}, at_us) VALUES {MARKS}",  # noqa: S608 - fixed names
                     (*sealed, at_us),
                 )
             except sqlite3.IntegrityError:

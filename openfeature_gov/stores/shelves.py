@@ -27,11 +27,11 @@ class RecordShelf:
     """Keep requests and reviews beside the records of *store*, open at *records*."""
 
     def __init__(self, store: QueuedStore, records: Path | str) -> None:
-        self._store, self._records = store, records
+        self.store, self._records = store, records
 
     def stamp(self) -> Stamp:
         """Return the identity of a new record."""
-        return self._store.stamp()
+        return self.store.stamp()
 
     def commit(self, record: Record) -> None:
         """Make *record*, and the change that it carries, durable together.
@@ -41,7 +41,7 @@ class RecordShelf:
             RecordStoreError: when it could not be made durable.
 
         """
-        self._store.commit(record)
+        self.store.commit(record)
 
     def request(self, request_id: str) -> Kept | None:
         """Return the request *request_id*, None for an unknown one.

@@ -17,6 +17,8 @@ from typing import ClassVar
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.evidence.erasure import Ended
+from openfeature_gov.evidence.notes import Signer
 from openfeature_gov.evidence.records import Record, changes, entries, note_record
 from openfeature_gov.evidence.sealing import Sealer, Sealing
 from openfeature_gov.stores import erasing, ledger, sealed
@@ -32,7 +34,12 @@ from openfeature_gov.stores.schema import (
     put,
     row,
 )
-from openfeature_gov.stores.writing import Errors, QueuedStore, require_rows
+from openfeature_gov.stores.writing import (
+    Errors,
+    QueuedStore,
+    require_key,
+    require_rows,
+)
 
 CHECKPOINT_ROWS = 2_000
 SEALING = Sealing()
@@ -126,14 +133,37 @@ class SqliteStore(QueuedStore):
 
         return held(str(self.path), ids)
 
-    def erase(self, ids: Sequence[str]) -> bool:
-        """Make the personal parts of *ids* null; say whether no trace is left.
+    def ended(self) -> Iterator[Ended]:
+        """Yield every request for approval and every review that has ended.
+
+        Raises:
+            RecordStoreError: when they cannot be read.
+
+        """
+        return erasing.ended(self.path)
+
+    def signer(self) -> Signer | None:
+        """Return the key that seals the log, None where nothing seals it.
+
+        Raises:
+            RecordStoreError: when the log is sealed, and not by this process.
+
+        """
+        if self.sealer is not None:
+            return self.sealer.signer()
+        require_key(self.place, sealed=erasing.sealed(self.path))
+        return None
+
+    def erase(self, ids: Sequence[str], ended: Sequence[Ended] = ()) -> bool:
+        """Make the personal parts of *ids* null, and put each of *ended* in its place.
+
+        Say whether no trace is left.
 
         Raises:
             RecordStoreError: when it could not be done, or in part: do it again.
 
         """
-        return erasing.erase(self.path, ids)
+        return erasing.erase(self.path, ids, ended)
 
     def close(self) -> None:
         """Write what waits, a ``stop`` record, seal it all, and let go; idempotent.
@@ -260,6 +290,9 @@ class SqliteStore(QueuedStore):
             self._opened().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _opening(self) -> Record:
+        connection = self._opened()
+        if self._sealing is not None:
+            self._anchor(connection, self._sealing)
         return note_record(
             self.stamp(),
             "start",
@@ -268,7 +301,15 @@ class SqliteStore(QueuedStore):
             pid=os.getpid(),
             journalMode="wal",
             synchronous="full",
+            **sealed.told(connection),
         )
+
+    def _anchor(self, connection: sqlite3.Connection, sealing: Sealing) -> None:
+        try:
+            at_us = self._now() // 1000
+            sealed.anchored(connection, self.path, self.writer, sealing, at_us)
+        except OSError:  # records go on; the next checkpoint is the first then
+            logger.exception("%s: has no checkpoint yet", self.path)
 
     def _dead(self) -> list[str]:
         found = self._opened().execute(OPEN_WRITERS).fetchall()

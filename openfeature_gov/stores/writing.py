@@ -24,6 +24,8 @@ from typing import ClassVar
 from openfeature_gov.approvals.queue import lost
 from openfeature_gov.controls.recording import HEALTHY, StoreHealth
 from openfeature_gov.errors import LostRaceError, OverspentError, RecordStoreError
+from openfeature_gov.evidence.erasure import Ended
+from openfeature_gov.evidence.notes import Signer
 from openfeature_gov.evidence.records import (
     Record,
     Settle,
@@ -108,8 +110,28 @@ class QueuedStore(ABC):
         """
 
     @abstractmethod
-    def erase(self, ids: Sequence[str]) -> bool:
-        """Make the personal parts of *ids* null; say whether no trace is left.
+    def ended(self) -> Iterator[Ended]:
+        """Yield every request for approval and every review that has ended.
+
+        Raises:
+            RecordStoreError: when they cannot be read.
+
+        """
+
+    @abstractmethod
+    def signer(self) -> Signer | None:
+        """Return the key that seals the log, None where nothing seals it.
+
+        Raises:
+            RecordStoreError: when the log is sealed, and not by this process.
+
+        """
+
+    @abstractmethod
+    def erase(self, ids: Sequence[str], ended: Sequence[Ended] = ()) -> bool:
+        """Make the personal parts of *ids* null, and put each of *ended* in its place.
+
+        Say whether no trace is left.
 
         Raises:
             RecordStoreError: when it could not be done, or in part: do it again.
@@ -588,6 +610,20 @@ class QueuedStore(ABC):
             else:
                 self._unsealed_since = None
                 return
+
+
+def require_key(place: str, *, sealed: bool) -> None:
+    """Refuse what the key has to sign where the log is *sealed* with another's.
+
+    Raises:
+        RecordStoreError: where it is.
+
+    """
+    if sealed:
+        raise RecordStoreError(
+            f"{place}: is sealed, and its key is not here: name it (--key-file), and"
+            " the file of its checkpoints (--checkpoint-file)"
+        )
 
 
 class SwallowedError(RecordStoreError):

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from openfeature.contrib.provider.featbit.authoring import Json
 from openfeature.contrib.provider.featbit.snapshot import Snapshot
+from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.targets.errors import (
     ConflictError,
     NotWrittenError,
@@ -39,11 +40,15 @@ class Switch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """Say who changes something and why, and where that is recorded."""
+    """Say who changes something and why, and where that is recorded.
+
+    *records* is a file or a ``postgresql://`` URL, *sealing* what seals it.
+    """
 
     actor: str
     reason: str
-    records: Path
+    records: Path | str
+    sealing: Sealing | None = None
 
 
 @dataclass(frozen=True, slots=True)

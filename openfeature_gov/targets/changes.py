@@ -6,18 +6,18 @@ Whatever may widen authority is recorded first; when that fails nothing changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from openfeature.exception import OpenFeatureError
 
 from openfeature_gov.errors import GovernanceError, RecordStoreError
 from openfeature_gov.evidence.records import Record, Stamp, note_record
-from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.stores.opening import open_store
+from openfeature_gov.stores.writing import QueuedStore
 from openfeature_gov.targets import (
     Change,
     ConflictError,
@@ -112,7 +112,7 @@ def made(target: FlagTarget, switch: Switch, signed: Signed, keys: Keys = None) 
     first = plan(target, switch.edit, at=_now(), keys=keys)
     if not first.changes:  # nothing to record, so no database is made for it
         return _unchanged(first, switch)
-    with _store(signed.records) as store:
+    with closing(_store(signed)) as store:
         return _widened(target, switch, signed, keys, store, first)
 
 
@@ -125,7 +125,7 @@ def _narrowed(target: FlagTarget, switch: Switch, signed: Signed, keys: Keys) ->
     if done.written is None:
         return done
     try:
-        with _store(signed.records) as store:
+        with closing(_store(signed)) as store:
             facts = _facts(target, switch, signed, done.changes, done.planned.before)
             facts["revisionAfter"] = done.held.snapshot.revision
             if done.failed:
@@ -170,7 +170,7 @@ def _widened(
     switch: Switch,
     signed: Signed,
     keys: Keys,
-    store: SqliteStore,
+    store: QueuedStore,
     first: Planned,
 ) -> Done:
     """Record, then write; the lock is not held while the store takes its time."""
@@ -230,7 +230,7 @@ def _told(members: Mapping[str, Any]) -> str:
 
 
 def _revoke(
-    store: SqliteStore, ref: str, why: str, facts: Mapping[str, Any] | None = None
+    store: QueuedStore, ref: str, why: str, facts: Mapping[str, Any] | None = None
 ) -> None:
     """Record that the change of record *ref* did not happen, may not have, or in part.
 
@@ -282,13 +282,8 @@ def _listed(changes: Iterable[Change]) -> list[dict[str, Any]]:
     return [{"key": one.key, "from": one.was, "to": one.now} for one in changes]
 
 
-@contextmanager
-def _store(path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(path)
-    try:
-        yield store
-    finally:
-        store.close()
+def _store(signed: Signed) -> QueuedStore:
+    return open_store(signed.records, sealing=signed.sealing)
 
 
 def _now() -> str:

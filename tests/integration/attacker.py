@@ -152,7 +152,7 @@ class Attacker:
         """Let a signed note say another size."""
         with self.open() as connection:
             for number, note in connection.execute(
-                "SELECT number, note FROM checkpoints"
+                "SELECT number, note FROM checkpoints WHERE size > 0"
             ).fetchall():
                 origin, size, rest = note.split("\n", 2)
                 connection.execute(
@@ -166,6 +166,11 @@ class Attacker:
             "ALTER TABLE records RENAME TO held",
             "CREATE VIEW records AS SELECT * FROM held WHERE seq < 9",
         )
+
+    def erase_and_seal(self) -> None:
+        """Do the same where an honest process goes on, which seals what it finds."""
+        self.erase()
+        worked(self.folder)
 
     def erase(self) -> None:
         """Empty every personal part, and append a record that tells of it."""

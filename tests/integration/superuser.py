@@ -15,7 +15,7 @@ from openfeature_gov.evidence.keys import FileSigner
 from tests.integration.attacker import Attacker
 
 LEDGER = "ledger"
-TABLES = ("records", "checkpoints")
+TABLES = ("records", "checkpoints", "archives")
 
 
 class Session:

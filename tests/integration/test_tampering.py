@@ -236,6 +236,29 @@ def test_the_newest_checkpoint_hides_nothing(scene: Scene, attacker: Attacker) -
     assert "tamper" in {one.code for one in report.findings}
 
 
+def test_checkpoints_that_are_gone_are_missed_by_the_newest_alone(
+    scene: Scene, attacker: Attacker
+) -> None:
+    """Stored and published ones deleted, and an honest process seals what is there."""
+    sql("DELETE FROM checkpoints")(attacker)
+    (attacker.folder / PUBLISHED).unlink()
+    worked(attacker.folder)
+    newest = gov_verify.held_in([attacker.folder / PUBLISHED])[-1]
+    report = verified(scene, attacker.folder, newest)
+    assert {"tamper", "rolled_back"} <= {one.code for one in report.findings}
+
+
+def test_an_erasure_cannot_be_made_lawful_by_an_honest_seal(
+    scene: Scene, attacker: Attacker
+) -> None:
+    """A record that was inserted before it was sealed is not signed by the key."""
+    attacker.erase_and_seal()
+    newest = gov_verify.held_in([attacker.folder / PUBLISHED])[-1]
+    for held in (scene.held, newest):
+        report = verified(scene, attacker.folder, held)
+        assert {"erasure", "personal"} <= {one.code for one in report.findings}
+
+
 def test_an_edit_is_found_between_two_checkpoints(
     scene: Scene, attacker: Attacker
 ) -> None:

@@ -24,6 +24,7 @@ from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.evidence.standalone.gov_verify import Report
+from openfeature_gov.stores.postgres import PostgresStore
 from openfeature_gov.stores.postgres_evidence import logs
 from tests import worked as work
 from tests.integration import postgres
@@ -225,6 +226,24 @@ def test_tampering_is_found(scene: Scene, superuser: Superuser, kind: str) -> No
     reports = verified(scene, superuser.url)
     found = [one for report in reports for one in report.findings]
     assert HERE.get(kind, code) in {one.code for one in found}, list(map(str, found))
+
+
+@pytest.mark.parametrize("ledger_alone", [True, False])
+def test_checkpoints_that_are_gone_are_missed_by_the_newest_alone(
+    scene: Scene, superuser: Superuser, tmp_path: Path, ledger_alone: bool
+) -> None:
+    """Stored and published ones deleted, and an honest process seals what is there."""
+    which = f" WHERE writer = '{LEDGER}'" if ledger_alone else ""
+    superuser.run(f"DELETE FROM public.checkpoints{which}")
+    sealing = Sealing(key=scene.folder / KEY, checkpoints=tmp_path / PUBLISHED)
+    store = PostgresStore(superuser.url, sealing=sealing)
+    assert store._seals is not None
+    store._seals.own.seal()
+    store.close()
+    newest = gov_verify.held_in([tmp_path / PUBLISHED])[-1]
+    reports = verified(scene, superuser.url, newest)
+    found = {one.code for report in reports for one in report.findings}
+    assert "rolled_back" in found
 
 
 def test_a_database_without_records_is_an_error(superuser: Superuser) -> None:

@@ -16,12 +16,15 @@ How it is shown that nothing was changed:
 1. The records of a log are the leaves of a Merkle tree (RFC 9162, SHA-256), byte for
    byte, in their order. Its root changes with any bit of any record, with their order
    and with their number.
-2. A checkpoint is ``origin, number of records, root``, signed (C2SP signed note,
-   Ed25519). This file computes the root again at the size of every checkpoint, stored
-   in the evidence or held by you. All must agree: then each extends the one before.
+2. A checkpoint is ``origin, number of records, root, place``, signed (C2SP signed
+   note, Ed25519). This file computes the root again at the size of every checkpoint,
+   stored in the evidence or held by you. All must agree: then each extends the one
+   before. Its place is a number and the hash of the one before, and records tell of
+   checkpoints as well, so that none can be taken away. The evidence must reach the
+   newest that you hold (``--partial``: a bundle that was made before need not).
 3. Whatever stands beside a record in a database is derived from the record again. The
    personal part, which may be erased, must have the digest that the record holds, or a
-   sealed record must tell of its erasure.
+   sealed record must tell of its erasure, signed by a key of the log.
 
 What cannot be shown: that records behind the last checkpoint were not changed (their
 number is reported; ``--sealed`` allows none), and that what was recorded is true.
@@ -46,6 +49,7 @@ import struct
 import sys
 import zipfile
 from base64 import b64decode, b64encode
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
@@ -96,11 +100,17 @@ class Key(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """Say that the log *origin* held *size* records with the Merkle root *root*."""
+    """Say that the log *origin* held *size* records with the Merkle root *root*.
+
+    It is checkpoint *number* of the log, and *before* is the `link` to the one before;
+    former releases did not say: 0.
+    """
 
     origin: str
     size: int
     root: bytes
+    number: int = 0
+    before: str = ""
 
 
 class Note(NamedTuple):
@@ -191,7 +201,19 @@ def parse_checkpoint(note: Note) -> Checkpoint:
     root = unbase64(encoded, "root")
     if not re.fullmatch(r"0|[1-9][0-9]{0,15}", size, re.ASCII) or len(root) != 32:
         raise Refused("note", f"not a checkpoint: {shown(note.text)}")
+    for line in lines[3:-1]:
+        found = re.fullmatch(r"gov-chain/1 ([1-9][0-9]{0,15}) (\S{44})", line, re.ASCII)
+        if found is not None:
+            return Checkpoint(origin, int(size), root, int(found[1]), found[2])
+        if line.startswith("gov-chain/"):
+            raise Refused("note", f"not a place in a chain: {shown(line)}")
     return Checkpoint(origin, int(size), root)
+
+
+def link(text: str) -> str:
+    """Return what the checkpoint behind the one of *text* says of it."""
+    digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return b64encode(digest).decode("ascii")
 
 
 def read_notes(data: bytes) -> list[str]:
@@ -359,7 +381,7 @@ class Keys:
             older = self._before.get(older)
         return key if counts else None
 
-    def require(self, note: Note, *, former: bool = False) -> None:
+    def require(self, note: Note, code: str = "key", *, former: bool = False) -> None:
         """Check that a valid key signed *note*, or where that will do a *former* one.
 
         Raises:
@@ -368,7 +390,7 @@ class Keys:
         """
         known = [*self.valid, *self._former] if former else self.valid
         if signed_by(note, known) is None:
-            raise Refused("key", f"not signed by {names(self.valid)}")
+            raise Refused(code, f"not signed by {names(self.valid)}")
 
     def unknown(self) -> Iterator[str]:
         """Yield what was signed by keys that no pinned key has to do with."""
@@ -992,20 +1014,24 @@ _STATEMENTS = (
         for event in ("update", "delete")
     ),
     """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
-  WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
-    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+  WHEN NOT (NEW.id IS OLD.id AND NEW.digest IS OLD.digest
     AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
-    AND NEW.version = OLD.version + 1)
+    AND NEW.version = OLD.version + 1
+    AND (OLD.state IN ('pending', 'approved', 'consumed')
+    OR NEW.state IS OLD.state AND NEW.deadline_us IS OLD.deadline_us
+    AND length(NEW.packed) < length(OLD.packed)))
   BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
     """CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals
   BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
     """CREATE TRIGGER reviews_step BEFORE UPDATE ON reviews
-  WHEN NOT (OLD.state IN ('running', 'open', 'refused', 'expired', 'undoing')
-    AND (OLD.state <> 'undoing'
-      OR NEW.state IN ('undone', 'undo_failed', 'handed_over'))
-    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+  WHEN NOT (NEW.id IS OLD.id AND NEW.digest IS OLD.digest
     AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
-    AND NEW.version = OLD.version + 1)
+    AND NEW.version = OLD.version + 1
+    AND CASE WHEN OLD.state = 'undoing'
+      THEN NEW.state IN ('undone', 'undo_failed', 'handed_over')
+    ELSE OLD.state IN ('running', 'open', 'refused', 'expired')
+      OR NEW.state IS OLD.state AND NEW.deadline_us IS OLD.deadline_us
+      AND length(NEW.packed) < length(OLD.packed) END)
   BEGIN SELECT RAISE(ABORT, 'a review that ended stays as it is'); END""",
     """CREATE TRIGGER reviews_no_delete BEFORE DELETE ON reviews
   BEGIN SELECT RAISE(ABORT, 'reviews stay'); END""",
@@ -1062,9 +1088,24 @@ ELSEWHERE = {
   PRIMARY KEY (ref, name, scope, task)
 ) STRICT""",
         "CREATE INDEX budgets_at ON budgets (name, scope, at_us)",
+        """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
+  WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
+    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
+    AND NEW.version = OLD.version + 1)
+  BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
+        """CREATE TRIGGER reviews_step BEFORE UPDATE ON reviews
+  WHEN NOT (OLD.state IN ('running', 'open', 'refused', 'expired', 'undoing')
+    AND (OLD.state <> 'undoing'
+      OR NEW.state IN ('undone', 'undo_failed', 'handed_over'))
+    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
+    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
+    AND NEW.version = OLD.version + 1)
+  BEGIN SELECT RAISE(ABORT, 'a review that ended stays as it is'); END""",
     )
 }
-"""What migrations and ANALYZE leave there, and the ledger that younger files have."""
+"""What migrations and ANALYZE leave there, the ledger that younger files have, and the
+guards of version 5, which are stricter."""
 
 
 def derived(facts: dict[str, Any]) -> dict[str, Any]:
@@ -1115,7 +1156,26 @@ def check_columns(facts: dict[str, Any], columns: dict[str, Any]) -> None:
             )
 
 
-TELLING = re.compile(rb'"kind":"(?:key_rotation|checkpoint|tamper|archive)"')
+def check_erasure(facts: dict[str, Any], keys: Keys) -> None:
+    """Check that a key of the log signed the record *facts* of an erasure.
+
+    Raises:
+        Refused: when none did: whoever can insert a record could have.
+
+    """
+    said = {name: one for name, one in facts.items() if name != "note"}
+    if len(said) == len(facts):
+        raise Refused("erasure", "no key of the log signed it")
+    note = parse_note(str(facts["note"]))
+    digest = b64encode(sha256(_WRITE.encode(said).encode()).digest()).decode("ascii")
+    if note.text.split("\n")[1:] != ["gov-erasure/1", digest, ""]:
+        raise Refused("erasure", "it says something else than what was signed")
+    keys.require(note, "erasure", former=True)
+
+
+TELLING = re.compile(
+    rb'"lastCheckpoint":|"kind":"(?:key_rotation|checkpoint|tamper|archive|erasure)"'
+)
 """What also those records hold whose contents the verification goes by."""
 
 
@@ -1127,6 +1187,7 @@ class Contents:
         self.missing: dict[str, int] = {}
         self.erased: dict[str, int] = {}
         self.ledger: list[tuple[int, str]] = []
+        self.seen: list[tuple[int, Any, Any]] = []
         self._entered: dict[str, int] = {}
         self.archived: dict[str, dict[str, Any]] = {}
         self._clocks: dict[str, int] = {}
@@ -1153,10 +1214,14 @@ class Contents:
 
     def _learn(self, facts: dict[str, Any], at: int, keys: Keys) -> None:
         """Take what record *at* says of keys, erasures and the log."""
+        last = facts.get("lastCheckpoint")
+        if isinstance(last, dict):
+            self.seen.append((at, last.get("number"), last.get("digest")))
         match facts.get("kind"):
             case "key_rotation":
                 keys.rotate(read_rotation(facts))
             case "erasure":
+                check_erasure(facts, keys)
                 listed = facts.get("records")
                 for one in listed if type(listed) is list else ():
                     self.erased.setdefault(str(one), at)
@@ -1287,14 +1352,22 @@ class Audit:
     """
 
     def __init__(
-        self, evidence: str, keys: Keys, *, deep: bool, archives: Path | None = None
+        self,
+        evidence: str,
+        keys: Keys,
+        *,
+        deep: bool,
+        partial: bool = False,
+        archives: Path | None = None,
     ) -> None:
+        self._partial = partial
         self._folder = archives
         self._held: list[_Due] = []
         self._keys = keys
         self._contents = Contents(deep=deep)
         self._tree = Tree()
         self._waiting: list[_Due] = []
+        self._stored: list[_Due] = []
         self._strange_origins: set[str] = set()
         self._agreed = self._agreed_held = 0
         self._broken = False
@@ -1383,7 +1456,7 @@ class Audit:
     def _prove(self, proof: Proof, held: list[_Due], *, alone: bool) -> bool:
         """Check *proof*: its record, below a checkpoint that is *held*."""
         due = _due(proof.note)
-        origin, size, root = due.checkpoint
+        origin, size, root, *_ = due.checkpoint
         self._held = [one for one in held if one.checkpoint == due.checkpoint]
         if not self._held and not alone:
             return False
@@ -1468,6 +1541,12 @@ class Audit:
                 self._find("checkpoints", f"{due} follows a larger one")
             sizes[due.origin] = due.size
             stored.append(due)
+        for what in unchained(stored, whole=evidence.whole):
+            self._find("checkpoints", what)
+        self._stored = stored
+        if evidence.whole and stored and stored[0].size and stored[0].checkpoint.number:
+            what = "records stood there before the first checkpoint"
+            self.report.notes.append(f"{stored[0].size} {what}")
         known = {due.checkpoint for due in stored}
         for due in self._held:
             if evidence.whole and due.checkpoint not in known:
@@ -1510,7 +1589,7 @@ class Audit:
                 self._find(refused.code, f"{due}: {refused.detail}")
 
     def _compare(self, due: _Due) -> None:
-        origin, size, root = due.checkpoint
+        origin, size, root, *_ = due.checkpoint
         counts = True
         if due.held:
             self._keys.require(due.note, former=due.told)
@@ -1536,7 +1615,7 @@ class Audit:
     def _end(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
         """Look at what only the end shows."""
         report, size = self.report, self._tree.size
-        self._end_of_tree(evidence)
+        self._end_of_checkpoints(whole=evidence.whole)
         if size == 0 and all(due.size for due in self._held):
             self._find("empty", "there is no record")
         for what in self._keys.unknown():
@@ -1557,20 +1636,24 @@ class Audit:
             what = "follow the last checkpoint and could be anything"
             self._find("unsealed", what, report.size + 1, size)
 
-    def _end_of_tree(self, evidence: Evidence) -> None:
-        """Look for checkpoints that the tree did not reach."""
-        size, late = self._tree.size, self._waiting
-        if not evidence.whole and self._agreed_held >= (self.report.last_seq or size):
+    def _end_of_checkpoints(self, *, whole: bool) -> None:
+        """Look for those that the tree did not reach, and those that are gone."""
+        size, late, last = self._tree.size, self._waiting, self.report.last_seq
+        ends = f"the log ends after {size} records"
+        if not whole:
+            ends = f"the bundle ends after {size} records: ask for a new one"
+        if self._partial and not whole and self._agreed_held >= (last or size):
             # Its records are below one that you hold; what it ended before is not lost.
             newer = [due for due in late if due.held and not due.told]
             late = [due for due in late if not due.held]
-            if newer:
-                what = f"the bundle ends before {newer[0]}"
-                self.report.notes.append(f"{what}: ask for what follows")
+            self.report.notes += [f"{one} covers more: {ends}" for one in newer[:1]]
         if late:
-            last = late[0]
-            what = f"{last} covers more: the log ends after {size} records"
-            self._find("truncated", what, size + 1, last.size)
+            what = f"{late[0]} covers more: {ends}"
+            self._find("truncated", what, size + 1, late[0].size)
+        for at, number, digest in self._contents.seen:
+            if not saw(self._stored, at, number, digest, whole=whole):
+                what = f"it tells of checkpoint {shown(number)}, which is not stored"
+                self._find("rolled_back", what, at)
 
     def _find(
         self, code: str, what: str, first: int | None = None, last: int | None = None
@@ -1594,6 +1677,39 @@ def finding(error: Exception, seq: int | None = None) -> Finding:
     if isinstance(error, Refused):
         return Finding(error.code, error.detail, seq, seq)
     return Finding("unreadable", f"{type(error).__name__}: {shown(error)}", seq, seq)
+
+
+def unchained(stored: list[_Due], *, whole: bool) -> Iterator[str]:
+    """Yield which of *stored* does not follow the one before it; *whole*: all do."""
+    last, text = 0, ""
+    for place, due in enumerate(stored, 1):
+        number, before = due.checkpoint[3:]
+        if number == 0 and last:
+            yield f"{due} does not say which one it follows"
+        elif number and whole and number != place:
+            yield f"{due} is the log's checkpoint {number}, and {place} are stored"
+        elif number and number <= last:
+            yield f"{due} follows one that came later"
+        elif number and (whole or number == last + 1) and before != link(text):
+            yield f"{due} does not follow the one before it"
+        last, text = number, due.note.text
+
+
+def saw(stored: list[_Due], at: int, number: Any, digest: Any, *, whole: bool) -> bool:
+    """Say whether *stored* has what record *at* tells of the last one before it.
+
+    What is not *whole* may lack it; nothing that came before may cover the record.
+    """
+    known = type(number) is int and number > 0
+    if whole:
+        due = stored[number - 1] if known and number <= len(stored) else None
+        return due is not None and due.size < at and link(due.note.text) == digest
+    place = bisect_right(stored, number, key=lambda due: due.checkpoint.number)
+    due = stored[place - 1] if known and place else None
+    if due is None or due.checkpoint.number == 0:
+        return known
+    same = due.checkpoint.number != number or link(due.note.text) == digest
+    return due.size < at and same
 
 
 def _due(text: str, *, held: bool = False, told: bool = False) -> _Due:
@@ -1652,6 +1768,7 @@ def verify(
     deep: bool = False,
     sealed: bool = False,
     quick: bool = False,
+    partial: bool = False,
     archives: Path | None = None,
 ) -> list[Report]:
     """Return what each *evidence* is worth: a name, and the function that opens it.
@@ -1659,7 +1776,9 @@ def verify(
     *keys* are the pinned keys, ``name+hash+base64``; *held* the checkpoints that you
     hold, as signed notes. *deep* also writes each record anew and compares; *sealed*
     demands that nothing follows the last checkpoint; *quick* looks only at hashes and
-    signatures, not at what records say. Of several logs none may be missing of which
+    signatures, not at what records say. A bundle must reach the newest checkpoint that
+    you hold of its log; one that was made before is accepted where *partial* says so.
+    Of several logs none may be missing of which
     you hold a checkpoint. *archives* is the folder with the bundles of records that
     are no more in a database: they are verified in their place.
 
@@ -1678,7 +1797,9 @@ def verify(
     alone = len(evidence) == 1
     told = rotations(evidence.values())
     audits = {
-        Audit(name, Keys(pinned, told), deep=deep, archives=archives): opener
+        Audit(
+            name, Keys(pinned, told), deep=deep, partial=partial, archives=archives
+        ): opener
         for name, opener in evidence.items()
     }
     waiting = list(audits)
@@ -1822,6 +1943,11 @@ def arguments() -> argparse.ArgumentParser:
         "--sealed", action="store_true", help="nothing may follow the last checkpoint"
     )
     parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="a bundle may end before the newest checkpoint that you hold",
+    )
+    parser.add_argument(
         "--archives",
         type=Path,
         metavar="FOLDER",
@@ -1869,6 +1995,7 @@ def main(argv: list[str] | None = None) -> int:
             deep=given.deep,
             sealed=given.sealed,
             quick=given.quick,
+            partial=given.partial,
             archives=given.archives,
         )
     except UsageError as error:
