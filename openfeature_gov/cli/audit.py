@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from openfeature_gov.cli import archiving, exporting, output, sealing
+from openfeature_gov.cli import archiving, exporting, output, roles, sealing
 from openfeature_gov.cli.evidence import Checkpoints, evidence_of, held_in
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.options import RECORDS
@@ -115,6 +115,7 @@ def _opened(evidence: list[str]) -> dict[str, Callable[[], Evidence | Proof]]:
 app.command("export")(exporting.export)
 app.command("prove")(exporting.prove)
 app.command("seal")(sealing.seal)
+app.command("roles")(roles.roles)
 app.command("archive")(archiving.archive)
 app.command("hold")(archiving.hold)
 app.command("release")(archiving.release)

@@ -188,7 +188,7 @@ class Sealer:
                 self._advance(self._opened())
             except AlteredError as found:
                 self._advance(self._begin_anew(found))
-            self._published.extend(self._unpublished, self._now() // 1000)
+            self._publish()
         self._hand_out()
 
     def rotate(self, new: Signer, install: Callable[[], None]) -> None:
@@ -301,7 +301,7 @@ class Sealer:
         else:
             tree, head = found
             if head.number == 1:  # the file must not be empty once there is another
-                self._published.extend(self._unpublished, self._now() // 1000)
+                self._publish()
             if head.origin == self._origin():
                 self._trees = 1
             keys = trusted(self._log, self.signer)
@@ -420,6 +420,9 @@ class Sealer:
                 raise AlteredError("key", "another key is in place of the log's")
             self._vkey = signer.vkey
         return signer
+
+    def _publish(self) -> None:
+        self._published.extend(self._unpublished, self._now() // 1000)
 
     def _unpublished(self, last: str | None) -> list[str]:
         known = None if last is None else self._log.number_of(last)

@@ -14,7 +14,7 @@ from psycopg import Connection, Error
 from psycopg.sql import SQL, Identifier
 
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.stores.postgres_schema import place
+from openfeature_gov.stores.postgres_schema import connect, place
 
 WRITTEN = SQL("records, checkpoints, approvals, reviews, budgets, holds")
 TABLES = SQL("{}, archives").format(WRITTEN)
@@ -44,14 +44,16 @@ def set_up_roles(url: str, roles: Roles = ROLES) -> None:
 
     The writer adds records, the eraser also empties personal parts, the archiver also
     removes what was archived, the reader reads; rights that anybody else had on the
-    tables are taken away. Run it as a superuser
-    once the tables exist, and again whenever you doubt it.
+    tables are taken away. Run it as a superuser, and again whenever you doubt it: the
+    tables are made where they are missing.
 
     Raises:
-        RecordStoreError: when the database does not answer or refuses; nothing changed.
+        RecordStoreError: when the database does not answer or refuses: no right is
+            changed then.
 
     """
     try:
+        connect(url, "gov-roles").close()
         with closing(Connection.connect(url)) as connection, connection.transaction():
             for role in roles:
                 _create(connection, role)

@@ -42,7 +42,7 @@ from tests.integration.test_archiving import (
 from tests.integration.test_tampering_postgres import Elsewhere
 from tests.test_stores_postgres_archiving import Vault
 
-BUNDLE = 30
+BUNDLE = 20
 _numbers = count(1)
 
 
@@ -131,7 +131,7 @@ def at(owner, name, when="before"):
         return found
     setattr(owner, name, act)
 
-archiving.BUNDLE = 30
+archiving.BUNDLE = 20
 postgres.RETURN_S = 0
 when = {"WITHIN": "within", "AFTER": "after"}.get(step, "before")
 if step in ("REMOVE", "WITHIN", "AFTER"):

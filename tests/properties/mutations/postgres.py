@@ -50,7 +50,7 @@ POSTGRES = (
     *mutants(
         "stores/postgres_schema.py",
         _store("a_database_of_version_1_is_migrated_in_place"),
-        ("if connection.execute(CURRENT).fetchone() is None:", "if False:"),
+        ("if connection.execute(CURRENT, former).fetchone() is None:", "if False:"),
     ),
     *mutants(
         "stores/postgres_schema.py",

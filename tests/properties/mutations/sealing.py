@@ -112,8 +112,8 @@ SEALING = (
         ("head is not None and head.number > 1:", "False:"),
         ("tree.frontier.root() != stated.root or ", ""),
         (" or tree.last_seq != head.last_seq:", ":"),
-        ("made != (head.origin, head.size, whole.root()) or ", ""),
-        (" or whole.size != head.size:", ":"),
+        ("fits = made[:3] == said and ", "fits = "),
+        (" and whole.size == head.size", ""),
         (
             "return lineage(parse_vkey(signer().vkey), rotations(log.rotations()))",
             "return [parse_vkey(orjson.loads(one)['old']) for one in log.rotations()]",
