@@ -29,10 +29,9 @@ from openfeature_gov.cli.answering import (
 )
 from openfeature_gov.cli.approvals import MOST, REVIEWERS, Id, Reviewers, Why
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile
 from openfeature_gov.cli.review_cards import ReviewCard, line, row, summary
 from openfeature_gov.cli.runs import Place
-from openfeature_gov.cli.sealing import CheckpointFile, KeyFile
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.reviews.queue import ReviewQueue
 from openfeature_gov.reviews.review import Review, plain
