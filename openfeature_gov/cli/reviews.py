@@ -29,10 +29,9 @@ from openfeature_gov.cli.answering import (
 )
 from openfeature_gov.cli.approvals import MOST, REVIEWERS, Id, Reviewers, Why
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
 from openfeature_gov.cli.review_cards import ReviewCard, line, row, summary
 from openfeature_gov.cli.runs import Place
-from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.reviews.queue import ReviewQueue
 from openfeature_gov.reviews.review import Review, plain
 from openfeature_gov.reviews.states import State, refusal
@@ -181,7 +180,7 @@ def _queue(
     key: Path | None,
     checkpoints: Path | None,
 ) -> Iterator[ReviewQueue]:
-    sealing = Sealing(key=key, checkpoints=checkpoints) if key or checkpoints else None
+    sealing = sealing_of(key, checkpoints)
     shelf = LateShelf(runs.reachable(records), sealing)
     try:
         yield ReviewQueue(shelf, directory or Nobody(), now_us)
