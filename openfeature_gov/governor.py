@@ -45,7 +45,7 @@ from openfeature_gov.judging import Judge, Judged, ambient
 from openfeature_gov.ladder import Mode
 from openfeature_gov.observing import Observer
 from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.policies import Knowing, Policies
+from openfeature_gov.policies import Erasures, Knowing, Policies
 from openfeature_gov.releasing import Approvals, Releases, finished
 from openfeature_gov.reviewing import Reviewing, check
 from openfeature_gov.reviews import ending
@@ -98,10 +98,13 @@ class Governor:
         if any(one.rate_limits or one.budgets for one in governance):
             counters = rates or LocalRates(clock)
             allowances = Allowances(counters, clock, lambda: now() // 1000)
-        observer = Observer(governance, lambda: now() // 1000, controls.erased)
+        erasures = None if controls.erased is None else Erasures(controls.erased)
+        observer = Observer(governance, lambda: now() // 1000, erasures)
         policies = Policies(governance, controls.functions)
         policies.check()
         self._releases: list[Callable[[], None]] = [policies.close]
+        if erasures is not None:
+            self._releases.append(erasures.close)
         judge = Judge(
             governance,
             reader,

@@ -42,8 +42,8 @@ DAY_US = 86_400_000_000
 RUNNING = 65_536
 """How many calls are remembered that began and did not end, at most."""
 Key = tuple[str, ...]
-Erased = Callable[[str], bool]
-"""Says whether the user, account or record of this id was erased."""
+Erased = Callable[[list[str]], bool]
+"""Says whether any user, account or record of these ids was erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Observer:
         context = contract.context
         names = (context.actor.user, context.account, contract.record)
         try:
-            return any(erased(name) is not False for name in names if name)
+            return erased([name for name in names if name]) is not False
         except Exception:  # noqa: BLE001 - whoever cannot be looked up may be erased
             return None
 

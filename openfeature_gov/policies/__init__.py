@@ -1,6 +1,7 @@
 """Foreign policies as guardrails: Python functions, Cedar, decision points."""
 
 from openfeature_gov.policies.asking import Policies
+from openfeature_gov.policies.erasures import Erasures
 from openfeature_gov.policies.knowing import Knowing
 
-__all__ = ["Knowing", "Policies"]
+__all__ = ["Erasures", "Knowing", "Policies"]

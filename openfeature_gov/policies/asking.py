@@ -12,6 +12,7 @@ from openfeature_gov.decisions import Verdict
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import Governance, GovernanceContract
 from openfeature_gov.governance.foreign import Cedar, Custom, DecisionPoint
+from openfeature_gov.governance.guardrails import DataRules
 from openfeature_gov.governance.settings import Setting
 from openfeature_gov.policies import cedar, functions, point
 from openfeature_gov.policies.budget import Budget
@@ -91,7 +92,10 @@ class Policies:
 
     def waits(self, rules: GovernanceContract) -> bool:
         """Say whether asking the policies of *rules* may take long."""
-        return any(isinstance(one, WAITING) for one in self._asked.get(rules.tool, ()))
+        return any(
+            isinstance(one, WAITING) or (isinstance(one, DataRules) and one.erased)
+            for one in rules.guardrails
+        )
 
     def answers(
         self, contract: ActionContract, rules: GovernanceContract, situation: Situation
