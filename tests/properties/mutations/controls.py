@@ -29,7 +29,10 @@ CONTROLS = (
     *mutants(
         "controls/__init__.py",
         _controls("bounds_of_the_deployment_count"),
-        ("flags, self.bounds)", "flags, BOUNDS)"),
+        (
+            "flags, self.bounds),\n            conditions",
+            "flags, BOUNDS),\n            conditions",
+        ),
     ),
     *mutants(
         "controls/__init__.py",
