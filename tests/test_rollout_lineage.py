@@ -163,18 +163,22 @@ def test_what_a_held_release_would_have_done_is_in_its_records(desk: Make) -> No
 
 
 def test_a_stage_that_holds_both_is_no_shadow_of_a_lineage(desk: Make) -> None:
-    """Under the same low mode both meet the same effect, whatever comes next."""
+    """Both meet what the stage of the old one says, whatever the next would."""
     one = desk(contract_yaml("mail", lineage=STATED))
     one.governor.tool("mail")(lambda to: to)
-    one.set(mode="observe")
-    for version in ("1", "2"):
-        act(one, version, "t-1", to="ann")
-    one.governor.records.flush()  # type: ignore[attr-defined] # of this store
-    with opened(one.records) as log:
-        old, new = (
-            performed(log, release, ("mail",), 0, ALWAYS) for release in (OLD, NEW)
-        )
-    assert [step.effect for step in (*old["t-1"], *new["t-1"])] == ["constrain"] * 2
+    for mode, effect in (
+        ("observe", "constrain"),
+        ("approval_required", "queue_for_approval"),
+    ):
+        one.set(mode=mode)
+        for version in ("1", "2"):
+            act(one, version, mode, to="ann")
+        one.governor.records.flush()  # type: ignore[attr-defined] # of this store
+        with opened(one.records) as log:
+            old, new = (
+                performed(log, release, ("mail",), 0, ALWAYS) for release in (OLD, NEW)
+            )
+        assert [step.effect for step in (*old[mode], *new[mode])] == [effect] * 2
 
 
 def test_memory_is_bounded_by_the_latest_tasks(

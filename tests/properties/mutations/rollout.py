@@ -76,9 +76,9 @@ ROLLOUT = (
     ),
     *mutants(
         f"{HOUSE}/counting.py",
-        _seen("one_look_is_at_the_first_samples_for_ever"),
+        tests_of("test_rollout_counting.py", "the_first_samples_are_the_first"),
         ("del self.first[self.size :]", "pass"),
-        ("known < self.first[-1][0]", "True"),
+        ("known < self.first[-1][0]", "known > self.first[-1][0]"),
     ),
     *mutants(
         f"{HOUSE}/counting.py",
@@ -99,7 +99,7 @@ ROLLOUT = (
         ),
         ("row.told in RELEASING if row.told in ANSWERING", "True if row.told"),
         ("return row.told in ANSWERING and row.took_us", "return row.took_us"),
-        ('clean = row.told in RELEASING and row.said.get("tightened")', "clean = 0"),
+        ("clean = row.told in RELEASING and", "clean ="),
     ),
     *mutants(
         f"{HOUSE}/evidence.py",
