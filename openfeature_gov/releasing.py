@@ -226,6 +226,7 @@ class Releases:
             record_id=one.judged.record.id,
             requesters=requests.requesters(contract),
             escalation=rules.approval.escalation,
+            minimum_us=rules.approval.minimum_seconds * 1_000_000,
             patience_us=minutes * steps.MINUTE_US,
             reassign_to=rules.approval.reassign_to,
             break_glass=rules.approval.break_glass_group or "",

@@ -78,6 +78,18 @@ class MemoryShelf:
         found.sort(key=lambda kept: (kept.review.created_us, kept.review.id))
         return found[:limit]
 
+    def last_step_us(self, reviewer: str, besides: str) -> int:
+        told = map(orjson.loads, self.records)
+        return max(
+            (
+                one["atUs"]
+                for one in told
+                if one["kind"] == "approval" and one["reviewer"] == reviewer
+                if one["ref"] != besides
+            ),
+            default=0,
+        )
+
     def _waits(self, binding: str) -> bool:
         return any(
             kept.request.state is State.PENDING and kept.request.binding == binding

@@ -199,6 +199,27 @@ def test_broken_glass_overrides_no_refusal(waiting: Waiting) -> None:
     assert waiting.sent == []
 
 
+def test_nobody_approves_unread(tmp_path: Path) -> None:
+    """Where the contract says how long a reviewer has to have had."""
+    rules = contract_yaml(
+        "mail",
+        approval="{reviewerGroup: support, minimumSeconds: 300}",
+        rollback="{safestMode: observe, owner: team}",
+    )
+    one = Waiting(tmp_path, rules)
+    try:
+        outcome = one.call()
+        request = one.request(outcome)
+        step = queue(one).approve(request.id, BOB, seen=request.binding)
+        assert step == Denied("approved_unread", State.PENDING)
+        queue(one)._now = lambda: request.created_us + 300 * 1_000_000
+        step = queue(one).approve(request.id, BOB, seen=request.binding)
+        assert isinstance(step, Request)
+        assert [told["denied"] for told in log(one)] == ["approved_unread", ""]
+    finally:
+        one.governor.close()
+
+
 def test_without_a_group_for_it_there_is_no_glass(tmp_path: Path) -> None:
     """The contract has to name one."""
     one = Waiting(tmp_path)

@@ -231,6 +231,38 @@ def test_each_contact_has_the_time_that_the_contract_gives(desk: Desk) -> None:
     assert found == {"r": CONTACT_US, "slow": 7}
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_one_after_the_other_takes_its_time(kind: str, tmp_path: Path) -> None:
+    """What the same person did with another request counts, with this one not."""
+    with lent(kind, tmp_path) as desk:
+        assert isinstance(desk.shelf, RecordShelf)
+        desk.shelf._store._now = lambda: desk.now * 1_000
+        hurried(desk)
+
+
+def hurried(desk: Desk) -> None:
+    seconds = 1_000_000
+    for name in ("one", "two"):
+        slow = asked(id=name, binding=name, record_id=name, minimum_us=10 * seconds)
+        desk.put(replace(slow, created_us=NOW))
+
+    def approved(name: str, by: Reviewer = BOB) -> bool:
+        step = desk.queue.approve(name, by, seen=name)
+        if isinstance(step, Denied):
+            assert step.reason == "approved_unread"
+        return isinstance(step, Request)
+
+    assert not approved("one")
+    desk.now += 9 * seconds
+    assert not approved("one")
+    desk.now += seconds
+    assert approved("one")
+    assert not approved("two")
+    desk.now += 9 * seconds
+    assert not approved("two")
+    assert approved("two", CY)
+
+
 def test_the_oldest_waits_first(desk: Desk) -> None:
     """And only what waits is listed."""
     for number in range(3):

@@ -72,6 +72,12 @@ class Shelf(Protocol):
         *since_us* those made then or later; *newest* keeps the newest of too many.
         """
 
+    def last_step_us(self, reviewer: str, besides: str) -> int:
+        """Return when *reviewer* last did anything with a request, 0 for never.
+
+        The one that the decision *besides* made does not count.
+        """
+
 
 class ApprovalQueue:
     """Take requests, answers and the clock's steps. Safe to share; keeps no state.
@@ -134,6 +140,7 @@ class ApprovalQueue:
                 seen=seen,
                 reason=reason,
                 constraints=tighter,
+                busy_us=self._busy_us(request, reviewer),
             )
 
         return self._take(request_id, Event.APPROVE, step, reviewer)
@@ -319,6 +326,12 @@ class ApprovalQueue:
         return steps.consume(
             request, self._directory, binding=binding, by=by, now_us=self._now()
         )
+
+    def _busy_us(self, request: Request, reviewer: Reviewer) -> int:
+        """Return when *reviewer* was last at another request, where that matters."""
+        if not request.minimum_us:
+            return 0
+        return self._shelf.last_step_us(reviewer.subject, request.record_id)
 
     def _take(
         self,

@@ -45,7 +45,8 @@ class Request:
 
     *digest* names the action, *binding* everything that the release depends on, both
     SHA-256. *deadline_us* counts microseconds since 1970; *patience_us* is how long
-    each contact of the escalation chain has. *requesters* are subjects that may not
+    each contact of the escalation chain has, *minimum_us* how long a reviewer must have
+    had before an approval counts. *requesters* are subjects that may not
     answer: user, agent, instance, service and the delegation. *facts* are the card in
     JSON scalars; *arguments* the canonical bytes that will run. *votes* maps each
     reviewer who approved to what was said.
@@ -83,6 +84,7 @@ class Request:
     consumed_by: str = ""
     questions: tuple[Question, ...] = ()
     patience_us: int = 0
+    minimum_us: int = 0
     reassign_to: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     turn: str = ""

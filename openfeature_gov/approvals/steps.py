@@ -53,11 +53,13 @@ def approve(
     seen: str,
     reason: str = "",
     constraints: Iterable[Constraint] = (),
+    busy_us: int = 0,
 ) -> Step:
     """Release the action, or count a vote for it; *constraints* only tighten.
 
     *seen* is the binding that the reviewer was shown: one who looked at something else
-    has approved nothing.
+    has approved nothing. Until *busy_us* the reviewer was at another request: how long
+    somebody looked cannot be proved, but nobody looked for longer than since then.
     """
     late = due(request, now_us)
     if late is not None:
@@ -67,6 +69,9 @@ def approve(
     stop = objection(request, reviewer, directory)
     if stop is None and reviewer.subject in request.votes:
         stop = "already_voted"
+    had_us = now_us - max(request.created_us, busy_us)
+    if stop is None and had_us < request.minimum_us:
+        stop = "approved_unread"
     if stop is not None:
         return Denied(stop, request.state)
     votes = MappingProxyType({**request.votes, reviewer.subject: reason[:TEXT_LIMIT]})

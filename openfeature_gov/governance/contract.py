@@ -92,6 +92,8 @@ class ApprovalRules(Part):
     *required_for* holds risk classes and named conditions. *confidence_below* is the
     share under which ``low_confidence`` holds. *quorum* is how many people must agree,
     *timeout_minutes* how long each contact has before the next one, or silence, counts.
+    An approval counts once its reviewer had *minimum_seconds* for it: since it was
+    asked, and since the same person last did anything with another request.
     *reassign_to* names groups and people that a reviewer may pass a request on to,
     besides those that are asked anyway. Two people of *break_glass_group* may release
     what no reviewer can be reached for; without a group nobody may.
@@ -105,6 +107,7 @@ class ApprovalRules(Part):
     break_glass_group: Name | None = None
     quorum: Annotated[int, Field(ge=1, le=9)] = 1
     timeout_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
+    minimum_seconds: Annotated[int, Field(ge=0, le=600)] = 0
     confidence_below: Annotated[Decimal, Field(gt=0, le=1, strict=False)] = Decimal(
         "0.8"
     )

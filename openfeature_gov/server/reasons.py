@@ -14,6 +14,7 @@ WORDS = {
     "reviewer_not_asked": "You are in no group that was asked.",
     "self_approval": "You stand behind this action; somebody else must answer.",
     "already_voted": "Your approval is counted already; somebody else is needed.",
+    "approved_unread": "Nobody reads it so fast. Look at it, then approve it.",
     "reason_missing": "Say why: the agent gets it as its answer.",
     "deadline_invalid": "A deadline moves later, to a day from now at most.",
     "reason_too_long": "Say it in 1,000 characters.",

@@ -97,6 +97,24 @@ class RecordShelf:
             return self._read(late, wanted, limit)[::-1]
         return self._read(f"{where} ORDER BY created_us, id", wanted, limit)
 
+    def last_step_us(self, reviewer: str, besides: str) -> int:
+        """Return when *reviewer* last did anything with a request, 0 for never.
+
+        The one that the decision *besides* made does not count.
+
+        Raises:
+            RecordStoreError: when it cannot be read.
+
+        """
+        query = (
+            "SELECT coalesce(max(at_us), 0) FROM records WHERE reviewer = :reviewer"
+            " AND kind = 'approval' AND ref <> :besides"
+        )
+        with opened(self._records) as log:
+            values = {"reviewer": reviewer, "besides": besides}
+            ((found,),) = list(log.rows(query, values))
+        return int(found)
+
     def review(self, review_id: str) -> KeptReview | None:
         """Return the review *review_id*, None for an unknown one.
 

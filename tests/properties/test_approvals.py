@@ -190,6 +190,24 @@ def test_a_quorum_counts_people(order: list[str]) -> None:
     assert (one.state is State.APPROVED) == (len(people) == 3)
 
 
+def test_what_nobody_can_have_read_is_not_approved() -> None:
+    """Neither right after it was asked, nor right after an answer to another one."""
+    one = request(created_us=NOW, minimum_us=10)
+    unread = Denied("approved_unread", State.PENDING)
+    for now, busy, fine in (
+        (NOW + 9, 0, False),
+        (NOW + 10, 0, True),
+        (NOW + 10, NOW + 1, False),
+        (NOW + 11, NOW + 1, True),
+        (NOW - 5, 0, False),
+    ):
+        step = approved(one, now_us=now, busy_us=busy)
+        assert isinstance(step, Request) if fine else step == unread
+    said = steps.refuse(one, reviewer("bob"), People(), now_us=NOW, reason="no")
+    assert isinstance(said, Request)
+    assert isinstance(approved(request(created_us=NOW), now_us=NOW), Request)
+
+
 def test_a_reviewer_only_tightens() -> None:
     """A looser constraint than the one that holds changes nothing."""
     held = Constraint("amount", limit=50)

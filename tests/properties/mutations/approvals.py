@@ -29,8 +29,11 @@ APPROVALS = (
             "not_everybody_breaks_the_glass",
             "one_person_is_not_two",
             "whoever_broke_the_glass_must_still_be_on_duty",
+            "what_nobody_can_have_read_is_not_approved",
         ),
         ("directory) < GLASS_VOICES", "directory) < 1"),
+        ("had_us < request.minimum_us", "False"),
+        ("max(request.created_us, busy_us)", "request.created_us"),
         (
             "request.callers, directory) >= GLASS_VOICES",
             "request.callers, directory) >= 1",
