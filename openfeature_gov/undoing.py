@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
@@ -31,7 +32,10 @@ from openfeature_gov.tools import Tool, Undo, Undoing
 
 EVERY_S = 1.0
 """How often a Governor with reviewed tools looks what is due."""
+FORK_WAIT_S = 5.0
+"""How long a fork waits for a round."""
 logger = logging.getLogger(__name__)
+_every: weakref.WeakSet[Rounds] = weakref.WeakSet()
 
 
 class Undoer:
@@ -140,12 +144,18 @@ class Undoer:
 
 
 class Rounds:
-    """Go round every *every_s* seconds in a thread, from `begin` until `end`."""
+    """Go round every *every_s* seconds in a thread, from `begin` until `end`.
+
+    A fork waits for a round that is under way, so that no child copies the locks of a
+    database that it reads.
+    """
 
     def __init__(self, go: Callable[[], object], every_s: float = EVERY_S) -> None:
         self._go, self._every_s = go, every_s
         self._over = threading.Event()
         self._threads: dict[int, threading.Thread] = {}
+        self._under_way = threading.RLock()
+        _every.add(self)
 
     def begin(self) -> None:
         """Start unless it runs; a fork has no thread, and gets one of its own."""
@@ -162,11 +172,47 @@ class Rounds:
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
+    def rest(self) -> bool:
+        """Keep the next round waiting until `go_on`; say whether none is under way."""
+        return self._under_way.acquire(timeout=FORK_WAIT_S)
+
+    def go_on(self) -> None:
+        """Let rounds begin again."""
+        with suppress(RuntimeError):  # it never came to rest
+            self._under_way.release()
+
+    def restart(self) -> None:
+        """Go on in a forked child, whatever was under way in the parent."""
+        self._under_way = threading.RLock()
+        if self._threads:
+            self.begin()
+
     def _run(self) -> None:
         while not self._over.wait(self._every_s):
             try:
-                self._go()
+                with self._under_way:
+                    self._go()
             except RecordStoreError as error:
                 logger.warning("reviews wait: %s", error)
             except Exception:  # the next round may do better
                 logger.exception("reviews wait: a round failed")
+
+
+def _rest_all() -> None:
+    for one in tuple(_every):
+        one.rest()
+
+
+def _go_on_all() -> None:
+    for one in tuple(_every):
+        one.go_on()
+
+
+def _restart_all() -> None:
+    for one in tuple(_every):
+        one.restart()
+
+
+os.register_at_fork(
+    before=_rest_all, after_in_parent=_go_on_all, after_in_child=_restart_all
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from openfeature_gov.stores import history, inspection, questions
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.sealed import checkpoint_file, key_file
 from openfeature_gov.tools import Undoing
+from openfeature_gov.undoing import Rounds
 from tests.conftest import CONTEXT, Desk, contract_yaml
 from tests.properties.test_approvals import People
 from tests.test_evidence_schema import described, told_by_columns
@@ -477,9 +479,7 @@ def test_the_undo_happens_by_itself(tmp_path: Path) -> None:
     """Without anybody's call, in a thread that ends with the Governor."""
     shop = Shop(tmp_path)
     outcome = shop.call()
-    shop.governor._rounds = type(shop.governor._rounds)(
-        shop.governor.settle_reviews, 0.02
-    )
+    shop.governor._rounds = Rounds(shop.governor.settle_reviews, 0.02)
     shop.governor._rounds.begin()
     shop.governor._rounds.begin()
     assert sum(one.name == "gov-reviews" for one in threading.enumerate()) == 1
@@ -558,3 +558,57 @@ def test_a_run_tells_of_its_reviews_and_undos(shop: Shop) -> None:
     assert undone["undo"] == "undone"
     assert "handOver" not in undone
     assert (failed["undo"], failed["handOver"]) == ("failed", "team")
+
+
+def test_a_fork_goes_round_by_itself(tmp_path: Path) -> None:
+    """And waits for a round of its parent, whose reading it would copy."""
+    seen, began, may = tmp_path / "seen", threading.Event(), threading.Event()
+
+    def go() -> None:
+        with seen.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if not began.is_set():
+            began.set()
+            may.wait(20)
+            with seen.open("a") as file:
+                file.write("ended\n")
+
+    rounds = Rounds(go, 0.01)
+    rounds.begin()
+    assert began.wait(20)
+    threading.Timer(0.2, may.set).start()
+    child = os.fork()
+    if not child:
+        until = time.monotonic() + 20
+        while f"{os.getpid()}\n" not in seen.read_text():
+            if time.monotonic() > until:
+                os._exit(1)
+            time.sleep(0.01)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    rounds.end()
+    lines = seen.read_text().split()
+    assert lines.index("ended") < lines.index(str(child))
+
+
+def test_an_undo_may_fork(shop: Shop) -> None:
+    """The thread that forks does not wait for itself."""
+
+    def forks(one: Undoing) -> None:
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+        shop.take_back(one)
+
+    outcome = shop.call()
+    shop.governor._decider.tools.clear()
+    shop.governor.tool("pay", undo=forks)(shop._pay)
+    shop.refuse(outcome)
+    rounds = Rounds(shop.governor.settle_reviews, 0.01)
+    started = time.monotonic()
+    rounds.begin()
+    while shop.review(outcome).state is not State.UNDONE:
+        assert time.monotonic() - started < 20
+        time.sleep(0.01)
+    rounds.end()
