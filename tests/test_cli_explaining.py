@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from openfeature.contrib.provider.featbit.writing import write_document
+from openfeature_gov import Extractors, Governor, ToolCall
 from openfeature_gov.cli import app
-from tests.conftest import contract_yaml, flag_document
+from tests.conftest import CONTEXT, contract_yaml, flag_document
 
 GUARDS = """\
 guardrails:
@@ -115,6 +116,29 @@ def test_it_leaves_nothing_behind(project: Path) -> None:
     before = {one: one.read_bytes() for one in project.iterdir()}
     explained({})
     assert {one: one.read_bytes() for one in project.iterdir()} == before
+
+
+def test_it_remembers_what_the_records_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a day moved already counts; the log is only read."""
+    monkeypatch.chdir(tmp_path)
+    daily = "[{kind: money, limit: 1000, currency: USD, per: day, cap: off}]"
+    files = [tmp_path / name for name in ("governance.yaml", "flags.json", "r.db")]
+    files[0].write_text(contract_yaml("refund", guardrails=daily))
+    write_document(files[1], flag_document())
+    paid = Extractors(amount=lambda given: given["amount"], currency="USD")
+    with Governor.open(*files) as governor:
+        governor.tool("refund", extract=paid)(lambda amount: amount)
+        assert governor.run(ToolCall("refund", {"amount": 900}, CONTEXT)).decision.full
+    facts = json.dumps({"amount": 101, "currency": "USD"})
+    command = ("governance", "explain", "refund", "--facts", facts)
+    assert json.loads(gov(*command).stdout)["effect"] == "allow"
+    before = files[2].read_bytes()
+    told = json.loads(gov(*command, "--records", str(files[2])).stdout)
+    assert (told["effect"], told["decidedBy"]) == ("deny", ["guardrail.money"])
+    assert files[2].read_bytes() == before
+    assert gov(*command, "--records", str(tmp_path / "none.db")).exit_code == 3
 
 
 def test_it_explains_on_a_terminal(project: Path) -> None:

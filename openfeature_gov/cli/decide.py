@@ -38,6 +38,7 @@ from openfeature_gov.judging import Judge, Judged
 from openfeature_gov.observing import Observer
 from openfeature_gov.outcomes import Status, message
 from openfeature_gov.policies import Knowing, Policies
+from openfeature_gov.recalling import recall
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.writing import QueuedStore
 from openfeature_gov.tools import Extractors, Tool
@@ -136,14 +137,22 @@ def judged_by(
     reader: FlagReader,
     call: ToolCall,
     store: QueuedStore | None = None,
+    *,
     extract: Extractors | None = None,
+    remembered: Path | None = None,
 ) -> Judged:
-    """Return the judgement of *call*, with no more than *store* remembers.
+    """Return the judgement of *call*, recorded nowhere.
 
-    Guardrails start with no memory, as after a restart without records, and ask what
-    they can be asked here: no function of a host.
+    Guardrails remember what the records in *remembered* say, as after a restart, and
+    ask what they can be asked here: no function of a host.
+
+    Raises:
+        RecordStoreError: when *remembered* cannot be read.
+
     """
     observer = Observer(contracts, now_us)
+    if remembered is not None:
+        recall(observer, contracts, remembered, now_us())
     policies = Policies(contracts, {})
     # What a call would spend is known only where somebody states the facts.
     known = Allowances(LocalRates(), time.monotonic_ns, now_us)

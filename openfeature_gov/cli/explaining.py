@@ -59,6 +59,10 @@ def explain(
         int | None,
         typer.Option(min=0, help="Seconds since the user proved who they are."),
     ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option("--records", help="What happened so far, only read."),
+    ] = None,
     as_json: output.Json = None,
 ) -> None:
     """Say what each control thinks of one call of TOOL, and which of them decided.
@@ -86,7 +90,7 @@ def explain(
     extract = stated(arguments_of(facts))
     contracts = load_governance(governance)
     with reading(flags) as reader:
-        judged = judged_by(contracts, reader, call, extract=extract)
+        judged = judged_by(contracts, reader, call, extract=extract, remembered=records)
     data = about(judged, recorded=False)
     data["extractors"] = "stated"
     data["decidedBy"] = deciding(data)
