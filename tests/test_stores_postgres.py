@@ -18,7 +18,15 @@ from psycopg import errors
 
 from openfeature_gov import Effect, Governor, RecordStoreError, Status, ToolCall
 from openfeature_gov.controls.recording import HEALTHY
-from openfeature_gov.evidence.records import Record, note_record, outcome_record
+from openfeature_gov.errors import OverspentError
+from openfeature_gov.evidence.records import (
+    Purse,
+    Record,
+    Settle,
+    Spend,
+    note_record,
+    outcome_record,
+)
 from openfeature_gov.stores import postgres as module
 from openfeature_gov.stores import postgres_schema, writing
 from openfeature_gov.stores.migrating import upgrade
@@ -359,6 +367,38 @@ def test_the_writers_role_is_all_that_a_store_needs(
         other.append(note(other))
         wait_for(lambda: kinds(url).count("note") == 2)
         other.close()
+
+
+def spend(store: PostgresStore, ref: str, ceiling: int = 3) -> Record:
+    entry = Spend(Purse("b", "agent:a"), ref, "calls", 1, ceiling, 0, 0)
+    return note(store)._replace(entries=(entry,))
+
+
+def test_a_writer_spends_once_whatever_its_connection_does(
+    url: str, store: PostgresStore
+) -> None:
+    """A spend is in the transaction of its record, before and after a lost session."""
+    with users(url):
+        other = PostgresStore(as_user(url, "writer"))
+        other.commit(spend(other, "r1"))
+        kill(url, other)
+        other.append(spend(other, "r2"))
+        wait_for(lambda: ask(url, "SELECT taken FROM budgets") == [(2,)])
+        store.commit(spend(store, "r3"))
+        with pytest.raises(OverspentError) as caught:
+            other.commit(spend(other, "r4"))
+        assert caught.value.purse == Purse("b", "agent:a")
+        ends = tuple(
+            Settle(Purse("b", "agent:a"), ref, 0) for ref in ("r1", "r1", "r4")
+        )
+        other.commit(note(other)._replace(entries=ends))
+        other.close()
+        for act in ("UPDATE budgets SET taken = 0", "DELETE FROM holds"):
+            assert not allowed(url, "reader", act)
+        assert not allowed(url, "writer", "DELETE FROM budgets")
+    assert ask(url, "SELECT taken FROM budgets") == [(2,)]
+    assert ask(url, "SELECT ref FROM holds ORDER BY ref") == [("r2",), ("r3",)]
+    assert kinds(url).count("note") == 4
 
 
 def test_who_may_not_create_is_told_what_to_do(url: str, store: PostgresStore) -> None:
