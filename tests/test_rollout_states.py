@@ -322,4 +322,5 @@ def test_applied_is_the_last_word_on_a_transition() -> None:
         {"kind": "rollout", "id": "n", "atUs": 6, "plan": "p", "verb": "unheard-of"},
     ]
     (one,) = stories(bodies)["p"].events
+    assert stories([*bodies[1:3], bodies[0]])["p"].events == (one,)
     assert (one.result, one.settled_us) == (Result.APPLIED, 3)

@@ -123,20 +123,23 @@ def stories(bodies: Iterable[Mapping[str, Any]]) -> dict[str, Story]:
     """Return by plan what *bodies* tell, records of both kinds in the log's order."""
     events: dict[str, list[Event]] = {}
     places: dict[str, tuple[str, int]] = {}
+    told: list[Mapping[str, Any]] = []
     for body in bodies:
-        kind, ref = body.get("kind"), body.get("ref")
-        if kind == CHANGE and ref in places:
-            plan, place = places[str(ref)]
-            events[plan][place] = _settled(events[plan][place], body)
-            continue
         event = _event(body)
         if event is None:
+            told.append(body)
             continue
-        plan = str(body["scope"]["plan"] if kind == CHANGE else body["plan"])
+        change = body.get("kind") == CHANGE
+        plan = str(body["scope"]["plan"] if change else body["plan"])
         listed = events.setdefault(plan, [])
-        if kind == CHANGE:
+        if change:
             places[event.id] = plan, len(listed)
         listed.append(event)
+    # Another writer's clock may be behind: what became of a move may stand before it.
+    for body in told:
+        if body.get("kind") == CHANGE and body.get("ref") in places:
+            plan, place = places[str(body["ref"])]
+            events[plan][place] = _settled(events[plan][place], body)
     return {plan: Story(tuple(listed)) for plan, listed in events.items()}
 
 
