@@ -16,9 +16,11 @@ from openfeature.contrib.provider.featbit.snapshot import Snapshot
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.contracts import digest_of
 from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.ladder import Mode
 from openfeature_gov.stores.history import records
 from openfeature_gov.targets import ConflictError, RefusedError, Signed, Switch, changes
 from openfeature_gov.targets.featbit import FeatBitTarget
+from openfeature_gov_rollout.audience import everybody
 from openfeature_gov_rollout.controller import BlockedError
 from openfeature_gov_rollout.moving import rise
 from openfeature_gov_rollout.placing import move
@@ -463,3 +465,28 @@ def test_a_segment_that_is_not_there_is_refused(one: Bench) -> None:
         advance(one)
     assert one.stage() == "eu-20"
     assert told(one).open == ()
+
+
+def test_a_hand_on_the_flag_after_a_fall_is_seen_and_undone(one: Bench) -> None:
+    """A rule of ours that serves more again: altered; another rollback writes anew."""
+    one.up("read")
+    first = fall(one).transition
+
+    def edit(held: Any, snapshot: Snapshot, at: str) -> Any:
+        layers = everybody(plan().everybody, Mode.AUTONOMOUS)
+        made = move(plan(), "rolled-back", layers, first, origin="read")
+        return made(held, snapshot, at)
+
+    said = Signed(actor="eve", reason="quick fix", records=one.records)
+    changes.made(
+        one.target, Switch("set", edit, lambda _: (), {}, widens=False), said, (MODE,)
+    )
+    (look,) = one.controller.look()
+    assert "more than search_only" in look.situation.place.altered
+    again = fall(one)
+    assert again.transition not in ("", first)
+    assert again.place.altered == ""
+    call = {"workflow": "refunds", "toolName": "refund"}
+    served = one.target.read([MODE]).snapshot.evaluate(MODE, "user-1", call)
+    assert served is not None
+    assert served.value == "off"
