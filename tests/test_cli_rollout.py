@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,11 @@ from openfeature.contrib.provider.featbit.authoring import boolean_flag, turn_of
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Actor, CallContext, Governor, ToolCall
 from openfeature_gov.cli import app
+from openfeature_gov.stores.opening import open_store
+from openfeature_gov_rollout.signals import report
 from tests.rollouts import CONTRACTS, MODE, PLAN, STAGES, featbit, on_featbit, on_file
 
+ROOT = Path(__file__).parents[1]
 AT = "2030-01-01T00:00:00.000Z"
 BOB = ("--actor", "bob", "--reason", "wait")
 ANN = ("--actor", "ann", "--reason", "proven")
@@ -323,3 +330,29 @@ def test_contradictions_between_plan_contract_and_flag_are_found(folder: Path) -
 
     edited(folder, hand)
     assert MODE in kinds()["contradictory"]
+
+
+def test_a_watch_takes_authority_back_without_being_asked(folder: Path) -> None:
+    """A daemon, and one incident that a pager tells of: rolled back and said so."""
+    begun("observe", "search", "read", "draft")
+    command = [sys.executable, "-m", "openfeature_gov.cli", "rollout", "watch"]
+    paths = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
+    daemon = subprocess.Popen(
+        [*command, "--interval", "0.2", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    try:
+        store = open_store(folder / "records.db")
+        with closing(store):
+            report(store, "incident", workflow="refunds", reference="INC-1", by="pager")
+        assert daemon.stdout is not None
+        line = json.loads(daemon.stdout.readline())
+        assert (line["did"], line["to"]) == ("rollback", "rolled-back")
+        assert "incident" in line["reason"]
+        assert daemon.poll() is None
+    finally:
+        daemon.terminate()
+        daemon.communicate(timeout=30)
+    assert status()["status"] == "locked"
