@@ -176,7 +176,8 @@ class Card:
     def _questions(self) -> None:
         request = self._request
         for subject, reason in request.callers.items():
-            self._entry("broke glass", f"{subject}: {reason}")
+            said = "broke glass" if request.glass_broken else "reached nobody"
+            self._entry(said, f"{subject}: {reason}")
         if request.questions:
             self._head("Questions", f"{len(request.questions)}")
         for number, one in enumerate(request.questions, 1):

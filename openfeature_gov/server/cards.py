@@ -252,7 +252,8 @@ def _flags(facts: Any) -> Iterator[tuple[str, str]]:
 def _votes(request: Request) -> Iterator[tuple[str, str]]:
     yield from request.votes.items()
     for subject, reason in request.callers.items():
-        yield subject, f"broke the glass: {reason}"
+        said = "broke the glass" if request.glass_broken else "could reach nobody"
+        yield subject, f"{said}: {reason}"
 
 
 def _talk(request: Request) -> Iterator[tuple[str, str]]:
