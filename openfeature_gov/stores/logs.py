@@ -45,6 +45,10 @@ ENDED = (
 """Lets the decisions lead the search."""
 COSTED = f'{ENDED} AND instr(o.body, CAST(\'"cost":"\' AS BLOB)) > 0'
 """Few outcomes say what they cost; an index leads to them, in version 2."""
+LAST = (
+    "SELECT {keys}, count(*), min(d.at_us), max(d.at_us), max(d.seq) FROM {decisions}"
+    " GROUP BY {keys}"
+)
 CACHE_KB = 128_000
 """Outcomes are looked up in the order of their groups: that needs an index at hand."""
 
@@ -56,9 +60,9 @@ class Log:
     *rows* runs a query with named parameters (``:name``); *order* are the columns that
     order records, of which *place* alone tells them apart. *said* is how a filter is
     said, *served* how a flag's key and variant are asked for; *by* marks a column that
-    shall not lead the search, *last* tells the last record of a group; *ended* joins
-    outcomes to decisions that ran, *costed* those that say what it cost. *archives*
-    says that this version of the schema can tell what was archived.
+    shall not lead the search, *last* counts groups and tells the last of each, *ended*
+    joins outcomes to decisions that ran, *costed* those that say what it cost.
+    *archives* says that this version of the schema can tell what was archived.
     """
 
     rows: Callable[[str, Values], Rows]
@@ -68,7 +72,7 @@ class Log:
     served: str = SERVED
     personal: str = "personal"
     by: str = "+"
-    last: str = "max(d.seq)"
+    last: str = LAST
     ended: str = ENDED.format("")
     costed: str
     one_log: bool = True

@@ -33,12 +33,12 @@ def groups(log: Log, wanted: Filter, *, ends: bool = False) -> list[Group]:
     """
     decisions, values = _decisions(log, wanted)
     keys = ", ".join(f"d.{name}" for name in GROUP)
-    rows = log.rows(
-        f"SELECT {keys}, count(*), min(d.at_us), max(d.at_us), {log.last}"  # noqa: S608 - constants
-        f" FROM ({decisions}) d GROUP BY {keys}",
-        values,
+    counted = log.last.format(
+        keys=keys,
+        decisions=f"({decisions}) d",
+        same=" AND ".join(f"d.{name} IS NOT DISTINCT FROM g.{name}" for name in GROUP),
     )
-    found = list(rows)
+    found = list(log.rows(counted, values))
     ids = _last_ids(log, found)
     ended = _ends(log, wanted) if ends else {}
     return [_group(row, ids, ended) for row in found]

@@ -390,7 +390,7 @@ class Keys:
         """
         known = [*self.valid, *self._former] if former else self.valid
         if signed_by(note, known) is None:
-            raise Refused(code, f"not signed by {names(self.valid)}")
+            raise Refused(code, f"not signed by {', '.join(map(str, self.valid))}")
 
     def unknown(self) -> Iterator[str]:
         """Yield what was signed by keys that no pinned key has to do with."""
@@ -901,145 +901,9 @@ COLUMNS = (
     *("reason", "executes", "target", "variant", "amount", "reviewer"),
 )
 
-_SAME = " AND ".join(f"NEW.{name} IS OLD.{name}" for name in ("seq", *COLUMNS, "body"))
-_HELD = (
-    "EXISTS (SELECT 1 FROM records h WHERE h.kind = 'hold'"
-    " AND h.kind NOT IN ('decision', 'outcome') AND NOT EXISTS"
-    " (SELECT 1 FROM records r WHERE r.ref = h.id AND r.kind = 'release')"
-    " AND (h.id = OLD.id OR h.ref = 'task:' || OLD.task OR (h.ref GLOB 'time:*'"
-    " AND OLD.at_us >= CAST(substr(h.ref, 6, 16) AS INTEGER)"
-    " AND OLD.at_us < CAST(substr(h.ref, 23, 16) AS INTEGER))))"
-)
-_KEPT = (
-    "NOT EXISTS (SELECT 1 FROM archives a"
-    " WHERE OLD.seq BETWEEN a.first_seq AND a.last_seq)"
-)
-_STATEMENTS = (
-    """CREATE TABLE records (
-  seq INTEGER PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE,
-  kind TEXT NOT NULL,
-  at_us INTEGER NOT NULL,
-  writer TEXT NOT NULL,
-  ref TEXT,
-  tool TEXT,
-  agent TEXT,
-  task TEXT,
-  effect TEXT,
-  reason TEXT,
-  executes INTEGER NOT NULL,
-  body BLOB NOT NULL,
-  personal BLOB,
-  target TEXT,
-  variant TEXT,
-  amount REAL,
-  reviewer TEXT
-) STRICT""",
-    """CREATE TABLE checkpoints (
-  number INTEGER PRIMARY KEY,
-  origin TEXT NOT NULL,
-  size INTEGER NOT NULL,
-  last_seq INTEGER NOT NULL,
-  frontier BLOB NOT NULL,
-  note TEXT NOT NULL UNIQUE,
-  at_us INTEGER NOT NULL,
-  UNIQUE (origin, size)
-) STRICT""",
-    """CREATE TABLE archives (
-  last_seq INTEGER PRIMARY KEY,
-  first_seq INTEGER NOT NULL UNIQUE,
-  record TEXT NOT NULL UNIQUE,
-  bundle TEXT NOT NULL,
-  sha256 TEXT NOT NULL,
-  frontier BLOB NOT NULL,
-  cover BLOB NOT NULL,
-  at_us INTEGER NOT NULL
-) STRICT""",
-    """CREATE TABLE approvals (
-  id TEXT NOT NULL PRIMARY KEY,
-  version INTEGER NOT NULL,
-  state TEXT NOT NULL,
-  digest TEXT NOT NULL,
-  deadline_us INTEGER NOT NULL,
-  created_us INTEGER NOT NULL,
-  packed BLOB NOT NULL,
-  binding TEXT
-) STRICT""",
-    """CREATE TABLE reviews (
-  id TEXT NOT NULL PRIMARY KEY,
-  version INTEGER NOT NULL,
-  state TEXT NOT NULL,
-  digest TEXT NOT NULL,
-  deadline_us INTEGER NOT NULL,
-  created_us INTEGER NOT NULL,
-  packed BLOB NOT NULL,
-  binding TEXT
-) STRICT""",
-    """CREATE INDEX records_ref ON records (ref, kind, reason)
-  WHERE ref IS NOT NULL""",
-    """CREATE INDEX records_log ON records (kind, writer)
-  WHERE kind NOT IN ('decision', 'outcome')""",
-    """CREATE INDEX records_open ON records (writer)
-  WHERE executes = 1""",
-    """CREATE INDEX records_at ON records (at_us)""",
-    """CREATE INDEX records_decided ON records (agent, tool, target,
-  effect, reason, variant, executes, at_us, amount, task, id, kind)
-  WHERE kind = 'decision'""",
-    """CREATE INDEX records_task ON records (task)
-  WHERE task IS NOT NULL""",
-    """CREATE INDEX records_reviewer ON records (reviewer, at_us)
-  WHERE reviewer IS NOT NULL""",
-    """CREATE INDEX records_cost ON records (ref)
-  WHERE kind = 'outcome' AND instr(body, CAST('"cost":"' AS BLOB)) > 0""",
-    """CREATE INDEX approvals_state ON approvals (state, created_us)""",
-    """CREATE INDEX approvals_due ON approvals (deadline_us)
-  WHERE state IN ('pending', 'approved')""",
-    """CREATE INDEX approvals_digest ON approvals (digest)""",
-    """CREATE UNIQUE INDEX approvals_pending ON approvals (binding)
-  WHERE state = 'pending'""",
-    """CREATE INDEX reviews_state ON reviews (state, created_us)""",
-    """CREATE INDEX reviews_due ON reviews (deadline_us)
-  WHERE state IN ('open', 'refused', 'expired')""",
-    """CREATE INDEX reviews_digest ON reviews (digest)""",
-    f"""CREATE TRIGGER records_no_update BEFORE UPDATE ON records
-  WHEN {_HELD} OR NOT (NEW.personal IS NULL AND {_SAME})
-  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
-    f"""CREATE TRIGGER records_no_delete BEFORE DELETE ON records
-  WHEN {_HELD} OR {_KEPT}
-  BEGIN SELECT RAISE(ABORT, 'records are append-only'); END""",
-    *(
-        f"""CREATE TRIGGER {table}_no_{event} BEFORE {event.upper()} ON {table}
-  BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"""
-        for table in ("checkpoints", "archives")
-        for event in ("update", "delete")
-    ),
-    """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
-  WHEN NOT (NEW.id IS OLD.id AND NEW.digest IS OLD.digest
-    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
-    AND NEW.version = OLD.version + 1
-    AND (OLD.state IN ('pending', 'approved', 'consumed')
-    OR NEW.state IS OLD.state AND NEW.deadline_us IS OLD.deadline_us
-    AND length(NEW.packed) < length(OLD.packed)))
-  BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
-    """CREATE TRIGGER approvals_no_delete BEFORE DELETE ON approvals
-  BEGIN SELECT RAISE(ABORT, 'approvals stay'); END""",
-    """CREATE TRIGGER reviews_step BEFORE UPDATE ON reviews
-  WHEN NOT (NEW.id IS OLD.id AND NEW.digest IS OLD.digest
-    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
-    AND NEW.version = OLD.version + 1
-    AND CASE WHEN OLD.state = 'undoing'
-      THEN NEW.state IN ('undone', 'undo_failed', 'handed_over')
-    ELSE OLD.state IN ('running', 'open', 'refused', 'expired')
-      OR NEW.state IS OLD.state AND NEW.deadline_us IS OLD.deadline_us
-      AND length(NEW.packed) < length(OLD.packed) END)
-  BEGIN SELECT RAISE(ABORT, 'a review that ended stays as it is'); END""",
-    """CREATE TRIGGER reviews_no_delete BEFORE DELETE ON reviews
-  BEGIN SELECT RAISE(ABORT, 'reviews stay'); END""",
-)
 
-
-def described(text: str) -> list[str]:
-    """Return what the statement *text* makes, whatever its spaces.
+def described(text: str) -> str:
+    """Return the digest of what the statement *text* makes, whatever its spaces.
 
     A table is its columns and keys, in no order: the tools that migrate a database
     write ``PRIMARY KEY (seq)`` where the store writes ``seq INTEGER PRIMARY KEY``.
@@ -1047,62 +911,58 @@ def described(text: str) -> list[str]:
     spaced = re.sub(r" ?([(),]) ?", r"\1", " ".join(text.split()))
     head, _, rest = spaced.partition("(")
     if not head.startswith("CREATE TABLE"):
-        return [spaced]
+        return sha256(spaced.encode()).hexdigest()[:40]
     inside, _, options = rest.rpartition(")")
     parts = [head, options]
     for part in re.split(r",(?![^(]*\))", inside):
         keyed = re.fullmatch(r"([a-z_]+)( [A-Z ]+?) (UNIQUE|PRIMARY KEY)", part)
         parts += [keyed[1] + keyed[2], f"{keyed[3]}({keyed[1]})"] if keyed else [part]
-    return sorted(parts)
+    return sha256("\n".join(sorted(parts)).encode()).hexdigest()[:40]
 
 
 SCHEMA = {
-    text.replace(" UNIQUE", "", 1).split()[2]: described(text) for text in _STATEMENTS
+    "records": "f169f85f764f1b6d1a1aed87ce2c22bf6385b5a3",
+    "checkpoints": "092302edb9941c969326cc40b375dcd8ba6067ce",
+    "archives": "6d7ca169dedfea72fd86a55b757ce24dbd32b4f8",
+    "approvals": "6953224d68b15319fe1fd68c0ba5ded7bd6149f1",
+    "reviews": "2ddc391fc762ac92822f18b7a5f626781c9b7f30",
+    "records_ref": "75308ca360c1ced8f7653d7a24e7cb3d52b6ef2f",
+    "records_log": "f400edd0d6f764eb950714f5ab64a68432221bd1",
+    "records_open": "f802a27ec544fea2c2fcbe29a9240d396e6fcd16",
+    "records_at": "48eaa74702015e7bab5649a716060b2fa9ec033e",
+    "records_decided": "c9638c3a7207b937df0bef36474493eaf96d5b34",
+    "records_task": "f17d499d59393d05297d215da2cc5497fe0e613a",
+    "records_reviewer": "b4388824d2f442af593e3d273c2d0c50e58ffcf6",
+    "records_cost": "fc941f8c3d6dc95a72ec5ecc63d987fc67eeeb9d",
+    "approvals_state": "c74b40bf0fbee48d08a279696f129c8f14dccb08",
+    "approvals_due": "159c88207dd7ada5098cb55d2bdb22776d7e31ed",
+    "approvals_digest": "eb2e927b532cb825bdff11495ded90a613101a8e",
+    "approvals_pending": "4690cc7022d9866c54831730f7c8ed5f47ca82ac",
+    "reviews_state": "84dd1ea43e80320960e7fc246ac18590c5c26f82",
+    "reviews_due": "20e46455a1b747a3d30f2214ade718562a0b6607",
+    "reviews_digest": "ec14e27f50bb29bc289e9f1e082e07ca952ebc2b",
+    "records_no_update": "c1a0d19509434684cda2c9f6fe549844709bf4f1",
+    "records_no_delete": "194ed0c4ecfb08158526f8c3519b1e41ce48c5a5",
+    "checkpoints_no_update": "f2356fa2d021932273940ad0b4e6336ea0028d3f",
+    "checkpoints_no_delete": "aaaa23486b15b1584ef10b0dcf61b1ef9a4b89be",
+    "archives_no_update": "c980efe50bfaf84d07d6b57150a4e088ffb58912",
+    "archives_no_delete": "fd6670d03f1c102e4f09e877db596606cfcb9c41",
+    "approvals_step": "939742c7de559ab9e618ac2a03487c5205be89f3",
+    "approvals_no_delete": "7c1ae32b295f6be71a8f5b593de2c4ad68adba59",
+    "reviews_step": "a08919415c8ee1dda026c44531d2caed28805391",
+    "reviews_no_delete": "aa7e977f9dcc763d50a42462b6ded94621928b40",
 }
-"""All that may stand in a record file. A trigger or an index of somebody else's could
-keep records from being written or found."""
+"""All that must stand in a record file, with the digest of what it is: a trigger or an
+index of somebody else's could keep records from being written or found."""
 ELSEWHERE = {
-    text.split()[2].partition("(")[0]: described(text)
-    for text in (
-        """CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,
-  CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))""",
-        "CREATE TABLE sqlite_stat1(tbl,idx,stat)",
-        "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)",
-        """CREATE TABLE budgets (
-  name TEXT NOT NULL,
-  scope TEXT NOT NULL,
-  task TEXT NOT NULL,
-  begins_us INTEGER NOT NULL,
-  unit TEXT NOT NULL,
-  taken INTEGER NOT NULL,
-  at_us INTEGER NOT NULL,
-  PRIMARY KEY (name, scope, task, begins_us)
-) STRICT""",
-        """CREATE TABLE holds (
-  ref TEXT NOT NULL,
-  name TEXT NOT NULL,
-  scope TEXT NOT NULL,
-  task TEXT NOT NULL,
-  begins_us INTEGER NOT NULL,
-  amount INTEGER NOT NULL,
-  PRIMARY KEY (ref, name, scope, task)
-) STRICT""",
-        "CREATE INDEX budgets_at ON budgets (name, scope, at_us)",
-        """CREATE TRIGGER approvals_step BEFORE UPDATE ON approvals
-  WHEN NOT (OLD.state IN ('pending', 'approved', 'consumed')
-    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
-    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
-    AND NEW.version = OLD.version + 1)
-  BEGIN SELECT RAISE(ABORT, 'an approval that ended stays as it is'); END""",
-        """CREATE TRIGGER reviews_step BEFORE UPDATE ON reviews
-  WHEN NOT (OLD.state IN ('running', 'open', 'refused', 'expired', 'undoing')
-    AND (OLD.state <> 'undoing'
-      OR NEW.state IN ('undone', 'undo_failed', 'handed_over'))
-    AND NEW.id IS OLD.id AND NEW.digest IS OLD.digest
-    AND NEW.binding IS OLD.binding AND NEW.created_us IS OLD.created_us
-    AND NEW.version = OLD.version + 1)
-  BEGIN SELECT RAISE(ABORT, 'a review that ended stays as it is'); END""",
-    )
+    "alembic_version": "7cbe636e06650d573a14aeb1bccab8b3b39a412f",
+    "sqlite_stat1": "6c59dda2e3630693aa6eb92b28d1151c0827948c",
+    "sqlite_stat4": "e50ec73e37979e20826a5bfad81971b34d1dc3a3",
+    "budgets": "6e1d6108d26d2fbf4d392836f0aad177c721ad80",
+    "holds": "442806ae354780efb5dfd557fefecf540fc6e097",
+    "budgets_at": "2c370ab028f5a78a324db0c17ae0c6fd32d09f13",
+    "approvals_step": "4e9d9cf644c165da9a0873b67d5ca330899a7896",
+    "reviews_step": "7e263e5eda9efcb05882b41011fe6614d3643d10",
 }
 """What migrations and ANALYZE leave there, the ledger that younger files have, and the
 guards of version 5, which are stricter."""
@@ -1343,52 +1203,51 @@ class _Due(NamedTuple):
         return f"{whose} over {self.size} records"
 
 
+class How(NamedTuple):
+    """Say how to verify; each is an option of the command line, too.
+
+    *deep* also writes each record anew and compares; *quick* looks only at hashes and
+    signatures, not at what records say; *sealed* demands that nothing follows the last
+    checkpoint. A bundle must reach the newest checkpoint that you hold of its log; one
+    that was made before is accepted where *partial* says so. *archives* is the folder
+    with the bundles of records that are no more in a database: they are verified in
+    their place.
+    """
+
+    deep: bool = False
+    quick: bool = False
+    sealed: bool = False
+    partial: bool = False
+    archives: Path | None = None
+
+
 class Audit:
     """Verify the *evidence* of one log against *keys* of its own; report the findings.
 
-    *missing* are the personal parts that are not there, by the id of their record;
-    *told* are the records of archives by their ids. Bundles of archived records are in
-    *archives*, where that is given.
+    *alone* says that there is no other evidence. *told* are the records of archives by
+    their ids.
     """
 
-    def __init__(
-        self,
-        evidence: str,
-        keys: Keys,
-        *,
-        deep: bool,
-        partial: bool = False,
-        archives: Path | None = None,
-    ) -> None:
-        self._partial = partial
-        self._folder = archives
+    def __init__(self, evidence: str, keys: Keys, how: How, *, alone: bool) -> None:
+        self._how, self._alone = how, alone
         self._held: list[_Due] = []
         self._keys = keys
-        self._contents = Contents(deep=deep)
+        self._contents = Contents(deep=how.deep)
         self._tree = Tree()
         self._waiting: list[_Due] = []
         self._stored: list[_Due] = []
         self._strange_origins: set[str] = set()
         self._agreed = self._agreed_held = 0
         self._broken = False
-        self.report = Report(evidence)
-        self.missing = self._contents.missing
+        self.report = Report(evidence, quick=how.quick)
         self.told = self._contents.archived
         self._archives: list[Archive] = []
 
-    def read(
-        self,
-        opener: Callable[[], Evidence | Proof],
-        held: list[_Due],
-        *,
-        alone: bool,
-        sealed: bool,
-        quick: bool,
-    ) -> bool:
+    def read(self, opener: Callable[[], Evidence | Proof], held: list[_Due]) -> bool:
         """Read what *opener* returns, whatever it holds; say whether that was done.
 
         What *held* says of other logs is passed over; where it says nothing of this
-        one, and it is not *alone*, that is left for later.
+        one, and there are others, that is left for later.
 
         Raises:
             OSError: when the evidence cannot be opened.
@@ -1397,7 +1256,7 @@ class Audit:
         try:
             evidence = opener()
             if isinstance(evidence, Proof):
-                return self._prove(evidence, held, alone=alone)
+                return self._prove(evidence, held)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - what hostile bytes raise in a reader
@@ -1406,10 +1265,10 @@ class Audit:
         with closing(evidence):
             try:
                 known = {_due(one).origin for one in evidence.stored}
-                self._held = [due for due in held if alone or due.origin in known]
+                self._held = [one for one in held if self._alone or one.origin in known]
                 if not self._held:
                     return False
-                self._read(evidence, sealed=sealed, quick=quick)
+                self._read(evidence)
             except Exception as error:  # noqa: BLE001 - as above
                 self._found(finding(error, self._tree.size + 1))
         report, contents = self.report, self._contents
@@ -1438,7 +1297,7 @@ class Audit:
         """Return the report; *erased* and *told* are known of all logs."""
         if not self._held and not self.report.findings:
             self._find("checkpoint", "you hold none of this log, nor does a ledger")
-        for record_id, seq in self.missing.items():
+        for record_id, seq in self._contents.missing.items():
             if record_id not in erased:
                 what = "the personal part is missing, and no record tells of an erasure"
                 self._find("personal", what, seq)
@@ -1453,17 +1312,15 @@ class Audit:
         self.report.verified = not self.report.findings
         return self.report
 
-    def _prove(self, proof: Proof, held: list[_Due], *, alone: bool) -> bool:
+    def _prove(self, proof: Proof, held: list[_Due]) -> bool:
         """Check *proof*: its record, below a checkpoint that is *held*."""
         due = _due(proof.note)
         origin, size, root, *_ = due.checkpoint
         self._held = [one for one in held if one.checkpoint == due.checkpoint]
-        if not self._held and not alone:
+        if not self._held and not self._alone:
             return False
         if not self._held:
-            raise Refused(
-                "checkpoint", "the proof is made for one that you do not hold"
-            )
+            raise Refused("checkpoint", "it is made for one that you do not hold")
         self._keys.require(due.note)
         leaf = sha256(b"\0" + proof.body).digest()
         if root_of_path(proof.at, size, leaf, proof.path) != root:
@@ -1475,12 +1332,11 @@ class Audit:
         report.record = proof.body.decode("utf-8")
         return True
 
-    def _read(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
-        self.report.quick = quick
+    def _read(self, evidence: Evidence) -> None:
         self._plan(evidence)
         self._meet()
-        check = self._glance if quick else self._check
-        for source, entries in self._sources(evidence, quick=quick):
+        check = self._glance if self._how.quick else self._check
+        for source, entries in self._sources(evidence):
             for entry in entries:
                 if isinstance(entry, Block):
                     self._tree.add(entry.root, entry.level)
@@ -1490,10 +1346,10 @@ class Audit:
                     check(entry, source)
                 if self._waiting and self._waiting[-1].size <= self._tree.size:
                     self._meet()
-        self._end(evidence, sealed=sealed or not evidence.whole, quick=quick)
+        self._end(evidence)
 
     def _sources(
-        self, evidence: Evidence, *, quick: bool
+        self, evidence: Evidence
     ) -> Iterator[tuple[Evidence, Iterable[Block | Leaf]]]:
         """Yield what the tree is made of, one source after the other."""
         for archive in evidence.archives:
@@ -1506,21 +1362,21 @@ class Audit:
             else:
                 with closing(bundle):
                     yield bundle, bundle.records(before)
-                    for what in () if quick else bundle.loose():
+                    for what in () if self._how.quick else bundle.loose():
                         self._find("loose", what)
             if _root_of(archive.frontier) != self._tree.root():
                 what = "what stands for them is of another tree"
                 self._find("archive", what, archive.first, archive.last)
             self._archives.append(archive)
             report.archived, report.bundles = archive.last, report.bundles + 1
-        yield evidence, evidence.entries(quick=quick)
+        yield evidence, evidence.entries(quick=self._how.quick)
 
     def _bundle(self, archive: Archive) -> Bundle | None:
         """Return the bundle of *archive*, None where it is not asked for or no good."""
-        if self._folder is None:
+        if self._how.archives is None:
             return None
         try:
-            path = self._folder / Path(archive.bundle).name
+            path = self._how.archives / Path(archive.bundle).name
             _check_digest(path, archive.digest)
             bundle = Bundle(path)
         except (Refused, OSError, ValueError) as error:
@@ -1612,7 +1468,7 @@ class Audit:
         if counts:
             self._agreed = self.report.size = size
 
-    def _end(self, evidence: Evidence, *, sealed: bool, quick: bool) -> None:
+    def _end(self, evidence: Evidence) -> None:
         """Look at what only the end shows."""
         report, size = self.report, self._tree.size
         self._end_of_checkpoints(whole=evidence.whole)
@@ -1622,9 +1478,9 @@ class Audit:
             self._find("key", what)
         for origin in sorted(self._strange_origins):
             self._find("origin", f"a checkpoint of the log {shown(origin)}")
-        for what in () if quick else evidence.loose():
+        for what in () if self._how.quick else evidence.loose():
             self._find("loose", what)
-        if report.bundles and self._folder is None:
+        if report.bundles and self._how.archives is None:
             what = f"are in {report.bundles} bundles: show these too (--archives)"
             self._find("archived", what, 1, report.archived)
         report.unsealed = size - report.size
@@ -1632,7 +1488,7 @@ class Audit:
             return  # what the last checkpoint covers is not known then
         if not report.checkpoints:
             self._find("unsealed", "no checkpoint holds")
-        elif sealed and report.unsealed:
+        elif report.unsealed and (self._how.sealed or not evidence.whole):
             what = "follow the last checkpoint and could be anything"
             self._find("unsealed", what, report.size + 1, size)
 
@@ -1642,7 +1498,7 @@ class Audit:
         ends = f"the log ends after {size} records"
         if not whole:
             ends = f"the bundle ends after {size} records: ask for a new one"
-        if self._partial and not whole and self._agreed_held >= (last or size):
+        if self._how.partial and not whole and self._agreed_held >= (last or size):
             # Its records are below one that you hold; what it ended before is not lost.
             newer = [due for due in late if due.held and not due.told]
             late = [due for due in late if not due.held]
@@ -1764,23 +1620,13 @@ def verify(
     evidence: Mapping[str, Callable[[], Evidence | Proof]],
     keys: Iterable[str],
     held: Iterable[str],
-    *,
-    deep: bool = False,
-    sealed: bool = False,
-    quick: bool = False,
-    partial: bool = False,
-    archives: Path | None = None,
+    **how: Any,
 ) -> list[Report]:
     """Return what each *evidence* is worth: a name, and the function that opens it.
 
     *keys* are the pinned keys, ``name+hash+base64``; *held* the checkpoints that you
-    hold, as signed notes. *deep* also writes each record anew and compares; *sealed*
-    demands that nothing follows the last checkpoint; *quick* looks only at hashes and
-    signatures, not at what records say. A bundle must reach the newest checkpoint that
-    you hold of its log; one that was made before is accepted where *partial* says so.
-    Of several logs none may be missing of which
-    you hold a checkpoint. *archives* is the folder with the bundles of records that
-    are no more in a database: they are verified in their place.
+    hold, as signed notes; *how* is what `How` holds. Of several logs none may be
+    missing of which you hold a checkpoint.
 
     Raises:
         UsageError: when there is nothing to verify, or to verify against.
@@ -1797,20 +1643,12 @@ def verify(
     alone = len(evidence) == 1
     told = rotations(evidence.values())
     audits = {
-        Audit(
-            name, Keys(pinned, told), deep=deep, partial=partial, archives=archives
-        ): opener
+        Audit(name, Keys(pinned, told), How(**how), alone=alone): opener
         for name, opener in evidence.items()
     }
     waiting = list(audits)
     while waiting:
-        later = [
-            audit
-            for audit in waiting
-            if not audit.read(
-                audits[audit], dues, alone=alone, sealed=sealed, quick=quick
-            )
-        ]
+        later = [one for one in waiting if not one.read(audits[one], dues)]
         if len(later) == len(waiting):
             break
         for audit in waiting:
@@ -1863,11 +1701,6 @@ def shown(value: object) -> str:
     return cut.encode("unicode_escape").decode("ascii")
 
 
-def names(keys: Iterable[Key]) -> str:
-    """Return the names of *keys*."""
-    return ", ".join(map(str, keys))
-
-
 def told(report: Report) -> str:
     """Return *report* for people."""
     word = "VERIFIED" if report.verified else "NOT VERIFIED"
@@ -1913,6 +1746,15 @@ def when(report: Report) -> str:
     return f", {first} to {last} UTC"
 
 
+SWITCHES = {
+    "deep": "also write each record anew and compare",
+    "quick": "only hashes and signatures",
+    "sealed": "nothing may follow the last checkpoint",
+    "partial": "a bundle may end before the newest checkpoint that you hold",
+    "json": "print JSON",
+}
+
+
 def arguments() -> argparse.ArgumentParser:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(
@@ -1934,26 +1776,13 @@ def arguments() -> argparse.ArgumentParser:
         help="checkpoints that you hold; may be repeated",
     )
     parser.add_argument(
-        "--deep", action="store_true", help="also write each record anew and compare"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="only hashes and signatures"
-    )
-    parser.add_argument(
-        "--sealed", action="store_true", help="nothing may follow the last checkpoint"
-    )
-    parser.add_argument(
-        "--partial",
-        action="store_true",
-        help="a bundle may end before the newest checkpoint that you hold",
-    )
-    parser.add_argument(
         "--archives",
         type=Path,
         metavar="FOLDER",
         help="the bundles of archived records, to be verified in their place",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    for name, text in SWITCHES.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     return parser
 
 
@@ -1992,11 +1821,7 @@ def main(argv: list[str] | None = None) -> int:
             files(given.evidence),
             given.key,
             held_in(given.checkpoint),
-            deep=given.deep,
-            sealed=given.sealed,
-            quick=given.quick,
-            partial=given.partial,
-            archives=given.archives,
+            **{name: getattr(given, name) for name in How._fields},
         )
     except UsageError as error:
         parser.error(str(error))
