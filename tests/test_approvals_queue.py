@@ -236,7 +236,7 @@ def test_one_after_the_other_takes_its_time(kind: str, tmp_path: Path) -> None:
     """What the same person did with another request counts, with this one not."""
     with lent(kind, tmp_path) as desk:
         assert isinstance(desk.shelf, RecordShelf)
-        desk.shelf._store._now = lambda: desk.now * 1_000
+        desk.shelf.store._now = lambda: desk.now * 1_000
         hurried(desk)
 
 
