@@ -186,7 +186,6 @@ GUARDRAILS = (
         "policies/point.py",
         _asked("only_a_clear_answer_counts"),
         ("if response.status != 200:", "if response.status >= 400:"),
-        ("redirect=False", "redirect=True"),
         ("if len(read) > MOST_BYTES or", "if"),
         ("not result.keys() <= _KEYS", "not result"),
         ("type(allow) is not bool", "allow is None"),
