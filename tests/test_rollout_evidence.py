@@ -211,6 +211,22 @@ def test_in_observe_the_next_stage_tells(shop: Shop) -> None:
 
 
 @BOTH
+def test_a_call_that_makes_no_sense_counts_in_every_mode(shop: Shop) -> None:
+    """It was intended, and refused before any flag was asked; a lost flag is not so."""
+    for mode in ("observe", "autonomous"):
+        shop.desk.set(mode=mode)
+        shop.call("look", no_such_argument=1)
+        shop.call("look")
+    for mode in ("observe", "autonomous"):
+        expected(shop.seen(mode), denial=(2, 3), policy_match=(1, 3))
+    shop.desk.flags.write_text(shop.desk.flags.read_text().replace("gov.mode", "gone"))
+    provider: Any = shop.governor._decider._reader._client.provider
+    provider.reload()
+    shop.call("look")
+    expected(shop.seen("autonomous"), denial=(2, 3))
+
+
+@BOTH
 def test_what_ran_is_counted_by_how_it_ended(shop: Shop) -> None:
     """Errors, irreversible ones, latency, cost, undo and incidents."""
     shop.call("look")
@@ -228,6 +244,7 @@ def test_what_ran_is_counted_by_how_it_ended(shop: Shop) -> None:
     expected(shop.seen("autonomous"), error=(2, 5), incident=(1, 5))
 
 
+@BOTH
 def test_an_error_that_nothing_undoes_is_its_own(shop: Shop) -> None:
     """Whatever the class says: what cannot be undone."""
     shop.desk.set(mode="approval_required")

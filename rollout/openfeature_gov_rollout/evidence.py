@@ -62,8 +62,12 @@ def _by_key(
     for window in windows:
         for tool in window.tools:
             staged.setdefault((tool, window.scope.mode), []).append(window)
-    return {
+    found = {
         (tool, variant): tuple(staged[tool, mode])
         for (tool, variant), mode in meant.items()
         if (tool, mode) in staged
     }
+    # A call that made no sense was intended in whichever mode there was.
+    for (name, _), staging in staged.items():
+        found[name, None] = (*found.get((name, None), ()), *staging)
+    return found

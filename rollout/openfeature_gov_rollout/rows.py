@@ -21,6 +21,10 @@ LATER = "kind NOT IN ('decision', 'outcome')"
 """The words of the index that leads to all records but these."""
 ANSWERS = f"('approval', 'review', '{UNDO}')"
 INDEX = "records_decided"
+MALFORMED = ("arguments_invalid", "arguments_too_large", "arguments_mismatch")
+"""Why a call is refused before any flag is asked: what was intended makes no sense, in
+whatever mode. A flag that was lost is no fault of the agent and counts nowhere."""
+_UNASKED = f"d.variant IS NULL AND d.reason IN {MALFORMED}"
 Key = tuple[str | None, str | None]
 """A tool, and the variant of its mode flag."""
 Placed = tuple[Key, int, Known, Row]
@@ -75,7 +79,7 @@ def decisions(log: Log, wanted: Wanted) -> Iterator[Placed]:
     """Yield every decision."""
     rows = log.rows(
         "SELECT d.tool, d.variant, d.at_us, d.id, d.effect, d.reason"  # noqa: S608 - constants
-        f" FROM ({_decided(log)}) d",
+        f" FROM ({_decided(log)}) d WHERE d.variant IS NOT NULL OR {_UNASKED}",
         wanted.span,
     )
     made: dict[tuple[str, str], Row] = {}
@@ -92,7 +96,8 @@ def shadows(log: Log, wanted: Wanted) -> Iterator[Placed]:
     marks = ", ".join(f":{name}" for name in named) or "NULL"
     rows = log.rows(
         "SELECT d.tool, d.variant, d.at_us, d.id, d.effect, d.reason, d.body"  # noqa: S608 - constants
-        f" FROM ({_decided(log, body=True)}) d WHERE d.variant IN ({marks})",
+        f" FROM ({_decided(log, body=True)}) d"
+        f" WHERE d.variant IN ({marks}) OR {_UNASKED}",
         {**wanted.span, **named},
     )
     for tool, variant, at_us, identity, effect, reason, body in rows:
@@ -115,10 +120,14 @@ def outcomes(log: Log, wanted: Wanted) -> Iterator[Placed]:
 
 def failures(log: Log, wanted: Wanted) -> Iterator[Placed]:
     """Yield what failed, or may have, each with the decision."""
+    # They are few, so that they lead.
+    hint = " INDEXED BY records_ref" if indexed(log) else ""
     rows = log.rows(
         "SELECT d.tool, d.variant, d.at_us, o.at_us, o.id, d.effect, d.reason,"  # noqa: S608 - constants
-        f" o.reason, d.body FROM ({_decided(log, body=True)}) d {log.ended}"
-        " WHERE o.reason IN ('failed', 'unknown')",
+        f" o.reason, d.body FROM records o{hint}"
+        f" CROSS JOIN ({_decided(log, body=True, led=True)}) d"
+        " WHERE o.ref IS NOT NULL AND o.kind = 'outcome'"
+        " AND o.reason IN ('failed', 'unknown') AND d.id = o.ref AND d.executes = 1",
         wanted.span,
     )
     for tool, variant, at_us, told_us, identity, effect, reason, told, body in rows:
