@@ -113,6 +113,18 @@ def test_an_advance_needs_proof_and_a_signer(folder: Path) -> None:
     assert status()["stage"] == "observe"
 
 
+def test_a_dry_run_changes_nothing(folder: Path) -> None:
+    """Exit 0 for what would be done, 4 for what would not; no record either way."""
+    before = (folder / "flags.json").read_bytes()
+    done = rollout("advance", "refunds", "--dry-run", *ANN)
+    assert (done.exit_code, told(done)["next"]) == (0, "observe")
+    done = rollout("advance", "refunds", "--dry-run", "--no-json", *BOB)
+    assert done.exit_code == 4
+    assert "blocked by sign_off: bob may not" in done.stdout
+    assert (folder / "flags.json").read_bytes() == before
+    assert not (folder / "records.db").exists()
+
+
 def test_the_exit_code_of_a_check_says_how_it_stands(folder: Path) -> None:
     """5 while it waits, 4 when locked."""
     begun("observe")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from openfeature_gov.cli import output, rollout_view
-from openfeature_gov.cli.carrying import By, Reason, signed
+from openfeature_gov.cli.carrying import By, DryRun, Reason, signed
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.rollout_place import at_place, load_plans
 
@@ -129,6 +129,7 @@ def advance(
     reason: Reason,
     override: Override = False,
     actor: By = None,
+    dry_run: DryRun = False,
     as_json: output.Json = None,
 ) -> None:
     """Go on to the next stage, if every gate passes and you may sign off.
@@ -136,8 +137,33 @@ def advance(
     Exit 4 with all that stands in the way, or when somebody else was faster.
     """
     by, why = _signed(actor, reason)
+    if dry_run:
+        _tried(controller, name, by, override, as_json)
+        return
     moved = controller.advance(name, actor=by, reason=why, override=override)
     _told(name, moved, as_json)
+
+
+def _tried(
+    controller: Controller, name: str, actor: str, override: bool, as_json: bool | None
+) -> None:
+    """Show what an advance would change, or what stands in its way."""
+    from openfeature_gov_rollout.states import may_advance  # noqa: PLC0415 - slow to load
+
+    (look,) = controller.look([name])
+    blocks = may_advance(look.situation, actor, override=override)
+    data = {
+        **rollout_view.planned(look, controller),
+        "dryRun": True,
+        "blocks": [{"why": one.why.value, "text": one.text} for one in blocks],
+    }
+
+    def render(console: Console) -> None:
+        rollout_view.render_trial(console, data)
+
+    output.show(data, render, as_json=as_json)
+    if blocks or data["refused"]:
+        raise typer.Exit(Exit.REFUSED)
 
 
 @app.command("rollback")

@@ -287,6 +287,20 @@ def render_move(console: Console, data: Facts) -> None:
     output.facts(console, [("record", data["transition"])])
 
 
+def render_trial(console: Console, data: Facts) -> None:
+    """Draw what an advance would come to; nothing was changed."""
+    told = f"◌ dry run, nothing changed: {data['plan']}"
+    way = f"{data['stage'] or 'no stage'} → {data['next'] or 'nothing'}"
+    console.print(Text(output.safe(f"{told}: {way}"), "bold"))
+    for line in _serves(data, data["next"]):
+        console.print(Text(f"  next   {output.safe(line)}"))
+    if data["refused"]:
+        console.print(Text(f"  {output.safe(data['refused'])}", "red"))
+    for block in data["blocks"]:
+        told = f"  blocked by {block['why']}: {block['text']}"
+        console.print(Text(output.safe(told), "yellow"))
+
+
 def taken(one: Taken) -> tuple[Facts, Text]:
     """Return one evaluation of a watch, for programs and for people."""
     step, plan = one.step, one.look.plan.name
