@@ -25,7 +25,7 @@ from openfeature_gov.approvals.queue import (
 )
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import Event, State
-from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.approvals.steps import REACH_US, Denied
 from openfeature_gov.errors import LostRaceError, RecordStoreError
 from openfeature_gov.evidence.erasure import Subject, erase
 from openfeature_gov.evidence.records import note_record, outcome_record
@@ -48,9 +48,10 @@ class Desk:
     def __init__(self, shelf: Shelf, log: Callable[[], list[dict[str, Any]]]) -> None:
         self.shelf, self.now, self._log = shelf, NOW, log
         self.told: list[tuple[State, Event]] = []
+        self.people = People()
         self.queue = ApprovalQueue(
             self.shelf,
-            People(),
+            self.people,
             lambda: self.now,
             lambda request, event: self.told.append((request.state, event)),
         )
@@ -314,6 +315,28 @@ def test_a_step_that_was_not_heard_of_may_still_be_taken(
         found = desk.queue.get("r")
         assert found is not None
         assert found.reviewer == "bob"
+
+
+def test_of_many_who_break_the_glass_two_do(desk: Desk) -> None:
+    """Whoever comes later is told that it is released already."""
+    glass = asked(id="g", binding="g", break_glass="duty", created_us=NOW - REACH_US)
+    desk.put(glass)
+    people = [Reviewer(name, way="cli") for name in ("bob", "ann", "svc-2", "dan")]
+    desk.people.duty = frozenset(one.subject for one in people)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(
+            pool.map(
+                lambda who: desk.queue.break_glass("g", who, seen="g", reason="x"),
+                people,
+            )
+        )
+    taken = [step for step in found if isinstance(step, Request)]
+    assert sorted(one.state for one in taken) == [State.APPROVED, State.PENDING]
+    late = {step.reason for step in found if isinstance(step, Denied)}
+    assert late == {"already_approved"}
+    kept = desk.queue.get("g")
+    assert kept is not None
+    assert len(kept.callers) == 2
 
 
 def test_what_cannot_be_read_keeps_nobody_from_starting() -> None:
