@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.decisions import Effect
 from openfeature_gov.demo.agent import CANCEL
 from openfeature_gov.demo.flags import APPROVAL, MODE
 from openfeature_gov.demo.orders import OrderStore
@@ -102,6 +103,8 @@ class _Desk:
         before = store.fingerprint()
         (played,) = self._session.play([call], "reviewed")
         if not played.outcome.review_id:
+            waits = played.outcome.effect is Effect.QUEUE_FOR_APPROVAL
+            self._expect(waits, f"neither ran nor waits: {played.outcome.reason}")
             self.counts["waited"] += 1
             return
         review = self._settled(played.outcome.review_id)
