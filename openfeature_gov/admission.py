@@ -7,7 +7,6 @@ step is the run, and how that ends is the outcome.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +15,8 @@ from openfeature_gov import tickets
 from openfeature_gov.deciding import Decider
 from openfeature_gov.judging import Judged, ambient
 from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.running import CANCELLED, Runner, heard
+from openfeature_gov.releasing import queued
+from openfeature_gov.running import CANCELLED, Runner, heard, own
 from openfeature_gov.tickets import Ticket
 
 Body = Callable[[dict[str, Any]], Any]
@@ -46,6 +46,11 @@ class Admission:
         runs = self._judged.route.ran == "tool"
         return heard(self._judged, Status.RELEASED if runs else Status.DECIDED)
 
+    @property
+    def waits(self) -> bool:
+        """Say whether a person was asked, so that a framework may pause."""
+        return queued(self._judged) and bool(self._judged.approval)
+
     def run(self, body: Body) -> Outcome:
         """Let *body* run the tool with the arguments it is given, or run a handler.
 
@@ -57,7 +62,7 @@ class Admission:
         if judged.route.ran != "tool":
             return self._runner.run(judged)
         with self._passed() as returned:
-            value = body(copy.deepcopy(judged.route.arguments))
+            value = body(own(judged.route.arguments))
             returned.append(value)
         return heard(judged, Status.EXECUTED, value)
 
@@ -67,7 +72,7 @@ class Admission:
         if judged.route.ran != "tool":
             return await self._runner.arun(judged)
         with self._passed() as returned:
-            value = await body(copy.deepcopy(judged.route.arguments))
+            value = await body(own(judged.route.arguments))
             returned.append(value)
         return heard(judged, Status.EXECUTED, value)
 

@@ -660,22 +660,29 @@ class Governor:
         )
 
     def _admission(self, judged: Judged) -> Admission:
-        ticket = self._ticket(judged, self._clock())
+        now = self._clock()
+        ticket = self._ticket(judged, now)
+        ticket.sure_ns = now + tickets.SURE_NS
         return Admission(judged, ticket, self._decider, self._runner, self._clock)
 
     def _ticketed(self, tool: Tool, call: ToolCall) -> Judged | None:
         """Return the decision that *call* may run under, if it still stands.
 
         The one who calls must be the one who was decided about, and everything is
-        judged again: a kill between decision and run is obeyed.
+        judged again: a kill between decision and run is obeyed. Within an `Admission`
+        that is milliseconds old the decision stands without a second look.
         """
         canonical = self._decider.judge.canonical(tool, call.arguments)
         if canonical is None:
             return None
-        found: Judged | None = tickets.take(self, tool.name, canonical, self._clock())
-        if found is None or found.contract is None:
+        now = self._clock()
+        ticket = tickets.take(self, tool.name, canonical, now)
+        found: Judged | None = None if ticket is None else ticket.release
+        if ticket is None or found is None or found.contract is None:
             return None
         context, here = found.contract.context, ambient.get()
+        if now < ticket.sure_ns and here == context:
+            return found
         asked = ToolCall(tool.name, found.contract.arguments, context)
         again = self._decider.judge.judge(
             asked, tool, NOTHING_DEMANDED, found.release, begun=found.record.id

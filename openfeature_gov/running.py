@@ -146,6 +146,15 @@ def finished_work(value: Any) -> Any:
     return value
 
 
+def own(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of *arguments* that shares no container with them."""
+    plain = all(type(one) in _PLAIN for one in arguments.values())
+    return dict(arguments) if plain else copy.deepcopy(arguments)
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 def heard(judged: Judged, status: Status, value: Any = None) -> Outcome:
     """Return what the caller hears of *judged*."""
     route, decision = judged.route, judged.decision
@@ -161,6 +170,6 @@ def heard(judged: Judged, status: Status, value: Any = None) -> Outcome:
         review_id="" if judged.review is None else judged.review.review.id,
         ran=route.ran,
         value=value,
-        arguments=copy.deepcopy(route.arguments),
+        arguments=own(route.arguments),
         contract=judged.contract,
     )

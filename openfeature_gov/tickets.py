@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LIFETIME_NS = 10 * 1_000_000_000
+SURE_NS = 2 * 1_000_000
+"""What a framework takes at most between its hook and the tool, mostly far less."""
 
 
 @dataclass(slots=True)
 class Ticket:
     """Allow one run of *tool* with exactly *canonical*; *release* is its Governor's.
 
-    *owner* is the Governor that left it; *expires_ns* is monotonic.
+    *owner* is the Governor that left it; *expires_ns* is monotonic, and so is
+    *sure_ns*, until which the decision is so new that nobody asks whether it stands.
     """
 
     owner: object
@@ -30,6 +33,7 @@ class Ticket:
     canonical: bytes
     expires_ns: int
     release: Any
+    sure_ns: int = 0
     # A fork copies the mark as well: each process would find the ticket unused.
     pid: int = field(default_factory=os.getpid)
     _fresh: Any = field(default_factory=threading.Lock)
@@ -73,9 +77,9 @@ def held_out(ticket: Ticket) -> Iterator[None]:
         _held.reset(token)
 
 
-def take(owner: object, tool: str, canonical: bytes, now_ns: int) -> Any | None:
-    """Return the release for exactly this call and use it up, or None."""
+def take(owner: object, tool: str, canonical: bytes, now_ns: int) -> Ticket | None:
+    """Return the ticket for exactly this call and use it up, or None."""
     for ticket in _held.get():
         if ticket.fits(owner, tool, canonical, now_ns) and ticket.take():
-            return ticket.release
+            return ticket
     return None

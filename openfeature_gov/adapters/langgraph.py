@@ -29,13 +29,13 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command, interrupt
 
 from openfeature_gov.adapters.shape import (
+    Admitted,
     Asked,
     Door,
     ToolFailedError,
     Who,
     card,
     told,
-    waits,
 )
 from openfeature_gov.governor import Governor
 from openfeature_gov.outcomes import Outcome, Status
@@ -63,7 +63,7 @@ class Governed(AgentMiddleware):
         """Decide, pause where a person must answer, and run what may run."""
         asked = _asked(request)
         admitted = self._door.admit(asked)
-        while _pauses(request, admitted.outcome):
+        while _pauses(request, admitted):
             # What the resume carries is never looked at: the store alone knows.
             interrupt(card(admitted.outcome))
             admitted = self._door.admit(asked)
@@ -85,7 +85,7 @@ class Governed(AgentMiddleware):
 
         asked = _asked(request)
         admitted = await self._door.aadmit(asked)
-        while _pauses(request, admitted.outcome):
+        while _pauses(request, admitted):
             interrupt(card(admitted.outcome))
             admitted = await self._door.aadmit(asked)
         try:
@@ -146,8 +146,8 @@ def _configured(request: ToolCallRequest) -> Mapping[str, Any]:
     return config.get("configurable") or {}
 
 
-def _pauses(request: ToolCallRequest, outcome: Outcome) -> bool:
-    return waits(outcome) and _configured(request).get(CHECKPOINTER) is not None
+def _pauses(request: ToolCallRequest, admitted: Admitted) -> bool:
+    return admitted.waits and _configured(request).get(CHECKPOINTER) is not None
 
 
 def _with(request: ToolCallRequest, arguments: dict[str, Any]) -> ToolCallRequest:

@@ -66,7 +66,7 @@ class Governed:
         async def body(arguments: dict[str, Any]) -> Any:
             params = {**ctx.params, "arguments": arguments}
             result = await call_next(replace(ctx, params=params))
-            if _wire(result).get("isError"):
+            if _failed(result):
                 raise ToolFailedError(result)
             return result
 
@@ -93,6 +93,12 @@ def _asked(ctx: Any) -> Asked:
         user=str(getattr(token, "subject", None) or ""),
         native=ctx,
     )
+
+
+def _failed(result: Any) -> bool:
+    if isinstance(result, Mapping):
+        return result.get("isError") is True
+    return getattr(result, "is_error", False) is True
 
 
 def _wire(result: Any) -> dict[str, Any]:

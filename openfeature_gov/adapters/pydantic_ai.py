@@ -31,7 +31,7 @@ from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.toolsets import AbstractToolset, WrapperToolset
 
-from openfeature_gov.adapters.shape import Asked, Door, Who, card, told, waits
+from openfeature_gov.adapters.shape import Asked, Door, Who, card, told
 from openfeature_gov.governor import Governor
 from openfeature_gov.outcomes import Status
 
@@ -84,7 +84,7 @@ class _Toolset(WrapperToolset[Any]):
             return await inner(name, arguments, ctx, tool)
 
         admitted = await self.door.aadmit(_asked(name, tool_args, ctx))
-        if self.pauses and waits(admitted.outcome):
+        if self.pauses and admitted.waits:
             raise ApprovalRequired(metadata=card(admitted.outcome))
         outcome = await admitted.arun(body)
         text = told(outcome)

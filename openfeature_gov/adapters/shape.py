@@ -44,6 +44,10 @@ class Admitted(Protocol):
     def outcome(self) -> Outcome:
         """Return what was decided."""
 
+    @property
+    def waits(self) -> bool:
+        """Say whether a person was asked, so that the framework may pause."""
+
     def run(self, body: Callable[[dict[str, Any]], Any]) -> Outcome:
         """Run what may run; *body* is the framework's next step."""
 
@@ -59,6 +63,7 @@ class Refused:
     """Be the answer when no decision could be reached: nothing runs."""
 
     outcome: Outcome
+    waits: bool = False
 
     def run(self, _body: object) -> Outcome:
         """Run nothing."""

@@ -27,7 +27,7 @@ BESIDE = {
 """What the tests of an adapter need beside its extra."""
 MORE = {"fastmcp": ["test_mcp_gateway.py"]}
 """What else is tested in the environment of an adapter."""
-ALWAYS = ["pytest>=8.3", "opentelemetry-sdk"]
+ALWAYS = ["pytest>=8.3", "pytest-xdist>=3.6", "opentelemetry-sdk"]
 NAMES = ("langgraph", "fastmcp", "mcp", "openai-agents", "pydantic-ai")
 
 

@@ -3,9 +3,9 @@
     python -m tests.benchmarks.adapters [--quick] [--json]
 
 Runs where a framework is installed, such as in ``.adapters/langgraph-latest``. Bare
-and governed calls take turns, as does ``decide``; what counts is the difference of medians
-in the same run. The tool only reads, as most calls of an agent
-do: one that changes something waits for the disk as well.
+and governed calls take turns, as does ``decide``; what counts is the difference of
+medians in the same run, in processor time of the calling thread. The tool only reads,
+as most calls of an agent do: one that changes something waits for the disk as well.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def langgraph(governor: Governor, tool: Any, *, ours: bool) -> Timed:
     given: Any = {"messages": [AIMessage("", tool_calls=[call])]}
 
     async def timed() -> int:
-        started = time.perf_counter_ns()
+        started = time.thread_time_ns()
         await compiled.ainvoke(given)
-        return time.perf_counter_ns() - started
+        return time.thread_time_ns() - started
 
     return timed
 
@@ -86,9 +86,9 @@ def _served(client: Any) -> Timed:
     async def timed() -> int:
         if not opened:
             opened.append(await client.__aenter__())
-        started = time.perf_counter_ns()
+        started = time.thread_time_ns()
         await client.call_tool(TOOL, ARGUMENTS)
-        return time.perf_counter_ns() - started
+        return time.thread_time_ns() - started
 
     opened: list[Any] = []
     return timed
@@ -108,10 +108,10 @@ def openai_agents(governor: Governor, tool: Any, *, ours: bool) -> Timed:
         context: Any = ToolContext(
             None, tool_name=TOOL, tool_call_id="c", tool_arguments=raw
         )
-        started = time.perf_counter_ns()
+        started = time.thread_time_ns()
         await made.needs_approval(context, ARGUMENTS, "c") if ours else None
         await made.on_invoke_tool(context, raw)
-        return time.perf_counter_ns() - started
+        return time.thread_time_ns() - started
 
     return timed
 
@@ -132,9 +132,9 @@ def pydantic_ai(governor: Governor, tool: Any, *, ours: bool) -> Timed:
     agent = Agent(FunctionModel(model), tools=[Tool(tool)], capabilities=capabilities)
 
     async def timed() -> int:
-        started = time.perf_counter_ns()
+        started = time.thread_time_ns()
         await agent.run("go")
-        return time.perf_counter_ns() - started
+        return time.thread_time_ns() - started
 
     return timed
 
@@ -173,9 +173,9 @@ async def measured(name: str, governor: Governor, rounds: int) -> dict[str, floa
 def _decide(governor: Governor) -> Timed:
     async def timed() -> int:
         call = ToolCall(TOOL, dict(ARGUMENTS), WHO, "c")
-        started = time.perf_counter_ns()
+        started = time.thread_time_ns()
         await governor.adecide(call)
-        return time.perf_counter_ns() - started
+        return time.thread_time_ns() - started
 
     return timed
 

@@ -1,0 +1,133 @@
+"""Admissions: what a framework runs is recorded once, and only as it was decided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from openfeature_gov import Effect, RegistrationError, Status, ToolCall, tickets
+from openfeature_gov.stores import history
+from tests.conftest import CONTEXT, Desk, contract_yaml
+
+CALL = ToolCall("spy", {"what": "x"}, CONTEXT)
+
+
+@pytest.fixture
+def gated(desk: Callable[..., Desk]) -> tuple[Desk, Callable[..., Any]]:
+    """Return a desk and its tool behind the gate."""
+    one = desk(contract_yaml("spy"))
+    return one, one.governor.tool("spy")(lambda what: one.spy(what=what))
+
+
+def statuses(desk: Desk) -> list[str]:
+    desk.governor.close()
+    return [one["status"] for one in history.records(desk.records, kind="outcome")]
+
+
+def test_the_gate_records_the_run(gated: tuple[Desk, Callable[..., Any]]) -> None:
+    """One decision, one outcome, and the body's answer is the value."""
+    desk, tool = gated
+    admitted = desk.governor.admit(CALL)
+    assert admitted.outcome.status is Status.RELEASED
+    outcome = admitted.run(lambda arguments: [tool(**arguments)])
+    assert (outcome.value, outcome.ran) == (["ran"], "tool")
+    assert statuses(desk) == ["executed"]
+    assert len(history.records(desk.records, kind="decision")) == 1
+
+
+def test_what_never_reached_the_tool_is_unknown(
+    gated: tuple[Desk, Callable[..., Any]],
+) -> None:
+    """Never success: a framework may have run anything."""
+    desk, tool = gated
+    held: list[Callable[[], Any]] = []
+    desk.governor.admit(CALL).run(lambda _: held.append(lambda: tool("x")))
+    assert "Not executed" in held[0]()  # the ticket ended with the block
+    assert desk.calls == []
+    assert statuses(desk) == ["unknown"]
+
+
+def test_a_body_that_raises_failed(gated: tuple[Desk, Callable[..., Any]]) -> None:
+    """And what it raised is passed on."""
+    desk, _ = gated
+
+    def body(_: object) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        desk.governor.admit(CALL).run(body)
+    assert statuses(desk) == ["failed"]
+
+
+def test_what_is_left_did_not_run(gated: tuple[Desk, Callable[..., Any]]) -> None:
+    """Once, however often it is left."""
+    desk, _ = gated
+    admitted = desk.governor.admit(CALL)
+    admitted.leave()
+    admitted.leave()
+    assert statuses(desk) == ["not_run"]
+
+
+def test_a_kill_before_the_tool_is_obeyed(
+    gated: tuple[Desk, Callable[..., Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision that is not brand new any more is looked at again."""
+    desk, tool = gated
+    monkeypatch.setattr(tickets, "SURE_NS", 0)
+
+    def body(arguments: dict[str, Any]) -> Any:
+        desk.set(on=False)
+        return tool(**arguments)
+
+    outcome = desk.governor.admit(CALL).run(body)
+    assert "denied by policy" in outcome.value
+    assert desk.calls == []
+
+
+def test_a_decision_is_sure_for_milliseconds_only() -> None:
+    """Less than a person, or a flag, could tell."""
+    assert tickets.SURE_NS <= 2_000_000
+
+
+def test_edited_arguments_meet_another_decision(
+    gated: tuple[Desk, Callable[..., Any]],
+) -> None:
+    """However new the first one is."""
+    desk, tool = gated
+    desk.governor.admit(CALL).run(lambda _: tool("y"))
+    assert desk.calls == [{"what": "y"}]
+    assert sorted(statuses(desk)) == ["executed", "unknown"]
+    assert len(history.records(desk.records, kind="decision")) == 2
+
+
+def test_a_foreign_tool_runs_only_in_an_admission(desk: Callable[..., Desk]) -> None:
+    """Its body is the run, sync and async."""
+    one = desk(contract_yaml("spy"))
+    one.governor.foreign("spy")
+    assert one.governor.admit(CALL).run(lambda a: one.spy(**a)).value == "ran"
+
+    async def body(arguments: dict[str, Any]) -> str:
+        return one.spy(**arguments)
+
+    async def run() -> Any:
+        return (await (await one.governor.aadmit(CALL)).arun(body)).value
+
+    assert asyncio.run(run()) == "ran"
+    with pytest.raises(RegistrationError, match="foreign"):
+        one.governor.run(CALL)
+    assert len(one.calls) == 2
+    assert statuses(one) == ["executed", "executed", "failed"]
+
+
+def test_what_is_denied_never_reaches_the_body(
+    gated: tuple[Desk, Callable[..., Any]],
+) -> None:
+    """Nor does what another handler answers."""
+    desk, tool = gated
+    desk.set(mode="off")
+    outcome = desk.governor.admit(CALL).run(lambda a: tool(**a))
+    assert (outcome.effect, outcome.status) == (Effect.DENY, Status.NOT_RUN)
+    assert desk.calls == []
