@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -105,16 +108,37 @@ def test_a_server_that_came_back_empty_is_not_believed(
 ) -> None:
     """What it forgot may have been taken: it counts, but is trusted a window later."""
     assert grants(rates, 5, 5) == 5
+    other = RedisRates(server.url, timeout_s=20, clock=clock)
+    assert grants(other, 1, 5) == 0
     server.kill()
-    with pytest.raises(RatesDownError):
-        rates.take("k", 5, 3_600)
+    for one in (rates, other):
+        with pytest.raises(RatesDownError):
+            one.take("k", 5, 3_600)
     server.start()
     clock.ns += REST_NS
-    for _ in range(2):
+    # Whoever comes second must find out as well, though the first left a mark.
+    for one in (rates, other):
         with pytest.raises(RatesDownError, match="emptied"):
-            rates.take("k", 5, 3_600)
+            one.take("k", 5, 3_600)
+    other.close()
     clock.ns += 3_600 * 10**9
     assert grants(rates, 5, 5) == 3
+
+
+def test_many_who_meet_a_new_server_find_it_new(server: RedisServer) -> None:
+    """Nobody takes it for one that forgot, however many connect at the same moment."""
+    with redis.Redis(port=server.port) as client, ThreadPoolExecutor(16) as pool:
+        for _ in range(20):
+            client.flushall()
+            fresh = RedisRates(server.url, timeout_s=20)
+            begin = threading.Barrier(16)
+
+            def take(_: int, rates: RedisRates = fresh, at: Any = begin) -> bool:
+                at.wait(60)
+                return rates.take("k", 100, 3_600)
+
+            assert all(pool.map(take, range(16)))
+            fresh.close()
 
 
 def test_a_server_that_hangs_does_not_hang_the_call(server: RedisServer) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
+from secrets import token_hex
 from typing import Any
 
 from openfeature_gov.allowances.rates import RatesDownError
@@ -19,7 +20,7 @@ SCHEMES = ("redis://", "rediss://", "redis+unix://")
 REST_NS = 1_000_000_000
 """How long a server that failed is left alone: not every call shall wait for it."""
 PREFIX = "gov-rates"
-SENTINEL = f"{PREFIX}:begun"
+SENTINEL = f"{PREFIX}:mark"
 
 
 @lru_cache(maxsize=4_096)
@@ -70,7 +71,7 @@ class RedisRates:
         self._faults = (exceptions.RedisError, OSError)
         self._unknown = exceptions.NoScriptError
         self._rest_until = self._emptied_ns = 0
-        self._connected = False
+        self._mark: object = None
         options: dict[str, Any] = {
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
@@ -115,12 +116,14 @@ class RedisRates:
     def _met(self, connection: Any) -> None:
         """Look, on each new connection, whether the server still knows what it did.
 
-        A server that this process has met before and that lost its sentinel has lost
-        its counters as well.
+        Whoever comes first leaves a mark. A server with another mark than the one that
+        this process met before has lost its counters as well.
         """
         connection.on_connect()
-        connection.send_command("SET", SENTINEL, "1", "NX")
-        fresh = connection.read_response() is not None
-        if fresh and self._connected:
+        connection.send_command("SET", SENTINEL, token_hex(8), "NX")
+        connection.read_response()
+        connection.send_command("GET", SENTINEL)
+        mark = connection.read_response()
+        known, self._mark = self._mark, mark
+        if known not in (None, mark):
             self._emptied_ns = self._clock()
-        self._connected = True

@@ -73,8 +73,10 @@ LIMITS = (
         _shared(
             "a_server_that_came_back_empty_is_not_believed",
             "no_name_stands_in_redis",
+            "many_who_meet_a_new_server_find_it_new",
         ),
-        ("if fresh and self._connected:", "if False:"),
+        ("if known not in (None, mark):", "if False:"),
+        (', "NX")', ")"),
         ("sha256(key.encode()).hexdigest()[:32]", "key"),
     ),
     *mutants(
