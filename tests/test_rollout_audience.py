@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ from openfeature.contrib.provider.featbit.parsing import parse_flag
 from openfeature.contrib.provider.featbit.snapshot import Snapshot, read_snapshot
 from openfeature_gov.ladder import MODES, Mode
 from openfeature_gov_rollout.gates import Gate
-from openfeature_gov_rollout.placing import fall, move, place_of
+from openfeature_gov_rollout.placing import NotPlacedError, fall, move, place_of
 from openfeature_gov_rollout.plan import Part, Plan
 
 AT = "2026-11-21T12:00:00.000Z"
@@ -114,7 +116,7 @@ def test_every_stage_only_raises_and_every_fall_only_lowers(
         now = {one: served(held, *one) for one in PEOPLE}
         assert all(now[one] >= before[one] for one in PEOPLE)
         assert max(now.values()) <= plan.stages[plan.order[name]].mode
-        left = fall(plan, place, safest)
+        left = fall(_flag(held), plan, place, safest)
         fallen = move(plan, "rolled-back", left, "t", origin=name, at_most=safest)(
             held, snapshot(held), AT
         )
@@ -177,7 +179,8 @@ def test_a_fall_takes_away_who_was_named_one_by_one() -> None:
     held = flag(targets={"autonomous": ["vip"], "off": ["banned"]})
     held = move(plan, "s0", plan.layers["s0"], "t")(held, snapshot(held), AT)
     assert served(held, "vip", "eu", "acme") is Mode.AUTONOMOUS
-    left = fall(plan, place_of(_flag(held), plan, Mode.OBSERVE), Mode.OBSERVE)
+    there = place_of(_flag(held), plan, Mode.OBSERVE)
+    left = fall(_flag(held), plan, there, Mode.OBSERVE)
     held = move(plan, "rolled-back", left, "t", at_most=Mode.OBSERVE)(
         held, snapshot(held), AT
     )
@@ -185,7 +188,35 @@ def test_a_fall_takes_away_who_was_named_one_by_one() -> None:
     assert served(held, "banned", "eu", "acme") is Mode.OFF
 
 
-def _simple() -> Plan:
+def test_a_fall_lands_on_what_the_flag_can_serve() -> None:
+    """Without a variation for the safest mode it is the next lower one that it has."""
+    plan = _simple()
+    held = flag()
+    held = move(plan, "s0", plan.layers["s0"], "t")(held, snapshot(held), AT)
+    place = place_of(_flag(held), plan, Mode.SEARCH_ONLY)
+    bare = _flag(held)
+    some = [one for one in bare.variations if one.value in ("off", "autonomous")]
+    (layer,) = fall(replace(bare, variations=tuple(some)), plan, place, Mode.OBSERVE)
+    assert [mode for mode, _ in layer.shares] == [Mode.OFF]
+    with pytest.raises(NotPlacedError, match="gov flags kill"):
+        fall(replace(bare, variations=tuple(some[1:])), plan, place, Mode.OBSERVE)
+
+
+def test_two_plans_share_a_flag() -> None:
+    """Each has its own rules at the head of it; a move of one leaves the other."""
+    one, other = _simple(), _simple(name="q", tools=("u",))
+    held = flag()
+    for plan in (one, other, one):
+        held = move(plan, "s0", plan.layers["s0"], "t")(held, snapshot(held), AT)
+        held = move(plan, "s0", plan.layers["s0"], "t2")(held, snapshot(held), AT)
+    for plan in (one, other):
+        place = place_of(_flag(held), plan, Mode.OBSERVE)
+        assert (place.stage, place.altered) == ("s0", "")
+    assert len(_flag(held).rules) == 2
+    assert served(held, "x", "eu", "acme", tool="u") is Mode.SEARCH_ONLY
+
+
+def _simple(**changes: Any) -> Plan:
     return Plan.model_validate(
         {
             "name": "p",
@@ -198,6 +229,7 @@ def _simple() -> Plan:
             "modeFlag": "f",
             "elsewhere": "observe",
             "stages": ({"name": "s0", "mode": "search_only", "gates": (GATE,)},),
+            **changes,
         }
     )
 

@@ -8,7 +8,7 @@ issues, in the bucket that FeatBit gives that key; it is the same in every stage
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -123,14 +123,28 @@ def _tidy(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     return tuple(reversed(needed))
 
 
-def lowered(layers: Iterable[Layer], most: Mode) -> tuple[Layer, ...]:
-    """Return *layers* in which nobody has more than *most*."""
-    return _tidy(
-        tuple(
-            Layer(one.where, one.segments, _capped(one.shares, most)) for one in layers
-        )
+def lowered(
+    layers: Iterable[Layer], most: Mode, among: Collection[Mode] = tuple(Mode)
+) -> tuple[Layer, ...]:
+    """Return *layers* in which nobody has more than *most*, and all modes are *among*.
+
+    What is not among them drops to the next lower one that is.
+
+    Raises:
+        ValueError: when none is low enough.
+
+    """
+    capped = (
+        Layer(one.where, one.segments, _capped(one.shares, most, among))
+        for one in layers
     )
+    return _tidy(tuple(capped))
 
 
-def _capped(shares: Shares, most: Mode) -> Shares:
-    return tuple({min(mode, most): end for mode, end in shares}.items())
+def _capped(shares: Shares, most: Mode, among: Collection[Mode]) -> Shares:
+    return tuple(
+        {
+            max(one for one in among if one <= min(mode, most)): end
+            for mode, end in shares
+        }.items()
+    )

@@ -170,14 +170,14 @@ def recorded(records: Path | str) -> list[dict[str, Any]]:
 
 
 def _windows(looks: Sequence[Look]) -> Iterator[tuple[int, Window]]:
-    """Yield for each rollout in a stage the whole window, then the latest past."""
+    """Yield for each rollout in a stage the whole window, then its latest part."""
     for number, one in enumerate(looks):
         situation = one.situation
         stage, since = situation.stage, situation.entered_us
         if stage is None or since is None or not stage.gates:
             continue
         recent = situation.now_us - one.plan.regression_window * SECOND_US
-        for start in (since, max(since, recent)):
+        for start in dict.fromkeys((since, max(since, recent))):
             yield (
                 number,
                 Window(
@@ -195,7 +195,7 @@ def _judged(one: Look, seen: Sequence[Seen]) -> Look:
     stage = situation.stage
     if not seen or stage is None:
         return one
-    whole, recent = seen
+    whole, recent = seen[0], seen[-1]
     judged = replace(
         situation,
         judged=_judge(one.plan, stage, whole),

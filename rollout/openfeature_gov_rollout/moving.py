@@ -147,11 +147,13 @@ def drop(target: FlagTarget, records: Path | str, look: Look, wanted: Move) -> M
 
     def edit(document: Json, snapshot: Snapshot, at: str) -> Json:
         flag = snapshot.flag_set.flags.get(plan.mode_flag)
+        if flag is None:
+            raise NotPlacedError(f'flag "{plan.mode_flag}" is not there')
         place = place_of(flag, plan, lowest)
         if not place.altered and place.stage in (word, ABORTED):
             return document
         origin = place.origin or (place.stage if place.stage in plan.order else "")
-        layers = fall(plan, place, lowest)
+        layers = fall(flag, plan, place, lowest)
         after = move(plan, word, layers, identity, origin=origin, at_most=lowest)
         return after(document, snapshot, at)
 

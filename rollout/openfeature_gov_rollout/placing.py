@@ -89,15 +89,29 @@ def _raised(flag: Flag, mine: list[Rule], plan: Plan, safest: Mode) -> str:
     return ""
 
 
-def fall(plan: Plan, place: Place, safest: Mode) -> tuple[Layer, ...]:
+def fall(flag: Flag, plan: Plan, place: Place, safest: Mode) -> tuple[Layer, ...]:
     """Return what is left after a fall from *place*: nobody gets more than before.
 
-    That is *safest* where the stage gave more. Of a flag that somebody altered only
-    ``elsewhere`` is left, for who got what there is not known.
+    That is *safest* where the stage gave more, or the next lower mode that *flag* can
+    serve. Of a flag that somebody altered only ``elsewhere`` is left, for who got what
+    there is not known.
+
+    Raises:
+        NotPlacedError: the flag serves no mode that is low enough.
+
     """
-    if place.altered or place.stage not in plan.order:
-        return everybody(plan.everybody, min(plan.elsewhere, safest))
-    return lowered(plan.layers[place.stage], safest)
+    whole = place.stage in plan.order and not place.altered
+    layers = (
+        plan.layers[place.stage] if whole else everybody(plan.everybody, plan.elsewhere)
+    )
+    known = [MODES[one] for one in variations(flag) if one in MODES]
+    try:
+        return lowered(layers, safest, known)
+    except ValueError:
+        raise NotPlacedError(
+            f'flag "{flag.key}" has no variation as low as {safest.label}; stop its '
+            "tools: gov flags kill"
+        ) from None
 
 
 def move(
