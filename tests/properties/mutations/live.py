@@ -28,7 +28,8 @@ LIVE = (
         ("current = streaming and self._doubts is None", "current = streaming"),
         ("streaming and self._doubts is None", "self._doubts is None"),
         ("if waiting <= self._timing.reconnect_s", "if waiting < self._timing.pull_s"),
-        ("min(self._last_frame_ns, first_doubt)", "self._last_frame_ns"),
+        ("(self._last_frame_ns, first_doubt, un", "(self._last_frame_ns, un"),
+        (", first_doubt, unanswered)", ", first_doubt)"),
         (
             "now - self.verified_ns > self._timing.stale_s",
             "now - self.verified_ns > 2 * self._timing.stale_s",
@@ -71,7 +72,7 @@ LIVE = (
         ("self._opened_ns is None or self._awaiting", "self._awaiting"),
         ("        self._ask()\n", "        pass\n"),
         ("self._pushes.items() if at >= since)", "self._pushes.items() if at > now)"),
-        ("else self._asked_ns", "else opened"),
+        ("since = now if opened is None else self._asked_ns", "since = opened or now"),
         ("        if first:\n            self._pull()", "        self._pull()"),
         ("if whole > 2 * self._timing.pull_s * SECOND and", "if False and"),
         ("fresh=not silent", "fresh=True"),

@@ -54,8 +54,8 @@ RULES = (
         ("ADMIN_ACTION: Reversibility.NONE", "ADMIN_ACTION: Reversibility.MANUAL"),
         ("IRREVERSIBLE: Reversibility.NONE", "IRREVERSIBLE: Reversibility.MANUAL"),
         (
-            "timeout_fallback: LadderMode = Mode.OFF",
-            "timeout_fallback: LadderMode = Mode.AUTONOMOUS",
+            "AfterValidator(_unreleased)] = Mode.OFF",
+            "AfterValidator(_unreleased)] = Mode.AUTONOMOUS",
         ),
         ('"0.8"', '"0.1"'),
         ("self.reversibility or UNDO", "UNDO"),
