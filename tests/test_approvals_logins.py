@@ -107,6 +107,14 @@ def test_what_a_token_says_about_groups_only_narrows(tmp_path: Path) -> None:
     assert objection(wider, leads, people) == "reviewer_not_asked"
 
 
+def test_a_delegated_token_is_nobodys(tmp_path: Path) -> None:
+    """An agent that acts for a reviewer holds one, and is not the reviewer."""
+    login = load(written(tmp_path), ReviewerDirectory(tmp_path / "reviewers.yaml"))
+    assert login(signed()) is not None
+    assert login(signed(act={"sub": "agent-1"})) is None
+    assert login(signed(act={"sub": "agent-1", "act": {"sub": "agent-2"}})) is None
+
+
 REFUSED: dict[str, tuple[str, str]] = {
     "other key": (RULES + "x: 1\n", "expected one document"),
     "unknown": (RULES + "  realm: x\n", "reviewerLogin.realm"),

@@ -1,7 +1,8 @@
 """Log in with the signed tokens of an issuer, such as a company's single sign-on.
 
-The token says who somebody is. The reviewers file still says who reviews, and names
-each one by ``tokenSubject``. What the token says about groups can only narrow that.
+The token says who somebody is; one that was delegated (RFC 8693, ``act``) is nobody's.
+The reviewers file still says who reviews, and names each one by ``tokenSubject``. What
+the token says about groups can only narrow that.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class SignedLogins:
                 raise
             return None
         known = self._directory.by_token_subject(found.subject)
-        if known is None:
+        # Where somebody acts for the subject, such as an agent, it is not the subject.
+        if known is None or found.actors:
             return None
         return Reviewer(known.subject, known.groups, known.way, self._within(found))
 
