@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openfeature_gov.approvals import steps
+from openfeature_gov.approvals import steps, turns
 from openfeature_gov.approvals.directory import ReviewerDirectory
 from openfeature_gov.approvals.people import Reviewer, objection
 from openfeature_gov.approvals.requests import Request
@@ -211,3 +211,24 @@ def test_while_the_file_is_broken_nobody_may_answer(
         assert str(path) in told.getMessage()
         written(path, TEXT)
         assert objection(asked(), bob, people) is None
+
+
+@pytest.mark.parametrize("name", ["bob@example.com", "bobby", "bob"])
+def test_who_is_asked_by_another_name_is_asked(path: Path, name: str) -> None:
+    """By the contract, or by whoever passes it on: else nobody could answer it."""
+    people = ReviewerDirectory(path)
+    cy = Reviewer("cy", way="cli")
+    one = asked(group="support", reassign_to=("leads",))
+    step = turns.reassign(one, cy, people, now_us=NOW, to=name, reason="hers")
+    assert isinstance(step, Request)
+    nobody_else = asked(group="sales", passed=(name,), turn=name)
+    assert objection(nobody_else, Reviewer("bob", way="cli"), people) is None
+    assert objection(nobody_else, cy, people) == "reviewer_not_asked"
+
+
+def test_the_digest_of_nothing_is_refused(path: Path) -> None:
+    """Whoever sends no token at all would be that reviewer."""
+    nothing = sha256(b"").hexdigest()
+    written(path, f"reviewers:\n{BOB.replace(DIGEST, nothing)}")
+    with pytest.raises(InvalidContractError, match="tokenSha256: is of an empty token"):
+        ReviewerDirectory(path)

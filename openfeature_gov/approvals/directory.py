@@ -42,7 +42,15 @@ def _name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=200)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _of_something(value: str) -> str:
+    if value == sha256().hexdigest():
+        raise ValueError("is of an empty token, which everybody has")
+    return value
+
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), AfterValidator(_of_something)]
 
 
 class Entry(BaseModel):

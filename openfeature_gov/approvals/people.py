@@ -101,12 +101,14 @@ def _objection(
         return "reviewer_unauthenticated"
     if stands_behind(request, reviewer.subject, directory):
         return "self_approval"
-    if reviewer.subject not in directory.aliases(reviewer.subject):
+    names = directory.aliases(reviewer.subject)
+    if reviewer.subject not in names:
         return "reviewer_unknown"
     groups = directory.groups(reviewer.subject)
     if reviewer.within is not None:
         groups &= reviewer.within
-    if not (groups & asked or reviewer.subject in asked):
+    # Who was asked by another of their names was asked.
+    if not (groups & asked or names & asked):
         return "reviewer_not_asked"
     return None
 
