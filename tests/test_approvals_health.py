@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from openfeature_gov import Controls, Effect, Governor, Outcome, ToolCall
-from openfeature_gov.approvals import health, watching
+from openfeature_gov.approvals import health, steps, watching
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.approvals.queue import ApprovalQueue, Kept, change
 from openfeature_gov.approvals.requests import Request
@@ -28,6 +28,7 @@ from openfeature_gov.ladder import MODES, Mode
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.shelves import RecordShelf
 from tests.conftest import CONTEXT
+from tests.properties.test_approvals import People
 from tests.properties.test_approvals import request as asked
 from tests.shelves import MemoryShelf
 from tests.test_approvals_queue import lent
@@ -140,6 +141,29 @@ def stamps(
 def test_rubber_stamp(requests: list[Request], *, found: bool) -> None:
     """Many at once after a long wait are fast too: the last answer was just before."""
     assert codes(requests) == ["rubber_stamp"] * found
+
+
+def test_a_rubber_stamp_does_not_hide_behind_a_slow_second() -> None:
+    """Each vote counts from when it was given, not from the last one's."""
+    given = []
+    for n in range(20):
+        one = asked(id=f"{n}", created_us=NOW - (20 - n) * HOUR_US, quorum=2)
+        one = replace(one, deadline_us=NOW + 1)
+        for by, after in (("bob", S), ("cy", 1800 * S)):
+            step = steps.approve(
+                one,
+                Reviewer(by, way="cli"),
+                People(),
+                now_us=one.created_us + after,
+                seen="b",
+            )
+            assert isinstance(step, Request)
+            one = step
+        given.append(one)
+    found = health.measured(given, NOW)
+    assert [(one.code, one.subject) for one in found.findings] == [
+        ("rubber_stamp", "bob")
+    ]
 
 
 def test_an_early_vote_counts() -> None:

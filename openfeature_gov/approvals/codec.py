@@ -27,6 +27,7 @@ def plain(request: Request) -> dict[str, Any]:
         "arguments": request.arguments.decode(),
         "facts": dict(request.facts),
         "votes": dict(request.votes),
+        "voted_us": dict(request.voted_us),
         "callers": dict(request.callers),
         "questions": [asdict(one) for one in request.questions],
         "constraints": [

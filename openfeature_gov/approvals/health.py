@@ -139,7 +139,8 @@ def _tallies(requests: Iterable[Request]) -> Iterator[Tally]:
     answers = defaultdict[str, list[tuple[int, int, bool]]](list)
     for one in requests:
         for voter in one.votes:
-            answers[voter].append((one.answered_us, one.created_us, True))
+            at_us = one.voted_us.get(voter, one.answered_us)
+            answers[voter].append((at_us, one.created_us, True))
         if one.state is State.REFUSED:
             answers[one.reviewer].append((one.answered_us, one.created_us, False))
     for reviewer, given in sorted(answers.items()):

@@ -49,7 +49,7 @@ class Request:
     had before an approval counts. *requesters* are subjects that may not
     answer: user, agent, instance, service and the delegation. *facts* are the card in
     JSON scalars; *arguments* the canonical bytes that will run. *votes* maps each
-    reviewer who approved to what was said.
+    reviewer who approved to what was said, *voted_us* to when.
 
     *reassign_to* may be asked besides the chain, *passed* were, and it is the *turn* of
     the last one of them unless it is empty. *break_glass* names the group of which two
@@ -77,6 +77,7 @@ class Request:
     arguments: bytes = field(repr=False)
     facts: Mapping[str, Any] = field(default_factory=nothing, repr=False)
     votes: Mapping[str, str] = field(default_factory=nothing)
+    voted_us: Mapping[str, int] = field(default_factory=nothing)
     constraints: tuple[Constraint, ...] = ()
     reviewer: str = ""
     reason: str = ""

@@ -80,6 +80,7 @@ def approve(
         request,
         Event.APPROVE if reached else Event.VOTE,
         votes=votes,
+        voted_us=MappingProxyType({**request.voted_us, reviewer.subject: now_us}),
         constraints=merge((*request.constraints, *constraints)),
         reviewer=reviewer.subject,
         reason=reason[:TEXT_LIMIT],
