@@ -534,15 +534,16 @@ class Governor:
     async def answered(self, approval_id: str, *, every_s: float = 0.5) -> Request:
         """Return the request *approval_id* once it does not wait any more.
 
-        Looks every *every_s* seconds and holds no thread meanwhile.
+        Looks every *every_s* seconds and holds no thread meanwhile. Ends a request
+        whose time is up, wherever the clock of the queue runs, and if it does at all.
 
         Raises:
             ValueError: for an unknown request.
-            RecordStoreError: when it cannot be read.
+            RecordStoreError: when it cannot be read, or its end not be recorded.
 
         """
         while True:
-            request = await asyncio.to_thread(self._request, approval_id)
+            request = await asyncio.to_thread(self._standing, approval_id)
             if request is None:
                 raise ValueError(_unknown(approval_id))
             if request.state is not State.PENDING:
@@ -551,6 +552,9 @@ class Governor:
 
     def _request(self, approval_id: str) -> Request | None:
         return None if self.approvals is None else self.approvals.get(approval_id)
+
+    def _standing(self, approval_id: str) -> Request | None:
+        return None if self.approvals is None else self.approvals.standing(approval_id)
 
     def _call_of(self, approval_id: str) -> ToolCall:
         request = self._request(approval_id)

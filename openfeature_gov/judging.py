@@ -353,6 +353,8 @@ def _obeyed(constraint: Constraint, action: ActionContract) -> bool:
     match constraint.kind:
         case "records" if constraint.limit is not None:
             return (action.records or 0) <= constraint.limit
+        case "amount" if constraint.limit is not None:
+            return (action.amount or 0) <= constraint.limit
         case "sources" if constraint.among is not None:
             return constraint.among.issuperset(action.facts.sources or ())
         case _:

@@ -173,9 +173,12 @@ class Tool:
             return ""
         try:
             text = self.consequence(copy.deepcopy(dict(arguments)))
+            if not isinstance(text, str):
+                return ""
+            text.encode()  # what cannot be stored cannot be shown
         except Exception:  # noqa: BLE001 - what cannot be told is no consequence
             return ""
-        return text.strip() if isinstance(text, str) else ""
+        return text.strip()
 
     def bind(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return *arguments* with defaults filled in, so that equal actions are equal.

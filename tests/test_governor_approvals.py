@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from openfeature_gov import Effect, Governor, Outcome, ToolCall
+from openfeature_gov import Effect, Extractors, Governor, Outcome, ToolCall
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import State
@@ -307,7 +307,13 @@ def test_the_agent_does_not_approve_itself(waiting: Waiting) -> None:
 def test_what_nobody_can_explain_is_not_asked(waiting: Waiting) -> None:
     """A consequential call without a consequence is denied, not queued blind."""
     tool = waiting.governor._decider.tools["mail"]
-    for silent in (None, lambda _: " ", lambda a: a["missing"], lambda _: 5):
+    for silent in (
+        None,
+        lambda _: " ",
+        lambda a: a["missing"],
+        lambda _: 5,
+        lambda _: "\ud800",
+    ):
         object.__setattr__(tool, "consequence", silent)
         outcome = waiting.call()
         assert (outcome.effect, outcome.reason) == (Effect.DENY, "consequence_missing")
@@ -427,6 +433,35 @@ def test_waiting_holds_no_thread(waiting: Waiting) -> None:
 
     assert asyncio.run(wait()).state is State.APPROVED
     assert ticks >= 5
+
+
+def test_waiting_ends_with_the_deadline(waiting: Waiting) -> None:
+    """Although no clock goes round anywhere: nobody waits for ever."""
+    outcome = waiting.call()
+    assert waiting.governor.approvals is not None
+    deadline = waiting.request(outcome).deadline_us
+    waiting.governor.approvals._now = lambda: deadline
+
+    async def wait() -> Request:
+        answer = waiting.governor.answered(outcome.approval_id, every_s=0.01)
+        return await asyncio.wait_for(answer, 60)
+
+    assert asyncio.run(wait()).state is State.EXPIRED
+
+
+def test_a_lowered_amount_is_obeyed_or_nothing_runs(waiting: Waiting) -> None:
+    """A tool that does not know the limit does not run beyond it."""
+    tool = waiting.governor._decider.tools["mail"]
+    object.__setattr__(tool, "extractors", Extractors(amount=lambda a: a["text"]))
+    object.__setattr__(tool, "narrow", lambda arguments, _: arguments)
+    outcome = waiting.call(arguments={"text": 500})
+    waiting.approve(outcome, constraints=(Constraint("amount", limit=10),))
+    done = waiting.call(arguments={"text": 500})
+    assert (done.effect, done.reason) == (Effect.DENY, "constraint_ignored")
+    assert waiting.sent == []
+    object.__setattr__(tool, "narrow", lambda a, _: {**a, "text": 10})
+    assert waiting.call(arguments={"text": 500}).value == "sent"
+    assert waiting.sent == [{"to": "ann", "text": 10}]
 
 
 def test_every_step_is_in_the_log(waiting: Waiting) -> None:

@@ -105,6 +105,21 @@ class ApprovalQueue:
         kept = self._shelf.request(request_id)
         return None if kept is None else kept.request
 
+    def standing(self, request_id: str) -> Request | None:
+        """Return the request as it stands now, whether a clock goes round or not.
+
+        One whose time is up is escalated or ended first. None for an unknown one.
+
+        Raises:
+            RecordStoreError: when that was not seen to be recorded; see the class.
+
+        """
+        found = self.get(request_id)
+        if found is None or found.state not in OPEN or self._now() < found.deadline_us:
+            return found
+        self.expire(request_id)
+        return self.get(request_id)
+
     def waiting(self, *, limit: int = 1_000) -> list[Request]:
         """Return the requests that wait for a person, the oldest first."""
         found = self._shelf.requests(states=(State.PENDING,), limit=limit)
