@@ -25,7 +25,7 @@ from openfeature_gov.observing import Observer
 from openfeature_gov.policies import Knowing, Policies
 from openfeature_gov.policies.budget import STUCK, Budget, OverrunError
 from openfeature_gov.policies.cedar import FULL, standard
-from openfeature_gov.policies.facts import facts_of
+from openfeature_gov.policies.facts import UNREADABLE, facts_of
 from tests.conftest import CONTEXT, Desk, contract_yaml
 from tests.guarding import ACTION, CALM, NOW
 
@@ -242,18 +242,56 @@ def cedar(policies: str, definitions: str = "", **more: str) -> str:
         (Decimal(500), "policy_refused"),
         (Decimal("500.01"), "policy_refused"),
         (Decimal(0), "clear"),
-        (Decimal(-1), "policy_refused"),
-        (Decimal("NaN"), "policy_refused"),
-        (Decimal("1.00001"), "policy_refused"),
-        (Decimal(10) ** 30, "policy_refused"),
+        (Decimal(-1), "policy_failed"),
+        (Decimal("NaN"), "policy_failed"),
+        (Decimal("1.00001"), "policy_failed"),
+        (Decimal(10) ** 30, "policy_failed"),
         (None, "policy_refused"),
     ],
 )
 def test_cedar_permits_what_it_can_read(amount: Decimal | None, reason: str) -> None:
-    """An amount that is not exact is not told, and nothing then permits."""
+    """An amount that is not exact fails the question, and nothing permits none."""
     verdict = judged(cedar(SMALL), action=replace(ACTION, amount=amount))
     assert verdict.reason == reason
     assert verdict.cap is (Mode.AUTONOMOUS if reason == "clear" else Mode.OFF)
+
+
+LARGE = (
+    "permit (principal, action, resource); forbid (principal, action, resource) when {"
+    ' context has amount && context.amount.greaterThan(decimal("1000.0")) };'
+)
+
+
+@pytest.mark.parametrize(
+    "amount", ["1000.01", "2000.00001", "1e14", "1e15", "1e30", "-1", "NaN"]
+)
+def test_no_amount_is_too_odd_for_a_forbid(amount: str) -> None:
+    """What a policy cannot be told is no absence, which such a forbid lets pass."""
+    rules = cedar(LARGE)
+    assert judged(rules).cap is Mode.AUTONOMOUS
+    action = replace(ACTION, amount=Decimal(amount))
+    assert judged(rules, action=action).cap is Mode.OFF
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(ACTION, amount=Decimal(10) ** 14),
+        replace(ACTION, records=-1),
+        replace(ACTION, facts=replace(ACTION.facts, discount=Decimal("NaN"))),
+        replace(ACTION, facts=replace(ACTION.facts, account_value=Decimal(-1))),
+        replace(ACTION, facts=replace(ACTION.facts, created_us=NOW + 1)),
+    ],
+)
+def test_a_fact_that_cannot_be_read_stops_the_question(changed: Any) -> None:
+    """It is told as such; a decision point is not asked at all."""
+    told = facts_of(changed, CALM)
+    assert told.keys() == facts_of(ACTION, CALM).keys()
+    assert UNREADABLE in told.values()
+    url = "url: 'http://127.0.0.1:9/v1/data/x'"
+    found = judged(f"kind: decision_point, {url}", action=changed)
+    assert (found.reason, found.cap) == ("decision_point_failed", Mode.OFF)
+    assert found.evidence["error"] == "ValueError"
 
 
 def test_a_forbid_names_itself_in_the_evidence() -> None:
@@ -316,7 +354,7 @@ def test_facts_hold_no_user_and_no_argument() -> None:
     )
     for secret in ("user-1", "r-1", "CANARY", "task-1", "s-1"):
         assert secret not in told
-    assert "ageSeconds" not in facts_of(ACTION, UNKNOWN)
+    assert facts_of(ACTION, UNKNOWN)["ageSeconds"] == UNREADABLE
 
 
 class Point(BaseHTTPRequestHandler):

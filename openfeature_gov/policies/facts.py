@@ -1,6 +1,7 @@
 """What a foreign policy is told of an action: derived facts, no argument, no text.
 
-A fact that cannot be read is left out: a policy that needs it then cannot permit.
+A fact that nobody states is left out. One that is stated and cannot be read is told as
+`UNREADABLE`: a policy that forbids large amounts would take its absence for consent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from openfeature_gov.controls.guardrails.situation import Situation
 SECOND_US = 1_000_000
 BIG = Decimal(10) ** 14
 """Cedar's decimals have four digits after the point, and end below this."""
+MOST = 2**63
+"""Cedar's whole numbers end below this."""
+UNREADABLE = "unreadable"
+"""What no number is: to compare it with one is an error in Cedar, and errors cap."""
 
 
 def facts_of(contract: ActionContract, situation: Situation) -> dict[str, Any]:
@@ -33,20 +38,30 @@ def facts_of(contract: ActionContract, situation: Situation) -> dict[str, Any]:
         "segment": known.segment or None,
         "accountValue": _amount(known.account_value),
         "accountCurrency": known.currency or None,
-        "ageSeconds": _seconds(known.created_us, situation.now_us),
+        "ageSeconds": _age(known.created_us, situation.now_us),
         "proofSeconds": _proved(contract, situation),
         "sources": len(context.evidence.sources),
     }
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _amount(value: Decimal | None) -> Decimal | None:
-    fault = unreadable(value, "", "", FINE)
-    return value if fault is None and value is not None and value < BIG else None
+def _amount(value: Decimal | None) -> Decimal | str | None:
+    if value is None:
+        return None
+    exact = unreadable(value, "", "", FINE) is None and value < BIG
+    return value if exact else UNREADABLE
 
 
-def _count(value: int | None) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+def _count(value: int | None) -> int | str | None:
+    sound = value is None or (type(value) is int and 0 <= value < MOST)
+    return value if sound else UNREADABLE
+
+
+def _age(created_us: int | None, now_us: int | None) -> int | str | None:
+    if created_us is None:
+        return None
+    seconds = _seconds(created_us, now_us)
+    return UNREADABLE if seconds is None else seconds
 
 
 def _seconds(since_us: int | None, now_us: int | None) -> int | None:

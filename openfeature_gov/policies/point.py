@@ -23,7 +23,7 @@ from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.foreign import DecisionPoint
 from openfeature_gov.ladder import MODES, Mode
 from openfeature_gov.policies.budget import Budget, OverrunError
-from openfeature_gov.policies.facts import facts_of
+from openfeature_gov.policies.facts import UNREADABLE, facts_of
 
 MOST_BYTES, CHUNK = 65_536, 4_096
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -40,9 +40,9 @@ def asked(
     token: str = "",
 ) -> Verdict:
     """Return what the decision point says; late, unreachable or unclear cannot tell."""
-    body = orjson.dumps({"input": facts_of(contract, situation)}, default=_text)
     seconds = settings.deadline_ms / 1000
     try:
+        body = _body(facts_of(contract, situation))
         result = budget.run(
             lambda: _posted(settings.url, body, token, seconds), seconds
         )
@@ -53,6 +53,13 @@ def asked(
         said = type(error).__name__
         return unknown(rules, settings, "decision_point_failed", error=said)
     return _verdict(rules, settings, result)
+
+
+def _body(facts: dict[str, Any]) -> bytes:
+    # What a foreign language makes of a text where a number is due, nobody knows.
+    if UNREADABLE in facts.values():
+        raise ValueError(UNREADABLE)
+    return orjson.dumps({"input": facts}, default=_text)
 
 
 def _text(value: object) -> str:
