@@ -226,7 +226,8 @@ class ActionContract:
 
     *arguments* is a private copy, *canonical* its bytes; *claimed_risk* and
     *claimed_reversibility* are the strictest that the agent said; *faults* are the
-    reason codes of what could not be derived.
+    reason codes of what could not be derived. *named* is the record as the arguments
+    name it where *record* is only its digest; it may be personal and is never recorded.
     """
 
     tool: str
@@ -243,6 +244,7 @@ class ActionContract:
     currency: str = ""
     records: int | None = None
     record: str = ""
+    named: str = field(default="", repr=False)
     facts: Facts = NO_FACTS
     claimed_risk: RiskClass | None = None
     claimed_reversibility: Reversibility | None = None

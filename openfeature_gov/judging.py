@@ -356,6 +356,8 @@ def _obeyed(constraint: Constraint, action: ActionContract) -> bool:
         case "amount" if constraint.limit is not None:
             return (action.amount or 0) <= constraint.limit
         case "sources" if constraint.among is not None:
-            return constraint.among.issuperset(action.facts.sources or ())
+            # Tools take a list without a source for all of them.
+            asked = action.facts.sources
+            return asked is None or bool(asked and constraint.among.issuperset(asked))
         case _:
             return True

@@ -231,6 +231,7 @@ class Tool:
         facts = _Facts(self.extractors, _own(self, arguments))
         risk, undo = facts.classified(rules)
         claims = context.claims
+        record, named = facts.record()
         return ActionContract(
             tool=self.name,
             workflow=rules.workflow,
@@ -245,7 +246,8 @@ class Tool:
             amount=facts.amount(),
             currency=self.extractors.currency,
             records=facts.records(),
-            record=facts.record(),
+            record=record,
+            named=named,
             facts=facts.beyond(context.facts),
             claimed_risk=_claimed(claims, "riskClass", RiskClass.IRREVERSIBLE),
             claimed_reversibility=_claimed(claims, "reversibility", Reversibility.NONE),
@@ -353,21 +355,25 @@ class _Facts:
             return None
         return count
 
-    def record(self) -> str:
-        """Return the id of the record acted on, empty when the tool does not say."""
+    def record(self) -> tuple[str, str]:
+        """Return the id of the record acted on, and its name where that is no id.
+
+        Both are empty when the tool does not say.
+        """
         if self._extractors.record is None:
-            return ""
+            return "", ""
         try:
             name = self._extractors.record(self._arguments)
         except Exception:  # noqa: BLE001 - what cannot be told is no target
             name = None
         if not isinstance(name, str):
             self.faults.append("target_unreadable")
-            return ""
+            return "", ""
         # What is no id may be personal data: the record then holds its digest.
+        if not name or is_opaque(name):
+            return name, ""
         text = name.encode("utf-8", "surrogatepass")
-        plain = not name or is_opaque(name)
-        return name if plain else f"sha256:{sha256(text).hexdigest()}"
+        return f"sha256:{sha256(text).hexdigest()}", name
 
     def beyond(self, known: Facts) -> Facts:
         """Return what only guardrails ask for; *known* is what the host knows."""

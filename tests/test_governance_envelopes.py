@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 import pytest
 
@@ -113,3 +113,11 @@ def test_millionths_are_rounded_up() -> None:
     """What a call takes is never counted as less than it is."""
     amounts = ["0", "0.0000001", "1.5", "0.01"]
     assert [micro(Decimal(text)) for text in amounts] == [0, 1, 1_500_000, 10_000]
+
+
+def test_what_is_spent_is_exact_in_any_decimal_context() -> None:
+    """The host may count with three digits; a budget does not."""
+    with localcontext() as host:
+        host.prec = 3
+        assert micro(Decimal("1234.567891")) == 1_234_567_891
+        assert micro(Decimal("0.0000001")) == 1

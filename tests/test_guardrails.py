@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,7 @@ from openfeature_gov.controls.guardrails.breaker import begun, ended
 from openfeature_gov.controls.guardrails.signal import released, sampled
 from openfeature_gov.decisions import Constraint, Verdict
 from openfeature_gov.governance import GovernanceContract
+from openfeature_gov.governance.guardrails import Signal
 from openfeature_gov.ladder import Reversibility, RiskClass
 from tests.guarding import (
     ACTION,
@@ -734,3 +735,16 @@ def test_every_guardrail_only_lowers(
         assert after.mode <= before.mode
         assert after.full <= before.full
         assert after.need >= before.need
+
+
+def test_the_hosts_decimal_context_rounds_no_limit_away() -> None:
+    """Three digits would make 1000.5 of 999 and 1.5 a plain 1000."""
+    daily = of("money", "limit: 1000, currency: USD, per: customer")
+    (metric,) = of("signal", "metric: errors, above: 5").guardrails
+    assert isinstance(metric, Signal)
+    with localcontext() as host:
+        host.prec = 3
+        assert asked(daily, amount(D("1.5")), spent(D(999))).cap < Mode.AUTONOMOUS
+        assert asked(daily, amount(D("1234.5"))).cap < Mode.AUTONOMOUS
+        standing = sampled(Standing(), metric, D("5.004"), NOW)
+    assert standing.fired

@@ -18,8 +18,9 @@ from openfeature_gov import Effect, Governor, ToolCall
 from openfeature_gov.controls import Controls
 from openfeature_gov.controls.guardrails import weigh
 from openfeature_gov.governance import Governance
+from openfeature_gov.governance.guardrails import Money
 from openfeature_gov.observing import Observer
-from openfeature_gov.observing.days import day_of
+from openfeature_gov.observing.days import Days, day_of
 from openfeature_gov.observing.table import Table
 from openfeature_gov.outcomes import Outcome, Status
 from openfeature_gov.stores import history
@@ -43,6 +44,10 @@ DAY_US = 86_400_000_000
 def pay(amount: object, **changes: Any) -> ToolCall:
     context = replace(CONTEXT, **changes) if changes else CONTEXT
     return ToolCall("pay", {"amount": str(amount)}, context)
+
+
+def called(record: str) -> ToolCall:
+    return ToolCall("pay", {"amount": "1", "record": record}, CONTEXT)
 
 
 def paid(amount: str, record: str = "r-1") -> str:
@@ -479,3 +484,63 @@ def test_a_fork_leaves_no_lock_behind() -> None:
     code = FORKED.format(roots=roots)
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=120)
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["boss@corp.example", "BOSS@Corp.example", " vip-1", "VIP-1", "vip-1\u200b"],
+)
+def test_no_spelling_of_a_record_slips_past_the_list(desk: Make, name: str) -> None:
+    """Also of names that are no ids, of which records hold only a digest."""
+    listed = "[{kind: data_rules, never: ['Boss@corp.example', 'vip-*']}]"
+    one = paying(desk, listed)
+    assert why(one.governor.run(called(name))) == "record_off_limits"
+    assert one.governor.run(called("other@corp.example")).effect is Effect.ALLOW
+    one.governor.close()
+    assert b"corp.example" not in one.records.read_bytes()
+
+
+def test_the_host_is_asked_about_a_record_by_its_name(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by its digest, which no list of erased people holds."""
+    monkeypatch.setattr("openfeature_gov.policies.erasures.SECONDS", 30.0)
+    controls = Controls(erased=lambda name: name == "alice@corp.example")
+    listed = "[{kind: data_rules, erased: true}]"
+    governor = paying(desk, listed, controls=controls).governor
+    assert why(governor.run(called("alice@corp.example"))) == "user_erased"
+    assert governor.run(called("bob@corp.example")).effect is Effect.ALLOW
+
+
+def test_an_amount_beyond_measure_takes_nothing_along_when_it_goes() -> None:
+    """A sum of so many digits would forget what the day moved before."""
+    rules = ruled("kind: money, limit: 1000, currency: USD, per: customer")
+    (money,) = rules.guardrails
+    assert isinstance(money, Money)
+    days = Days()
+    days.spend([money], replace(ACTION, amount=Decimal("500.25")), rules, NOW)
+    huge = days.spend([money], replace(ACTION, amount=Decimal(10) ** 60), rules, NOW)
+    days.give_back(huge, NOW)
+    assert days.total(money, ACTION, rules, {}, NOW) == Decimal("500.25")
+
+
+def test_a_list_without_a_source_is_not_within_the_allowed_ones(desk: Make) -> None:
+    """For most tools it means all of them; naming the allowed ones does not."""
+    listed = "[{kind: source_allowlist, allowed: [docs, faq]}]"
+    one = desk(contract_yaml("find", guardrails=listed))
+    run: list[list[str]] = []
+
+    def narrow(asked: dict[str, Any], limits: Any) -> dict[str, Any]:
+        allowed = limits[0].among
+        return {"sources": [name for name in asked["sources"] if name in allowed]}
+
+    extract = Extractors(sources=lambda asked: asked["sources"])
+
+    def find(sources: list[str]) -> None:
+        run.append(sources)
+
+    one.governor.tool("find", extract=extract, narrow=narrow)(find)
+    one.governor.run(ToolCall("find", {"sources": []}, CONTEXT))
+    assert run == []
+    one.governor.run(ToolCall("find", {"sources": ["docs", "hr"]}, CONTEXT))
+    assert run == [["docs"]]

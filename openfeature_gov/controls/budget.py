@@ -15,6 +15,7 @@ from openfeature_gov.contracts import ActionContract
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.envelopes import CALLS, MICRO, MOST, Budget, micro
+from openfeature_gov.governance.parts import EXACT
 from openfeature_gov.ladder import Mode
 
 NAME = "budget"
@@ -97,7 +98,7 @@ def _seen(charge: Charge) -> dict[str, str]:
 
 def text(amount: int) -> str:
     """Return *amount* millionths as plain decimal text."""
-    return f"{Decimal(amount) / MICRO:f}"
+    return f"{EXACT.divide(amount, MICRO):f}"
 
 
 def _taken(

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from openfeature_gov.governance.parts import LadderMode, Part
+from openfeature_gov.governance.parts import EXACT, LadderMode, Part
 from openfeature_gov.ladder import Mode
 
 MICRO = 1_000_000
@@ -124,4 +124,5 @@ class Budget(Part):
 
 def micro(amount: Decimal) -> int:
     """Return *amount* in millionths, rounded up: to spend is never to spend less."""
-    return int((amount * MICRO).to_integral_value(ROUND_CEILING))
+    whole = EXACT.multiply(amount, MICRO)
+    return int(whole.to_integral_value(ROUND_CEILING, EXACT))

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    DivisionByZero,
+    InvalidOperation,
+)
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,6 +17,10 @@ from pydantic.alias_generators import to_camel
 
 from openfeature_gov.ladder import MODES, Mode
 
+EXACT = Context(
+    prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero]
+)
+"""How amounts are added up: the host's own context may keep three digits only."""
 TOOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
 
 
@@ -59,4 +69,7 @@ class Part(BaseModel):
 
 def skeleton(name: str) -> str:
     """Return *name* folded so that look-alike spellings become equal."""
-    return unicodedata.normalize("NFKC", name).casefold().strip()
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    if not folded.isascii():  # what nobody sees makes no other name
+        folded = "".join(one for one in folded if unicodedata.category(one) != "Cf")
+    return folded.strip()

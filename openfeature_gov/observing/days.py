@@ -13,6 +13,7 @@ from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.guardrails.amounts import HUGE
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.guardrails import Money
+from openfeature_gov.governance.parts import EXACT
 from openfeature_gov.observing.table import Table
 
 DAY_US, MINUTE_US = 86_400_000_000, 60_000_000
@@ -53,7 +54,9 @@ class Days:
         if kept is None or kept.day < day_of(now, one.timezone):
             return NOTHING
         same = mine is not None and mine.day == kept.day
-        return kept.total - (mine.total if same and mine is not None else NOTHING)
+        if not same or mine is None:
+            return kept.total
+        return EXACT.subtract(kept.total, mine.total)
 
     def spend(
         self,
@@ -72,6 +75,8 @@ class Days:
             # Money of which nobody knows how much it is uses the whole day up.
             if amount is None or contract.currency != one.currency:
                 amount = HUGE
+            # No more than that: a sum of more digits than fit would forget the rest.
+            amount = min(amount, HUGE)
             added[key] = self.add(key, amount, day_of(now, one.timezone), now)
         return added
 
@@ -81,7 +86,7 @@ class Days:
         total = NOTHING
         if kept is not None and kept.day >= day:
             day, total = kept.day, kept.total
-        self._kept.put(key, Spent(day, total + amount), now)
+        self._kept.put(key, Spent(day, EXACT.add(total, amount)), now)
         return Spent(day, amount)
 
     def give_back(self, added: Mapping[Key, Spent], now: int) -> None:
@@ -89,7 +94,8 @@ class Days:
         for key, own in added.items():
             kept = self._kept.get(key)
             if kept is not None and kept.day == own.day:
-                self._kept.put(key, Spent(kept.day, kept.total - own.total), now)
+                left = EXACT.subtract(kept.total, own.total)
+                self._kept.put(key, Spent(kept.day, left), now)
 
 
 def key_of(one: Money, rules: GovernanceContract, name: str) -> Key | None:

@@ -110,7 +110,8 @@ class Observer:
         if erased is None or not wanted:
             return None
         context = contract.context
-        names = (context.actor.user, context.account, contract.record)
+        record = contract.named or contract.record
+        names = (context.actor.user, context.account, record)
         try:
             return erased([name for name in names if name]) is not False
         except Exception:  # noqa: BLE001 - whoever cannot be looked up may be erased

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 
+from openfeature_gov.governance.parts import EXACT
+
 HUGE = Decimal(10) ** 15
 """From here on sums and remainders would round; it is above every limit."""
 ZERO = Decimal(0)
@@ -25,7 +27,7 @@ def unreadable(
         return "amount_unreadable"
     if currency != expected:
         return "currency_mismatch"
-    if amount < HUGE and amount % _unit(decimals):
+    if amount < HUGE and EXACT.remainder(amount, _unit(decimals)):
         return "amount_too_fine"
     return None
 

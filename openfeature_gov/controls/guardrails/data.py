@@ -32,7 +32,7 @@ def data(
         if not record:
             return unknown(rules, settings, "record_unknown")
         account = contract.context.account
-        if _listed(record, settings.never) or (
+        if _listed(contract.named or record, settings.never) or (
             account and is_named(account, settings.never)
         ):
             return fired(rules, settings, "record_off_limits")

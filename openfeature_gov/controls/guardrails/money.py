@@ -9,6 +9,7 @@ from openfeature_gov.controls.guardrails.situation import Situation
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.guardrails import Money
+from openfeature_gov.governance.parts import EXACT
 
 
 def money(
@@ -31,7 +32,7 @@ def money(
         spent = situation.spent.get(settings.name)
         if spent is None:
             return unknown(rules, settings, "spent_unknown")
-        total = spent + amount
+        total = EXACT.add(spent, amount)
     if not beyond(total, limit, exclusive=settings.exclusive):
         return clear(settings)
     return fired(

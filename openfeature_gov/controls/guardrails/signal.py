@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.guardrails.answers import capped, clear, fired
@@ -10,6 +10,7 @@ from openfeature_gov.controls.guardrails.situation import Situation, Standing
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.guardrails import Signal
+from openfeature_gov.governance.parts import EXACT
 
 SECOND_US = 1_000_000
 KEPT = 64
@@ -78,7 +79,8 @@ def sampled(
     since = now_us - settings.window_seconds * SECOND_US
     recent = [one for one in standing.samples if since <= one[0] <= now_us]
     samples = (*recent[-KEPT + 1 :], (now_us, value))
-    mean = sum((one[1] for one in samples), Decimal(0)) / len(samples)
+    with localcontext(EXACT):
+        mean = sum((one[1] for one in samples), Decimal(0)) / len(samples)
     fired_now = is_beyond(mean, settings)
     held = standing.fired and (settings.named_release or not is_back(mean, settings))
     by = "" if fired_now else standing.released_by
