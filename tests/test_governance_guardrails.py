@@ -153,3 +153,22 @@ def test_the_files_own_are_refused_like_any_other(text: str, said: str) -> None:
     with pytest.raises(InvalidContractError) as caught:
         parse(text, "gov.yaml")
     assert any(said in line for line in caught.value.lines()), caught.value.lines()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "currency: JPY, per: day",
+        "currency: USD, per: account",
+        "currency: USD, per: day, timezone: Asia/Tokyo",
+    ],
+)
+def test_money_that_counts_together_is_of_one_kind(other: str) -> None:
+    """Of two currencies there is no sum, and a shared day begins once."""
+    shared = "kind: money, name: daily, limit: 1000, across: workflow"
+    one = contract_yaml("a", guardrails=f"[{{{shared}, currency: USD, per: day}}]")
+    same = contract_yaml("b", guardrails=f"[{{{shared}, currency: USD, per: day}}]")
+    parse(f"{one}\n---\n{same}")
+    odd = contract_yaml("b", guardrails=f"[{{{shared}, {other}}}]")
+    with pytest.raises(InvalidContractError, match="another one in the contract of"):
+        parse(f"{one}\n---\n{odd}")

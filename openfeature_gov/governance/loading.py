@@ -18,7 +18,7 @@ from openfeature_gov import strict_yaml as yaml
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance.contract import GovernanceContract
 from openfeature_gov.governance.foreign import Foreign
-from openfeature_gov.governance.guardrails import BuiltIn, Guardrail
+from openfeature_gov.governance.guardrails import BuiltIn, Guardrail, Money
 from openfeature_gov.governance.parts import skeleton
 from openfeature_gov.governance.settings import Setting
 
@@ -238,3 +238,7 @@ def _shared_names(
     for limit in contract.rate_limits:
         if limit.name is not None:
             yield "rateLimits", limit.name, (limit.rate, limit.of)
+    for one in contract.guardrails:
+        if isinstance(one, Money) and one.across == "workflow":
+            name = f"{contract.workflow}.{one.name}"
+            yield DEFAULTS, name, (one.currency, one.per, one.timezone)
