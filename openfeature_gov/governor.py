@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +37,6 @@ from openfeature_gov.deciding import Decider, Token
 from openfeature_gov.errors import RegistrationError
 from openfeature_gov.evidence.records import outcome_record
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL
-from openfeature_gov.evidence.texts import readable
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, FlagReader
 from openfeature_gov.gate import gated
 from openfeature_gov.governance import TOOL_NAME, Governance
@@ -69,6 +69,7 @@ if TYPE_CHECKING:  # what seals is loaded with the store that it seals
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+_APPROVAL = re.compile(r"[0-9a-f]{32}")
 REPORTED = ("executed", "failed", "cancelled", "not_run")
 
 
@@ -559,7 +560,7 @@ class Governor:
     def _call_of(self, approval_id: str) -> ToolCall:
         request = self._request(approval_id)
         if request is None:
-            self._decider.refuse(UNKNOWN_TOOL, "approval_unknown", approval_id)
+            self._decider.refuse(UNKNOWN_TOOL, "approval_unknown", _shown(approval_id))
             raise ValueError(_unknown(approval_id))
         if request.facts.get("resumable") is not True:
             self._decider.refuse(request.tool, "approval_not_resumable", approval_id)
@@ -710,8 +711,14 @@ class Governor:
             raise RegistrationError(f"{tool.name} is async; use the async twin")
 
 
+def _shown(approval_id: object) -> str:
+    """Return *approval_id* if it looks like one: records keep no other text."""
+    known = isinstance(approval_id, str) and _APPROVAL.fullmatch(approval_id)
+    return str(approval_id) if known else "no id of a request"
+
+
 def _unknown(approval_id: str) -> str:
-    return f"{readable(approval_id)}: no such request for approval"
+    return f"{_shown(approval_id)}: no such request for approval"
 
 
 def _elsewhere(**_: Any) -> Any:

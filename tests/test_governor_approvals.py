@@ -150,10 +150,21 @@ def test_a_request_is_resumed_in_another_process(waiting: Waiting) -> None:
         waiting.governor.acting(CONTEXT),
         pytest.raises(ValueError, match="no such request"),
     ):
-        waiting.governor.resume("nobody")
+        waiting.governor.resume("0" * 32)
     refusal = waiting.log("decision")[-1]
     assert (refusal["effect"], refusal["reason"]) == ("deny", "approval_unknown")
-    assert (refusal["detail"], refusal["context"]["agent"]) == ("nobody", "agent-1")
+    assert refusal["detail"] == "0" * 32
+    assert refusal["context"]["agent"] == "agent-1"
+
+
+def test_what_is_no_id_of_a_request_is_not_repeated(waiting: Waiting) -> None:
+    """It may be anything, and records are kept."""
+    with pytest.raises(ValueError, match="no id of a request") as told:
+        waiting.governor.resume("alice@corp.example")
+    assert "alice" not in str(told.value)
+    refusal = waiting.log("decision")[-1]
+    assert refusal["reason"] == "approval_unknown"
+    assert "alice" not in str(refusal)
 
 
 def test_nobody_else_resumes_it(waiting: Waiting) -> None:
