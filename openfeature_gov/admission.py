@@ -8,7 +8,7 @@ step is the run, and how that ends is the outcome.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from openfeature_gov import tickets
@@ -76,6 +76,30 @@ class Admission:
             returned.append(value)
         return heard(judged, Status.EXECUTED, value)
 
+    def begin(self) -> Callable[..., None]:
+        """Hold the ticket out from here on, for a framework that has hooks alone.
+
+        Return what to call with the value or the ``error`` that the tool ended with.
+        Where the outcome would not run the tool, use `run`.
+
+        Raises:
+            RuntimeError: If the tool may not run, or was run already.
+
+        """
+        judged, started = self._judged, self._clock()
+        if judged.route.ran != "tool" or self._ticket.used:
+            raise RuntimeError("nothing to begin: the tool may not run")
+        acting = None if judged.contract is None else judged.contract.context
+        token = ambient.set(acting)
+        tickets.leave(self._ticket, started)
+
+        def end(value: Any = None, error: BaseException | None = None) -> None:
+            with suppress(ValueError):  # another context: this one never acted
+                ambient.reset(token)
+            self._finished(started, error, value)
+
+        return end
+
     def leave(self) -> None:
         """Run nothing, and record that where something might have run."""
         if self._ticket.take():
@@ -95,16 +119,23 @@ class Admission:
             with tickets.held_out(self._ticket):
                 yield returned
         except BaseException as error:
-            status = "cancelled" if isinstance(error, CANCELLED) else "failed"
-            self._ended(status, started, error)
+            self._finished(started, error)
             raise
+        else:
+            self._finished(started, None, *returned)
+        finally:
+            ambient.reset(token)
+
+    def _finished(
+        self, started: int, error: BaseException | None, value: Any = None
+    ) -> None:
+        if error is not None:
+            status = "cancelled" if isinstance(error, CANCELLED) else "failed"
         else:
             tool = self._decider.tools[self._ticket.tool]
             # A gate that nobody reached: what the framework did instead is not known.
             status = "executed" if tool.foreign else "unknown"
-            self._ended(status, started, None, *returned)
-        finally:
-            ambient.reset(token)
+        self._ended(status, started, error, value)
 
     def _ended(
         self,

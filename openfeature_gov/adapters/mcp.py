@@ -70,29 +70,31 @@ class Governed:
                 raise ToolFailedError(result)
             return result
 
-        admitted = await self._door.aadmit(_asked(ctx))
+        admitted = await self._door.aadmit(self._asked(ctx))
         try:
             outcome = await admitted.arun(body)
         except ToolFailedError as failed:
             return failed.answer
+        return self._answer(outcome)
+
+    def _asked(self, ctx: Any) -> Asked:
+        """Return what a call asks for; nothing has checked its parameters yet."""
+        params = ctx.params if isinstance(ctx.params, Mapping) else {}
+        token = get_access_token()
+        return Asked(
+            tool=str(params.get("name")),
+            arguments=params.get("arguments") or {},
+            user=str(getattr(token, "subject", None) or ""),
+            native=ctx,
+        )
+
+    def _answer(self, outcome: Outcome) -> Any:
         return _native(outcome)
 
     def _listed(self, result: Any) -> Any:
         listed = _wire(result)
         shown = [one for one in listed["tools"] if self._door.known(one["name"])]
         return {**listed, "tools": shown}
-
-
-def _asked(ctx: Any) -> Asked:
-    """Return what a call asks for; nothing has checked its parameters yet."""
-    params = ctx.params if isinstance(ctx.params, Mapping) else {}
-    token = get_access_token()
-    return Asked(
-        tool=str(params.get("name")),
-        arguments=params.get("arguments") or {},
-        user=str(getattr(token, "subject", None) or ""),
-        native=ctx,
-    )
 
 
 def _failed(result: Any) -> bool:

@@ -54,6 +54,9 @@ class Admitted(Protocol):
     async def arun(self, body: Callable[[dict[str, Any]], Awaitable[Any]]) -> Outcome:
         """Run what may run; the async twin of `run`."""
 
+    def begin(self) -> Callable[..., None]:
+        """Let the framework run the tool; return what to tell how that ended."""
+
     def leave(self) -> None:
         """Run nothing, and record that."""
 
@@ -72,6 +75,10 @@ class Refused:
     async def arun(self, _body: object) -> Outcome:
         """Run nothing."""
         return self.outcome
+
+    def begin(self) -> Callable[..., None]:
+        """Refuse: nothing may run."""
+        raise RuntimeError("nothing was admitted")
 
     def leave(self) -> None:
         """Run nothing."""

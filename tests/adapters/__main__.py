@@ -28,7 +28,14 @@ BESIDE = {
 MORE = {"fastmcp": ["test_mcp_gateway.py"]}
 """What else is tested in the environment of an adapter."""
 ALWAYS = ["pytest>=8.3", "pytest-xdist>=3.6", "opentelemetry-sdk"]
-NAMES = ("langgraph", "fastmcp", "mcp", "openai-agents", "pydantic-ai")
+NAMES = (
+    "langgraph",
+    "fastmcp",
+    "mcp",
+    "openai-agents",
+    "pydantic-ai",
+    "claude-agent",
+)
 
 
 def requirements(name: str, *, floor: bool) -> list[str]:

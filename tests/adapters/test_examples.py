@@ -23,6 +23,7 @@ FRAMEWORKS = {
     "mcp": "mcp",
     "openai_agents": "agents",
     "pydantic_ai": "pydantic_ai",
+    "claude_agent": "claude_agent_sdk",
 }
 """The package that each adapter needs."""
 
@@ -69,7 +70,12 @@ def test_the_section_governs(name: str, tmp_path: Path) -> None:
             "context": WHO,
             "refund": place.tools["refund"],
             "model": model(name),
+            "place": place,
         }
+        if name == "claude_agent":
+            from tests.adapters.claude_agent_rig import bare
+
+            known["server"] = bare(place).mcp_servers["shop"]
         exec(section(name), known)  # noqa: S102 - the README's own words
         used(name, known)
         assert [one["arguments"]["amount"] for one in place.ran()] == [50]
@@ -109,6 +115,10 @@ def used(name: str, known: dict[str, Any]) -> None:
         asyncio.run(Runner.run(known["agent"], "go"))
     elif name == "pydantic_ai":
         asyncio.run(known["agent"].run("go"))
+    elif name == "claude_agent":
+        from tests.adapters.claude_agent_rig import asked
+
+        asked(known["place"], known["options"], [SMALL], asynchronous=True)
     else:
         package = importlib.import_module(name)
 
