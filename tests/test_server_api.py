@@ -18,7 +18,7 @@ from openfeature_gov.approvals.states import State
 from openfeature_gov.server.buckets import MOST, Buckets
 from openfeature_gov.server.desk import Limits, Rate
 from openfeature_gov.server.guards import LARGEST
-from tests.serving import BINDING, MINUTE_US, Office, served
+from tests.serving import BINDING, MINUTE_US, Office, served, token
 
 
 @pytest.fixture
@@ -421,3 +421,28 @@ def test_the_api_describes_itself(bob: httpx.Client) -> None:
         for verb in path.values():
             assert verb["security"]
             assert "application/problem+json" in verb["responses"]["401"]["content"]
+
+
+def test_who_could_never_be_asked_reads_nothing(office: Office) -> None:
+    """Neither the arguments nor what happens to whom, in the list or by a link."""
+    mine, passed = office.put(reassign_to=(), break_glass=""), office.put()
+    looked = office.look()
+    for subject, sees in (("bob", True), ("user-1", True), ("dan", False)):
+        with office.caller(subject) as api:
+            listed = [one["id"] for one in api.get("/approvals").json()["approvals"]]
+            assert listed == ([mine.id, passed.id] if sees else [passed.id])
+            shown = api.get(f"/approvals/{mine.id}")
+            assert shown.status_code == (200 if sees else 403)
+            assert ("order-17" in shown.text) == sees
+            assert len(api.get("/reviews").json()["reviews"]) == sees
+            assert ("order-17" in api.get(f"/reviews/{looked.id}").text) == sees
+            assert api.get(f"/approvals/{passed.id}").status_code == 200
+        with httpx.Client(base_url=office.url, follow_redirects=True) as page:
+            page.post("/login", data={"token": token(subject)})
+            for path in (f"/inbox/{mine.id}", f"/inbox/reviews/{looked.id}"):
+                found = page.get(path, headers={"accept": "text/html"})
+                assert found.status_code == (200 if sees else 403)
+                assert ("order-17" in found.text) == sees
+            assert (mine.id in page.get("/inbox").text) == sees
+            assert (looked.id in page.get("/inbox/reviews").text) == sees
+            assert passed.id in page.get("/inbox").text

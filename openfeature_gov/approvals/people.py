@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from openfeature_gov.governance import skeleton
 
@@ -60,6 +60,22 @@ class Asked(Protocol):
         """Return the groups and people that were asked so far."""
 
 
+class Shown(Protocol):
+    """Be what may be looked at, by some people alone."""
+
+    @property
+    def agent(self) -> str:
+        """Return the agent that acts."""
+
+    @property
+    def requesters(self) -> tuple[str, ...]:
+        """Return all subjects behind the action."""
+
+    @property
+    def audience(self) -> frozenset[str]:
+        """Return the groups and people that may be asked to do something about it."""
+
+
 class Guarded(Asked, Protocol):
     """Be what may be released although nobody of those asked can be reached."""
 
@@ -87,6 +103,28 @@ def unfit(request: Guarded, caller: Reviewer, directory: Directory) -> str | Non
     return _objection(request, caller, directory, frozenset({request.break_glass}))
 
 
+class Sight(NamedTuple):
+    """Say what somebody of these *names* and *groups* may look at."""
+
+    names: frozenset[str]
+    groups: frozenset[str]
+
+    def sees(self, one: Shown) -> bool:
+        """Say whether *one* may be shown: to whom it may be put, and who is behind it.
+
+        What an agent does to whom is no business of all the other reviewers.
+        """
+        if one.audience & (self.names | self.groups):
+            return True
+        behind = {skeleton(name) for name in (one.agent, *one.requesters)}
+        return bool(behind & {skeleton(name) for name in self.names})
+
+
+def sight(reviewer: Reviewer, directory: Directory) -> Sight:
+    """Return what *reviewer* may look at, as *directory* knows it at this moment."""
+    return Sight(directory.aliases(reviewer.subject), _groups(reviewer, directory))
+
+
 def stands_behind(request: Asked, name: str, directory: Directory) -> bool:
     """Say whether *name* is somebody behind the action, under whatever alias."""
     same = directory.aliases(name)
@@ -104,13 +142,16 @@ def _objection(
     names = directory.aliases(reviewer.subject)
     if reviewer.subject not in names:
         return "reviewer_unknown"
-    groups = directory.groups(reviewer.subject)
-    if reviewer.within is not None:
-        groups &= reviewer.within
+    groups = _groups(reviewer, directory)
     # Who was asked by another of their names was asked.
     if not (groups & asked or names & asked):
         return "reviewer_not_asked"
     return None
+
+
+def _groups(reviewer: Reviewer, directory: Directory) -> frozenset[str]:
+    groups = directory.groups(reviewer.subject)
+    return groups if reviewer.within is None else groups & reviewer.within
 
 
 def voices(request: Asked, votes: Iterable[str], directory: Directory) -> int:

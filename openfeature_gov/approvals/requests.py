@@ -114,6 +114,11 @@ class Request:
         """Return every group and person that may be asked."""
         return (self.group, *self.escalation, *self.reassign_to)
 
+    @property
+    def audience(self) -> frozenset[str]:
+        """Return the groups and people that may be asked to do something about it."""
+        return (self.asked | {*self.chain, self.break_glass}) - {""}
+
     def at(self, state: State, **changes: Any) -> Request:
         """Return the request in *state*, with *changes*."""
         return replace(self, state=state, **changes)

@@ -86,6 +86,11 @@ class Review:
         """Return the groups and people that were asked: the reviewers alone."""
         return frozenset({self.group})
 
+    @property
+    def audience(self) -> frozenset[str]:
+        """Return the groups and people that may be asked to do something about it."""
+        return frozenset({self.group, self.owner})
+
     def at(self, state: State, **changes: Any) -> Review:
         """Return the review in *state*, with *changes*, without what it needs no more.
 

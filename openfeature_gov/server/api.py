@@ -204,20 +204,23 @@ routes = APIRouter(prefix=API, tags=["approvals"], route_class=Route)
 
 
 @routes.get("", response_model=Listing, responses=responses(*COMMON))
-def waiting(desk: At, _: Me, asked: Annotated[Paging, Query()]) -> Response:
-    """List what waits for a person, the oldest first."""
+def waiting(desk: At, me: Me, asked: Annotated[Paging, Query()]) -> Response:
+    """List what waits for a person, the oldest first, as far as the caller may know."""
     page = desk.shelf.page(asked.after, asked.limit)
+    mine = filter(desk.sight(me).sees, page.requests)
     # A model for each of a thousand would be made, checked and written for nothing.
-    found = {"approvals": [*map(_summary, page.requests)], "after": page.after}
+    found = {"approvals": [*map(_summary, mine)], "after": page.after}
     return Response(orjson.dumps(found), media_type="application/json")
 
 
-@routes.get("/{request_id}", responses=responses(404, *COMMON))
+@routes.get("/{request_id}", responses=responses(403, 404, *COMMON))
 def show(desk: At, request_id: Id, me: Me) -> Whole:
     """Show one request whole, with the exact arguments."""
     found = desk.queue.get(request_id)
     if found is None:
         raise DeniedError(404, "approval_unknown")
+    if not desk.sight(me).sees(found):
+        raise DeniedError(403, "reviewer_not_asked")
     return _whole(desk, found, me)
 
 

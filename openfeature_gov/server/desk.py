@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from openfeature_gov.approvals.directory import ReviewerDirectory
 from openfeature_gov.approvals.logins import Login
-from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.approvals.people import Reviewer, Sight, sight
 from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.errors import IdentityError
 from openfeature_gov.reviews.queue import ReviewQueue
@@ -85,6 +85,10 @@ class Desk:
         if not self.tokens.take(found.subject):
             raise DeniedError(429, "too_many_requests")
         return found
+
+    def sight(self, me: Reviewer) -> Sight:
+        """Return what *me* may look at."""
+        return sight(me, self.people)
 
     def _known(self, token: str) -> Reviewer | None:
         found = self.people.by_token(token)

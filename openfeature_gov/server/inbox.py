@@ -44,10 +44,11 @@ def listed(desk: At, here: Me, after: After = None) -> Response:
     # Read before the list: what comes in between is news to the page.
     revision = desk.shelf.revision()
     found = desk.shelf.page(after, SHOWN)
+    mine = list(filter(desk.sight(here.me).sees, found.requests))
     return page(
         "list",
         here=here,
-        page=found,
+        page=found._replace(requests=mine),
         first=after is None,
         now=desk.now(),
         revision=revision,
@@ -72,6 +73,8 @@ def shown(desk: At, here: Me, request_id: Id, full: str = "") -> Response:
     found = desk.queue.get(request_id)
     if found is None:
         return _unknown(here)
+    if not desk.sight(here.me).sees(found):
+        raise DeniedError(403, "reviewer_not_asked")
     return _card(desk, here, found, full=full == "1")
 
 

@@ -18,7 +18,8 @@ from openfeature_gov.server.entrance import INBOX, Here, Me, Sent
 from openfeature_gov.server.forms import Form
 from openfeature_gov.server.inbox import reason_of
 from openfeature_gov.server.pages import page
-from openfeature_gov.server.reviews import objection
+from openfeature_gov.server.problems import DeniedError
+from openfeature_gov.server.reviews import objection, seen_by
 
 SHOWN = 250
 """Reviews on the page of the list."""
@@ -34,7 +35,7 @@ routes = APIRouter(include_in_schema=False)
 @routes.get(PAGES)
 def listed(desk: At, here: Me) -> Response:
     """Show what is to be looked at, the oldest first."""
-    found = desk.reviews.waiting(limit=SHOWN + 1)
+    found = seen_by(desk, here.me)
     shown = [(one, likeness(one)) for one in found[:SHOWN]]
     more = len(found) > SHOWN
     return page("reviews", here=here, shown=shown, more=more, now=desk.now())
@@ -46,6 +47,8 @@ def shown(desk: At, here: Me, review_id: Id, full: str = "") -> Response:
     found = desk.reviews.get(review_id)
     if found is None:
         return _unknown(here)
+    if not desk.sight(here.me).sees(found):
+        raise DeniedError(403, "reviewer_not_asked")
     return page(
         "review",
         here=here,

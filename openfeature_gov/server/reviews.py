@@ -26,6 +26,9 @@ from openfeature_gov.server.api import (
 from openfeature_gov.server.desk import At, Desk
 from openfeature_gov.server.problems import REVIEWS, DeniedError, responses
 
+MOST = 10_000
+"""Open reviews among which somebody's are found, the oldest first."""
+
 
 class ReviewLimit(BaseModel):
     """Ask for at most *limit* reviews."""
@@ -108,18 +111,20 @@ routes = APIRouter(prefix=REVIEWS, tags=["reviews"], route_class=Route)
 
 
 @routes.get("", responses=responses(*COMMON))
-def waiting(desk: At, _: Me, asked: Annotated[ReviewLimit, Query()]) -> ReviewListing:
-    """List what ran at once and is to be looked at, the oldest first."""
-    found = desk.reviews.waiting(limit=asked.limit)
+def waiting(desk: At, me: Me, asked: Annotated[ReviewLimit, Query()]) -> ReviewListing:
+    """List what ran at once and is to be looked at, as far as the caller may know."""
+    found = seen_by(desk, me)[: asked.limit]
     return ReviewListing(reviews=[ReviewSummary(**_summary(one)) for one in found])
 
 
-@routes.get("/{review_id}", responses=responses(404, *COMMON))
+@routes.get("/{review_id}", responses=responses(403, 404, *COMMON))
 def show(desk: At, review_id: Id, me: Me) -> ReviewWhole:
     """Show one review whole, with the exact arguments that ran."""
     found = desk.reviews.get(review_id)
     if found is None:
         raise DeniedError(404, "review_unknown")
+    if not desk.sight(me).sees(found):
+        raise DeniedError(403, "reviewer_not_asked")
     return _whole(desk, found, me)
 
 
@@ -135,6 +140,11 @@ def refuse(desk: At, review_id: Id, body: Refusal, me: Me) -> ReviewWhole:
     """Have the action undone where its tool runs, or handed over."""
     step = desk.reviews.refuse(review_id, me, seen=body.seen, reason=body.reason)
     return _whole(desk, _taken(step), me)
+
+
+def seen_by(desk: Desk, me: Reviewer) -> list[Review]:
+    """Return the open reviews that *me* may look at, the oldest first."""
+    return list(filter(desk.sight(me).sees, desk.reviews.waiting(limit=MOST)))
 
 
 def objection(desk: Desk, one: Review, me: Reviewer) -> str | None:
