@@ -544,3 +544,16 @@ def test_a_list_without_a_source_is_not_within_the_allowed_ones(desk: Make) -> N
     assert run == []
     one.governor.run(ToolCall("find", {"sources": ["docs", "hr"]}, CONTEXT))
     assert run == [["docs"]]
+
+
+def test_a_breaker_that_would_miss_errors_says_so(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no further call can be remembered until it ends, no failure would count."""
+    monkeypatch.setattr("openfeature_gov.observing.observer.RUNNING", 2)
+    governor = paying(desk, "[{kind: tool_errors, failures: 1}]").governor
+    first, second = governor.decide(pay(1)), governor.decide(pay(2))
+    assert why(governor.run(pay(3))) == "errors_unknown"
+    governor.report(first.record_id, "executed")
+    governor.report(second.record_id, "executed")
+    assert governor.run(pay(3)).effect is Effect.ALLOW

@@ -138,8 +138,10 @@ class Observer:
                     total = self._days.total(one, contract, rules, mine.spent, now)
                     spent[one.name] = total
                 case ToolErrors():
-                    state = self._rests.state(one, contract, mine.began_us, now)
-                    breakers[one.name] = state
+                    # An end that nobody will know cannot count as an error.
+                    if own or self._running.room("", now):
+                        state = self._rests.state(one, contract, mine.began_us, now)
+                        breakers[one.name] = state
                 case Refusals():
                     refusals[one.name] = self._refused.times(one, context, now)
                 case Signal():
