@@ -18,12 +18,14 @@ AWAITED = 8_192
 class Open(NamedTuple):
     """Hold what the report of one decision ends.
 
-    That is the request that it used up, what it took of budgets, and its review.
+    That is the request that it used up, what it took of budgets, and its review;
+    *tool* is what it was about.
     """
 
     used: Kept | None = None
     held: tuple[Held, ...] = ()
     review: KeptReview | None = None
+    tool: str = ""
 
 
 class Awaited:

@@ -299,7 +299,11 @@ class Decider:
             record = record._replace(change=finished(judged.used, status))
         elif review is not None:
             record = record._replace(change=ending.change_of(review))
-        record = self.ended(record, judged.held, status, began=began, costs=costs)
+        name = "" if judged.contract is None else judged.contract.tool
+        moved = self.moved(name, raised)
+        record = self.ended(
+            record, judged.held, status, began=began, costs=costs, moved=moved
+        )
         # A store that cannot take the outcome leaves it open: reconciled to unknown.
         with suppress(RecordStoreError):
             self._records.append(record)
@@ -312,12 +316,28 @@ class Decider:
         *,
         began: bool,
         costs: Mapping[str, Decimal],
+        moved: bool,
     ) -> Record:
         """Return the outcome *record* with the entries that end what was *held*."""
         if self.allowances is None or not held:
             return record
-        ends = self.allowances.ended(held, status, began=began, costs=costs)
+        ends = self.allowances.ended(
+            held, status, began=began, costs=costs, moved=moved
+        )
         return record._replace(entries=ends)
+
+    def moved(self, name: str, raised: BaseException | str | None) -> bool:
+        """Say whether *raised*, or an exception called so, may follow an effect.
+
+        A tool that says by which exceptions it changed nothing may have done its work
+        before any other one.
+        """
+        tool = self.tools.get(name)
+        if tool is None or not tool.refusals:
+            return False
+        if isinstance(raised, str):
+            return raised not in [one.__name__ for one in tool.refusals]
+        return not isinstance(raised, tool.refusals)
 
     def _costs(self, judged: Judged, value: Any) -> dict[str, Decimal]:
         if judged.route.ran != "tool" or judged.contract is None:

@@ -603,7 +603,7 @@ class Governor:
         said = cost is None or (cost.is_finite() and 0 <= cost <= MOST)
         if not said or not 0 <= (tokens or 0) <= MOST:
             raise ValueError("a cost is a finite number from 0 to 10^12")
-        used, held, review = self._awaited.take(record_id)
+        used, held, review, tool_name = self._awaited.take(record_id)
         self._decider.observer.end(record_id, status)
         ended = None
         if review is not None and self._decider.reviewing is not None:
@@ -624,10 +624,15 @@ class Governor:
             record = record._replace(change=finished(used, status))
         elif ended is not None:
             record = record._replace(change=ending.change_of(ended))
-        spent = reported(held, cost, tokens)
-        began = status != "not_run"
         self.records.commit(
-            self._decider.ended(record, held, status, began=began, costs=spent)
+            self._decider.ended(
+                record,
+                held,
+                status,
+                began=status != "not_run",
+                costs=reported(held, cost, tokens),
+                moved=self._decider.moved(tool_name, error),
+            )
         )
 
     def settle_reviews(self) -> list[Review]:
@@ -644,7 +649,8 @@ class Governor:
 
     def _handed_over(self, judged: Judged) -> Outcome:
         if judged.route.function is not None:
-            ends = Open(judged.used, judged.held, judged.review)
+            tool = "" if judged.contract is None else judged.contract.tool
+            ends = Open(judged.used, judged.held, judged.review, tool)
             self._awaited.add(judged.record.id, ends)
         return heard(judged, Status.DECIDED)
 

@@ -586,3 +586,28 @@ def test_an_anomaly_is_told_before_the_ceiling(
     assert dict(event.attributes or {})["gov.budget.taken"] == "7"
     decided = [one["id"] for one in history.records(one.records, kind="decision")]
     assert alert["ref"] in decided
+
+
+@pytest.mark.parametrize(("cents", "spent"), [(1, 0), (2, 20_000)])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_failure_that_may_have_moved_money_gives_none_back(
+    desk: Callable[..., Desk], cents: int, spent: int, *, elsewhere: bool
+) -> None:
+    """A tool that says how it refuses may have paid before any other exception."""
+    one = desk(
+        contract_yaml("pay", budgets=f"[{SPENDING.format(ceiling=9, of='agent')}]")
+    )
+
+    @one.governor.tool("pay", extract=EXTRACT, refusals=(LookupError,))
+    def pay(cents: int) -> str:
+        raise TimeoutError if cents == 2 else LookupError
+
+    call = ToolCall("pay", {"cents": cents}, CONTEXT)
+    if elsewhere:
+        name = "TimeoutError" if cents == 2 else "LookupError"
+        one.governor.report(one.governor.decide(call).record_id, "failed", error=name)
+    else:
+        with pytest.raises((TimeoutError, LookupError)):
+            one.governor.run(call)
+    one.governor.close()
+    assert ledger_of(one.records) == {"refunds": spent, "held": 0}

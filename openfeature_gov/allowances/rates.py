@@ -31,7 +31,9 @@ class Rates(Protocol):
     def take(self, key: str, count: int, seconds: int) -> bool:
         """Say whether one more may begin under *key*, and count it if so.
 
-        At most *count* begin within *seconds*.
+        On average *count* begin within *seconds*. What began in the window before is
+        taken to be spread evenly: a burst at its end lets fewer than twice as many
+        begin within one such time.
 
         Raises:
             RatesDownError: when nobody can tell.

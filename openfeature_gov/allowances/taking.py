@@ -193,18 +193,27 @@ class Allowances:
         *,
         began: bool,
         costs: Mapping[str, Decimal] | None = None,
+        moved: bool = False,
     ) -> tuple[Entry, ...]:
         """Return the entries that end what was *held* by a call.
 
-        What failed or never *began* gives everything back; what ended otherwise costs
-        what *costs* says by unit, else what was taken.
+        What failed or never *began* gives everything back, but no amount that *moved*
+        all the same, perhaps; what ended otherwise costs what *costs* says by unit,
+        else what was taken.
         """
         back = not began or status in ("not_run", "failed")
         known = costs or {}
         for one in held:
             self._short.pop(one.spend.of, None)
+        gone = moved and began and status == "failed"
         return tuple(
-            Settle(one.spend.of, one.spend.ref, _cost(one, back=back, costs=known))
+            Settle(
+                one.spend.of,
+                one.spend.ref,
+                None
+                if gone and one.charge.budget.charge == "amount"
+                else _cost(one, back=back, costs=known),
+            )
             for one in held
         )
 
