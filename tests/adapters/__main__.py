@@ -35,6 +35,7 @@ NAMES = (
     "openai-agents",
     "pydantic-ai",
     "claude-agent",
+    "agent-framework",
 )
 
 

@@ -24,6 +24,7 @@ FRAMEWORKS = {
     "openai_agents": "agents",
     "pydantic_ai": "pydantic_ai",
     "claude_agent": "claude_agent_sdk",
+    "agent_framework": "agent_framework",
 }
 """The package that each adapter needs."""
 
@@ -94,6 +95,10 @@ def model(name: str) -> Any:
 
         call = function_call(SMALL.tool, SMALL.arguments, call_id=SMALL.id)
         return ScriptedModel([[call], [assistant_message("done")]])
+    if name == "agent_framework":
+        from tests.adapters.agent_framework_rig import scripted as scripted_client
+
+        return scripted_client([SMALL])
     if name == "pydantic_ai":
         from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
         from pydantic_ai.models.function import FunctionModel
@@ -113,7 +118,7 @@ def used(name: str, known: dict[str, Any]) -> None:
 
         set_tracing_disabled(True)
         asyncio.run(Runner.run(known["agent"], "go"))
-    elif name == "pydantic_ai":
+    elif name in ("pydantic_ai", "agent_framework"):
         asyncio.run(known["agent"].run("go"))
     elif name == "claude_agent":
         from tests.adapters.claude_agent_rig import asked

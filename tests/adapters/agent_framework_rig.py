@@ -1,0 +1,175 @@
+"""Microsoft Agent Framework with a scripted chat client, for the suite."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agent_framework import (
+    Agent,
+    AgentSession,
+    BaseChatClient,
+    ChatMiddlewareLayer,
+    ChatResponse,
+    ChatResponseUpdate,
+    Content,
+    FunctionInvocationLayer,
+    FunctionMiddleware,
+    FunctionTool,
+    Message,
+)
+
+from openfeature_gov.adapters.agent_framework import Governed, wake
+from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
+from openfeature_gov.testing.workplace import WHO, Workplace
+
+
+class _Model(BaseChatClient):
+    def script(self, turns: Sequence[Sequence[Call]]) -> None:
+        self._turns = iter(turns)
+        self.answers: dict[str, str] = {}
+
+    def _inner_get_response(
+        self, *, messages: Any, stream: bool, options: Any, **_: Any
+    ) -> Any:
+        for message in messages:
+            for part in message.contents:
+                if part.type == "function_result":
+                    self.answers[part.call_id] = _text(part)
+        contents = [
+            Content.from_function_call(one.id, one.tool, arguments=one.arguments)
+            for one in next(self._turns, ())
+        ] or [Content.from_text("done")]
+        if not stream:
+            return _once(Message(role="assistant", contents=contents))
+
+        async def updates() -> Any:
+            yield ChatResponseUpdate(role="assistant", contents=contents)
+
+        return self._build_response_stream(updates())
+
+
+class Model(FunctionInvocationLayer, ChatMiddlewareLayer, _Model):
+    """Make the calls of each turn, then say that it is done."""
+
+
+def scripted(*turns: Sequence[Call]) -> Any:
+    """Return a model that makes the calls of each turn, and then ends."""
+    model: Any = Model()
+    model.script(turns)
+    return model
+
+
+async def _once(message: Message) -> ChatResponse:
+    return ChatResponse(messages=[message])
+
+
+def _text(part: Any) -> str:
+    items = [one.text or "" for one in part.items or ()]
+    return " ".join(items) or str(part.result)
+
+
+class Late(FunctionMiddleware):
+    """Edit the arguments of every call, after ours decided."""
+
+    def __init__(self, edit: Edit) -> None:
+        self._edit = edit
+
+    async def process(self, context: Any, call_next: Any) -> None:
+        context.arguments = self._edit(dict(context.arguments))
+        await call_next()
+
+
+class AgentFrameworkRig(Rig):
+    """An agent whose session is its state; it streams where it is not async."""
+
+    def play(
+        self,
+        place: Workplace,
+        calls: Sequence[Call],
+        *,
+        asynchronous: bool = False,
+        late: Edit | None = None,
+        sub: bool = False,
+    ) -> Played:
+        turn = list(calls)
+        if sub:
+            place.delegated = lambda: _delegated(place, calls)
+            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+        session = AgentSession()
+        return _run(place, [turn], late, "go", session, streams=not asynchronous)
+
+    def wake(
+        self,
+        place: Workplace,
+        state: str,
+        *,
+        asynchronous: bool = False,
+        late: Edit | None = None,
+    ) -> Played:
+        held = json.loads(state)
+        session = AgentSession.from_dict(held["session"])
+        requests = [Content.from_dict(one) for one in held["requests"]]
+        given = Message(role="user", contents=[wake(one) for one in requests])
+        return _run(place, [], late, given, session, streams=not asynchronous)
+
+
+def _run(
+    place: Workplace,
+    turns: Sequence[Sequence[Call]],
+    late: Edit | None,
+    given: Any,
+    session: Any,
+    *,
+    streams: bool,
+) -> Played:
+    client = scripted(*turns)
+    middleware = [Governed(place.governor, WHO), *([Late(late)] if late else [])]
+    made = Agent(client, tools=tools(place), middleware=middleware)
+    return asyncio.run(played(made, client, given, session, streams=streams))
+
+
+async def played(
+    made: Any, client: Any, given: Any, session: Any, *, streams: bool
+) -> Played:
+    """Return what a run of *made* came to."""
+    if streams:
+        stream = made.run(given, session=session, stream=True)
+        async for _ in stream:
+            pass
+        result = await stream.get_final_response()
+    else:
+        result = await made.run(given, session=session)
+    requests = result.user_input_requests
+    held = {
+        "session": session.to_dict(),
+        "requests": [one.to_dict() for one in requests],
+    }
+    cards = [one.additional_properties.get("gov_approval") for one in requests]
+    return Played(
+        answers=dict(client.answers),
+        paused=tuple(one["approval_id"] for one in cards if one),
+        state=json.dumps(held),
+    )
+
+
+def _delegated(place: Workplace, turn: Sequence[Call]) -> str:
+    client = scripted(turn)
+    made = Agent(client, tools=tools(place))
+    run = played(made, client, "go", AgentSession(), streams=False)
+    return json.dumps(asyncio.run(run).answers)
+
+
+def tools(place: Workplace) -> list[Any]:
+    """Return the tools of *place*, with and without a gate."""
+    every: dict[str, Callable[..., Any]] = {
+        **place.tools,
+        "hidden": place.hidden,
+        "fetch": place.fetch,
+    }
+    return [
+        FunctionTool(name=name, description=name, func=one)
+        for name, one in every.items()
+    ]
