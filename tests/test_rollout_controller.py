@@ -22,6 +22,7 @@ from openfeature_gov.targets import ConflictError, RefusedError, Signed, Switch,
 from openfeature_gov.targets.featbit import FeatBitTarget
 from openfeature_gov_rollout.audience import everybody
 from openfeature_gov_rollout.controller import BlockedError
+from openfeature_gov_rollout.gates import Count
 from openfeature_gov_rollout.moving import rise
 from openfeature_gov_rollout.placing import move
 from openfeature_gov_rollout.recording import Move
@@ -490,3 +491,105 @@ def test_a_hand_on_the_flag_after_a_fall_is_seen_and_undone(one: Bench) -> None:
     served = one.target.read([MODE]).snapshot.evaluate(MODE, "user-1", call)
     assert served is not None
     assert served.value == "off"
+
+
+def put(one: Bench, document: Any) -> None:
+    """Let the flag file be *document*, as whoever restores a backup would."""
+    path = Path(one.target.name)
+    write_document(path, document)
+
+
+def test_a_fall_cannot_be_undone_by_putting_the_flag_back(filed: Bench) -> None:
+    """A backup from before the fall blocks, and the controller lets it fall anew."""
+    filed.up("eu-20")
+    before = filed.target.read().document
+    fall(filed)
+    put(filed, before)
+    assert {Why.LOCKED, Why.ALTERED} <= blocked(filed, override=True)
+    (taken,) = filed.controller.tick()
+    assert taken.moved is not None
+    assert (taken.moved.verb, filed.stage()) == (Verb.ROLLBACK, "rolled-back")
+    assert blocked(filed) == {Why.LOCKED}
+
+
+def test_a_flag_from_before_a_fall_says_nothing_once_acknowledged(filed: Bench) -> None:
+    """What was proven before the fall counts no more; only a rollback leaves."""
+    filed.up("eu-20")
+    before = filed.target.read().document
+    fall(filed)
+    filed.controller.resume("refunds", actor="ann", reason="mended")
+    put(filed, before)
+    assert blocked(filed, override=True) == {Why.ALTERED}
+    fall(filed)
+    assert filed.stage() == "rolled-back"
+
+
+def test_a_fall_cannot_be_undone_by_removing_its_rules(filed: Bench) -> None:
+    """A flag without rules is no rollout that may begin: the fall comes back."""
+    filed.up("eu-20")
+    fall(filed, Verb.ABORT)
+    document = filed.target.read().document
+    document["data"]["featureFlags"][0]["rules"] = []
+    put(filed, document)
+    assert blocked(filed, override=True) == {Why.LOCKED}
+    (taken,) = filed.controller.tick()
+    assert (taken.error, filed.stage()) == ("", "aborted")
+
+
+def test_a_rollback_gives_nobody_more_than_a_hand_left(filed: Bench) -> None:
+    """Whom somebody turned off by a rule of their own stays off."""
+    head = PLAN.replace("  stages:", "  elsewhere: search_only\n  stages:")
+    text = head.split("    - name: observe")[0] + (
+        "    - {name: read, mode: scoped_read, gates: [{metric: agreement, "
+        "atLeast: 0.9}]}\n"
+    )
+    filed.controller = replace(filed.controller, plans=(plan(text),))
+    filed.up("read")
+    document = filed.target.read().document
+    flag = document["data"]["featureFlags"][0]
+    (off,) = [each["id"] for each in flag["variations"] if each["value"] == "off"]
+    stop = {**flag["rules"][-1], "id": "stop", "name": "stop"}
+    stop["variations"] = [{"id": off, "rollout": [0, 1], "exptRollout": 1}]
+    flag["rules"].insert(0, stop)
+    put(filed, document)
+    fall(filed)
+    call = {"workflow": "refunds", "toolName": "refund"}
+    served = filed.target.read([MODE]).snapshot.evaluate(MODE, "user-1", call)
+    assert served is not None
+    assert served.value == "off"
+
+
+def test_nothing_is_done_without_a_name_and_a_reason(filed: Bench) -> None:
+    """A record that names nobody explains nothing."""
+    filed.up("approval")
+    for said in ({"actor": ""}, {"reason": " "}):
+        with pytest.raises(RefusedError, match="who and why"):
+            advance(filed, **said)
+    with pytest.raises(RefusedError, match="who and why"):
+        filed.controller.hold("refunds", actor="", reason="r")
+    with pytest.raises(RefusedError, match="who and why"):
+        filed.controller.resume("refunds", actor="ann", reason="")
+
+
+def test_who_enters_a_stage_anew_is_judged_more_strictly(filed: Bench) -> None:
+    """No luck by falling and trying again: each entry has half the error level."""
+    filed.up("search")
+    filed.evidence.counts = {"agreement": Count(29, 29)}
+    (first,) = filed.controller.look()
+    fall(filed)
+    filed.controller.resume("refunds", actor="ann", reason="again")
+    advance(filed, override=True)
+    (second,) = filed.controller.look()
+    assert first.situation.judged is not None
+    assert second.situation.judged is not None
+    (before,), (after,) = (
+        first.situation.judged.results,
+        second.situation.judged.results,
+    )
+    assert before.bound is not None
+    assert after.bound is not None
+    assert after.bound < before.bound
+    filed.evidence.counts = {**BAD}
+    (third,) = filed.controller.look()
+    (again,) = third.situation.judged.results if third.situation.judged else ()
+    assert again.answer == "fail"

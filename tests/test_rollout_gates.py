@@ -18,6 +18,7 @@ from openfeature_gov_rollout.gates import (
     judge,
     judge_all,
 )
+from openfeature_gov_rollout.metrics import METRICS, Row
 
 PASS, HOLD, FAIL = Answer
 
@@ -274,3 +275,19 @@ def test_how_long_a_clean_agent_waits_is_known_beforehand() -> None:
     assert clean_samples(GOOD) == 74
     assert clean_samples(NONE) == 10
     assert clean_samples(gate(atLeast="0.95", minimumSamples=500)) == 500
+
+
+@pytest.mark.parametrize(
+    ("metric", "row"),
+    [
+        ("policy_match", Row("constrain", "mode_observe", decided=b"{}")),
+        ("cost", Row("allow", "r", "executed", {"cost": "NaN"})),
+        ("cost", Row("allow", "r", "executed", {"cost": "-1"})),
+        ("cost", Row("allow", "r", "executed", {"cost": "much"})),
+        ("latency", Row("allow", "r", "executed", {"latencyUs": -5})),
+        ("time_to_decide", Row("queue_for_approval", "r", "approve", took_us=-5)),
+    ],
+)
+def test_a_row_that_tells_nothing_is_no_sample(metric: str, row: Row) -> None:
+    """No shadow, no number, a clock that went back: missing, never good."""
+    assert METRICS[metric].hit(row, Decimal(1)) is None

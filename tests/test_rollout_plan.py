@@ -85,6 +85,12 @@ def test_the_digest_is_that_of_every_word() -> None:
         ("workflow: refunds", "workflow: other", "tools[0]", "belongs to the work"),
         ("reviewDate: 2027-01-31", "reviewDate: soon", "reviewDate", "date"),
         ("cleanUpCondition: every", "cleanupCondition: every", "cleanup", "unknown"),
+        (
+            "  stages:",
+            "  errorLevel: 0.5\n  stages:",
+            "errorLevel",
+            "less than or equal",
+        ),
     ],
 )
 def test_nonsense_is_refused_with_line_and_key(
@@ -167,3 +173,20 @@ def test_layers_keep_what_the_stage_before_gave() -> None:
         ((Mode.APPROVAL_REQUIRED, Decimal(1)),),
     ]
     assert len(plan().layers["everybody"]) == 1
+
+
+def test_nobody_starts_above_the_safest_mode() -> None:
+    """What a plan gives elsewhere has passed no gate, so it is no more than safe."""
+    head = PLAN.split("    - name: observe")[0]
+    for elsewhere, mode, refused in (
+        ("autonomous", "autonomous", True),
+        ("search_only", "scoped_read", False),
+    ):
+        text = head.replace("  stages:", f"  elsewhere: {elsewhere}\n  stages:") + (
+            f"    - {{name: x, mode: {mode}, gates: "
+            "[{metric: agreement, atLeast: 0.9}]}\n"
+        )
+        if refused:
+            assert "above search_only" in problems(text)[0][2]
+        else:
+            assert plan(text).elsewhere is Mode.SEARCH_ONLY

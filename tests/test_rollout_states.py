@@ -324,3 +324,36 @@ def test_applied_is_the_last_word_on_a_transition() -> None:
     (one,) = stories(bodies)["p"].events
     assert stories([*bodies[1:3], bodies[0]])["p"].events == (one,)
     assert (one.result, one.settled_us) == (Result.APPLIED, 3)
+
+
+def test_a_signal_that_fell_silent_is_not_back() -> None:
+    """Nobody goes on from a pause on no data: it stays paused."""
+    paused = with_events(at("draft"), event(Verb.PAUSE))
+    silent = judge_all(
+        paused.plan.stages[3].gates, {**GOOD, "latency": None}, paused.plan.error_level
+    )
+    step = next_step(replace(paused, recent=silent))
+    assert step.verb is None
+    assert Why.HELD in whys(step)
+
+
+def test_a_signal_that_is_off_of_late_blocks_before_it_pauses() -> None:
+    """Whoever is faster than the controller's pause does not advance either."""
+    good = at("draft")
+    late = judge_all(good.plan.stages[3].gates, SLOW, good.plan.error_level)
+    off = replace(good, recent=late)
+    assert [one.why for one in may_advance(off, "ann", override=False)] == [Why.GATES]
+
+
+def test_only_the_owner_overrides_where_nobody_signs() -> None:
+    """A stage that goes on by itself is no stage that anybody may wave through."""
+    unproven = at("approval", NONE, samples=0)
+    (block,) = may_advance(unproven, "mallory", override=True)
+    assert block.why is Why.SIGN_OFF
+    assert may_advance(unproven, "ann", override=True) == ()
+
+
+def test_a_transition_leads_to_the_stage_that_it_was_made_for() -> None:
+    """An id of an earlier transition on the rules of a higher stage is no proof."""
+    other = replace(at("eu-20"), story=Story((replace(ENTERED, end="approval"),)))
+    assert Why.ALTERED in whys(next_step(other))

@@ -33,6 +33,7 @@ def bundle(look: Look, *, measured: bool = True) -> Facts:
     return {
         **facts,
         "enteredUs": situation.entered_us,
+        "entries": situation.story.entries(situation.place.stage),
         "samples": situation.samples,
         "gates": _gates(situation.judged),
         "recent": _gates(situation.recent),

@@ -157,6 +157,7 @@ class Controller:
             OSError: when a file cannot be read or written.
 
         """
+        _signed(name, actor, reason)
         (one,) = self.check([name])
         blocks = may_advance(one.situation, actor, override=override)
         if blocks:
@@ -205,13 +206,14 @@ class Controller:
         """Stop plan *name* from advancing until somebody resumes; return the record.
 
         Raises:
-            RefusedError: for a name that no plan has.
+            RefusedError: for a name that no plan has, or without a person or reason.
             FeatBitDataError: when the flags are unusable.
             UnreachableError: when the target cannot be reached.
             RecordStoreError: when it could not be recorded.
             OSError: when the flags cannot be read.
 
         """
+        _signed(name, actor, reason)
         (one,) = self._look(self._named([name]), _nothing)
         return note(self.records, one, Verb.HOLD, actor, reason)
 
@@ -219,13 +221,15 @@ class Controller:
         """End a hold or pause of plan *name*, and acknowledge its fall.
 
         Raises:
-            RefusedError: when it is neither held, paused nor locked.
+            RefusedError: when it is neither held, paused nor locked, or without a
+                person or reason.
             FeatBitDataError: when the flags are unusable.
             UnreachableError: when the target cannot be reached.
             RecordStoreError: when it could not be recorded.
             OSError: when the flags cannot be read.
 
         """
+        _signed(name, actor, reason)
         plans = self._named([name])
         looks = self._look(plans, _nothing)
         if settle(self.records, looks, after_us=self.settled_us):
@@ -272,7 +276,7 @@ class Controller:
             evidence=bundle(one),
             end=step.end,
         )
-        make = drop if step.verb is Verb.ROLLBACK else rise
+        make = drop if step.verb in (Verb.ROLLBACK, Verb.ABORT) else rise
         return make(self.target, self.records, one, wanted)
 
     def _look(self, plans: tuple[Plan, ...], evidence: Evidence) -> list[Look]:
@@ -293,6 +297,11 @@ class Controller:
                 known = ", ".join(by_name) or "none"
                 raise RefusedError(f"no plan {name!r}; there are: {known}")
         return tuple(by_name[name] for name in wanted) if wanted else self.plans
+
+
+def _signed(name: str, actor: str, reason: str) -> None:
+    if not (actor.strip() and reason.strip()):
+        raise RefusedError(f"{name}: say who and why; nothing was changed")
 
 
 def _nothing(windows: Sequence[Window]) -> list[Seen]:

@@ -15,7 +15,7 @@ from openfeature_gov.governance import Governance
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import SCHEMES
 from openfeature_gov.targets import FlagTarget, Held
-from openfeature_gov_rollout.gates import Count, StageResult, judge_all
+from openfeature_gov_rollout.gates import Answer, Count, StageResult, judge_all
 from openfeature_gov_rollout.places import Place
 from openfeature_gov_rollout.placing import place_of, singled_out
 from openfeature_gov_rollout.plan import Plan, Stage, safest
@@ -26,6 +26,10 @@ from openfeature_gov_rollout.stories import CHANGE, NOTE, Story, stories
 NOTES = (
     f"kind NOT IN ('decision', 'outcome') AND kind IN ('{CHANGE}', '{NOTE}') ORDER BY "
 )
+
+
+MOST_HALVES = 30
+"""After how many entries the error level of a stage stays as small as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,9 +200,10 @@ def _judged(one: Look, seen: Sequence[Seen]) -> Look:
     if not seen or stage is None:
         return one
     whole, recent = seen[0], seen[-1]
+    entries = situation.story.entries(stage.name)
     judged = replace(
         situation,
-        judged=_judge(one.plan, stage, whole),
+        judged=_judge(one.plan, stage, whole, entries),
         recent=_judge(one.plan, stage, recent),
         samples=whole.samples,
         refused=whole.refused,
@@ -207,5 +212,15 @@ def _judged(one: Look, seen: Sequence[Seen]) -> Look:
     return replace(one, situation=judged)
 
 
-def _judge(plan: Plan, stage: Stage, seen: Seen) -> StageResult:
-    return judge_all(stage.gates, seen.counts, plan.error_level)
+def _judge(plan: Plan, stage: Stage, seen: Seen, entries: int = 1) -> StageResult:
+    """Judge what was seen since *stage* was entered, for so many times by now.
+
+    Whoever falls and enters anew gets another chance to pass by luck. Each one takes
+    half the error level of the one before, so that all of them together never come to
+    twice the plan's; what fails, fails at the plan's own level.
+    """
+    judged = judge_all(stage.gates, seen.counts, plan.error_level)
+    if entries <= 1 or judged.answer is Answer.FAIL:
+        return judged
+    left = plan.error_level / 2 ** min(entries - 1, MOST_HALVES)
+    return judge_all(stage.gates, seen.counts, left)

@@ -8,7 +8,7 @@ failed, and what people answered; each metric is of one kind of row.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -82,8 +82,11 @@ def _shadow_full(body: bytes) -> bool:
     return found.get("full") is True
 
 
-def _policy_match(row: Row, _: Decimal | None) -> bool:
-    return row.effect not in REFUSED and shadow_effect(row.decided) not in REFUSED
+def _policy_match(row: Row, _: Decimal | None) -> bool | None:
+    if row.effect in REFUSED or not row.decided:
+        return row.effect not in REFUSED
+    shadow = shadow_effect(row.decided)
+    return None if not shadow else shadow not in REFUSED
 
 
 def _error(row: Row, _: Decimal | None) -> bool | None:
@@ -106,7 +109,7 @@ def _incident(row: Row, _: Decimal | None) -> bool:
 
 def _latency(row: Row, within: Decimal | None) -> bool | None:
     took = row.said.get("latencyUs")
-    if within is None or not isinstance(took, int):
+    if within is None or not isinstance(took, int) or took < 0:
         return None
     return took <= within * 1_000_000
 
@@ -115,7 +118,11 @@ def _cost(row: Row, within: Decimal | None) -> bool | None:
     cost = row.said.get("cost")
     if within is None or not isinstance(cost, str):
         return None
-    return Decimal(cost) <= within
+    try:
+        spent = Decimal(cost)
+    except InvalidOperation:
+        return None
+    return spent <= within if spent.is_finite() and spent >= 0 else None
 
 
 def _acceptance(row: Row, _: Decimal | None) -> bool | None:
@@ -129,7 +136,8 @@ def _correction(row: Row, _: Decimal | None) -> bool | None:
 
 
 def _time_to_decide(row: Row, within: Decimal | None) -> bool | None:
-    if within is None or row.told not in ANSWERING | LATE:
+    # A clock that went back tells nothing of how long it took.
+    if within is None or row.told not in ANSWERING | LATE or row.took_us < 0:
         return None
     return row.told in ANSWERING and row.took_us <= within * 1_000_000
 

@@ -93,17 +93,16 @@ def fall(flag: Flag, plan: Plan, place: Place, safest: Mode) -> tuple[Layer, ...
     """Return what is left after a fall from *place*: nobody gets more than before.
 
     That is *safest* where the stage gave more, or the next lower mode that *flag* can
-    serve. Of a flag that somebody altered only ``elsewhere`` is left, for who got what
-    there is not known.
+    serve. Of a flag that somebody altered ``elsewhere`` is left, for who got what there
+    is not known; or the least that anybody got, if that was less.
 
     Raises:
         NotPlacedError: the flag serves no mode that is low enough.
 
     """
     whole = place.stage in plan.order and not place.altered
-    layers = (
-        plan.layers[place.stage] if whole else everybody(plan.everybody, plan.elsewhere)
-    )
+    least = min((plan.elsewhere, *_served(flag, plan)))
+    layers = plan.layers[place.stage] if whole else everybody(plan.everybody, least)
     known = [MODES[one] for one in variations(flag) if one in MODES]
     try:
         return lowered(layers, safest, known)
@@ -112,6 +111,24 @@ def fall(flag: Flag, plan: Plan, place: Place, safest: Mode) -> tuple[Layer, ...
             f'flag "{flag.key}" has no variation as low as {safest.label}; stop its '
             "tools: gov flags kill"
         ) from None
+
+
+def _served(flag: Flag, plan: Plan) -> Iterator[Mode]:
+    """Yield what *flag* serves to calls of *plan*; what is no mode counts as off."""
+    modes = {one.id: MODES.get(str(one.value), Mode.OFF) for one in flag.variations}
+    ends = tuple(_conditions(plan.everybody, ()))
+    served = [one.rollout for one in flag.rules]
+    for number, one in enumerate(flag.rules):
+        if owner_of(one.id) == plan.name and one.conditions == ends:
+            # Nobody of the plan gets beyond the rule that reaches them all.
+            served = served[: number + 1]
+            break
+    else:
+        served.append(flag.fallthrough)
+    for rollout in served:
+        for share in rollout.shares:
+            if share.end > share.start:
+                yield modes[share.variation_id]
 
 
 def move(

@@ -37,6 +37,8 @@ from openfeature_gov_rollout.gates import LEVEL, Gate
 ROLLED_BACK, ABORTED = "rolled-back", "aborted"
 """What the flag says in place of a stage; no stage may be called so."""
 MOST_LAYERS = 64
+MOST_LEVEL = Decimal("0.2")
+"""Beyond this error level a bound proves nothing worth the name."""
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 
@@ -170,7 +172,7 @@ class Plan(Section):
     clean_up_condition: Text
     mode_flag: FlagKey
     elsewhere: LadderMode = Mode.OFF
-    error_level: Annotated[Decimal, Field(gt=0, lt=1, strict=False)] = LEVEL
+    error_level: Annotated[Decimal, Field(gt=0, le=MOST_LEVEL, strict=False)] = LEVEL
     regression_window: Span = 86_400
     demotion: Demotion = Demotion()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=60)]

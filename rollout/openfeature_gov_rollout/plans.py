@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from openfeature_gov import strict_yaml as yaml
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import Governance
-from openfeature_gov_rollout.plan import Plan
+from openfeature_gov_rollout.plan import Plan, safest
 
 ROOT = "rolloutPlan"
 
@@ -62,6 +62,10 @@ Remark = tuple[yaml.Path, str]
 
 def unfit(plan: Plan, governance: Governance) -> Iterator[Remark]:
     """Yield what of *plan* the contracts of its tools do not bear, and where."""
+    lowest = safest(plan, governance)
+    if plan.elsewhere > lowest:
+        told = f"above {lowest.label}, the safestMode of its tools: nothing proves it"
+        yield ("elsewhere",), told
     for place, tool in enumerate(plan.tools):
         at: yaml.Path = ("tools", place)
         rules = governance.get(tool)

@@ -95,6 +95,14 @@ class Situation:
         """Say whether a fall waits for somebody to acknowledge it."""
         return self.place.fallen and not self.story.acknowledged(self.place.transition)
 
+    @property
+    def undone(self) -> Event | None:
+        """Return the fall that somebody took off the flag without acknowledging it."""
+        unreadable = self.place.altered and not self.place.stage
+        if self.place.fallen or unreadable:
+            return None
+        return self.story.standing
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -155,12 +163,15 @@ def may_advance(
 ) -> tuple[Block, ...]:
     """Return what keeps *actor* from advancing; with *override*, what cannot be waived.
 
-    Beginning, and going on after a fall, is the owner's.
+    Beginning, and going on after a fall, is the owner's; so is an override of a stage
+    that the controller advances from by itself.
     """
     stage = situation.stage
     signers = (
         (situation.plan.owner,) if stage is None else situation.plan.signers(stage)
     )
+    if override and not signers:
+        signers = (situation.plan.owner,)
     blocks = [one for one in _blocks(situation) if not (override and one.why in SOFT)]
     if signers and actor not in signers:
         told = f"{actor} may not sign off; one of these may: {', '.join(signers)}"
@@ -184,7 +195,9 @@ Fall = tuple[Verb, str, str]
 
 def _fall(s: Situation) -> Fall | None:
     """Return what narrows or holds by itself, the strictest first."""
-    stage = s.stage
+    stage, undone = s.stage, s.undone
+    if undone is not None:
+        return undone.verb, "", f"{_taken_off(undone)}: {undone.reason}"
     if stage is None:
         return None
     for judged in (s.judged, s.recent):
@@ -207,9 +220,17 @@ def _signal(s: Situation, stage: Stage) -> Fall | None:
     off = _off(s)
     if off and s.story.pause is None:
         return Verb.PAUSE, stage.name, off
-    if not off and s.story.pause is not None and s.judged is not None:
+    if s.story.pause is not None and _back(s):
         return Verb.GO_ON, stage.name, "the signal is back within its target"
     return None
+
+
+def _back(s: Situation) -> bool:
+    """Say whether data enough show that every signal is within its target."""
+    judged = s.recent or s.judged
+    return judged is not None and all(
+        one.answer is Answer.PASS for one in judged.results if one.kind == "signal"
+    )
 
 
 def _signal_lasts(s: Situation) -> str:
@@ -246,6 +267,7 @@ def _blocks(s: Situation) -> Iterator[Block]:
     yield from (Block(Why.KILLED, one) for one in s.stops)
     if s.place.altered:
         yield Block(Why.ALTERED, f"somebody changed the flag: {s.place.altered}")
+    yield from _put_back(s)
     yield from _people(s)
     yield from (Block(Why.OTHER, one) for one in s.others)
     if s.singled_out:
@@ -255,6 +277,26 @@ def _blocks(s: Situation) -> Iterator[Block]:
         yield Block(Why.LAST, "this is the last stage")
     if s.stage is not None:
         yield from _proof(s, s.stage)
+
+
+def _put_back(s: Situation) -> Iterator[Block]:
+    """Yield what is wrong with a flag that is as it was once, but is not any more."""
+    place, undone = s.place, s.undone
+    if undone is not None:
+        told = f"{_taken_off(undone)}; put it back: gov rollout watch --once"
+        yield Block(Why.LOCKED, told)
+    after = s.story.followed(place.transition)
+    if after is not None:
+        told = f"the flag was put back to before {after.verb} {after.id}; roll back"
+        yield Block(Why.ALTERED, told)
+    event = s.story.transition(place.transition) if place.transition else None
+    if event is not None and not place.fallen and event.end != place.stage:
+        told = f"transition {event.id} led to {event.end!r}, not to {place.stage!r}"
+        yield Block(Why.ALTERED, f"{told}; roll back")
+
+
+def _taken_off(fall: Event) -> str:
+    return f"{fall.verb} {fall.id} is not on the flag any more, and not acknowledged"
 
 
 def _people(s: Situation) -> Iterator[Block]:
@@ -307,6 +349,8 @@ def _proof(s: Situation, stage: Stage) -> Iterator[Block]:
         yield Block(Why.GATES, "nothing was measured")
     elif s.judged.answer is not Answer.PASS:
         yield Block(Why.GATES, s.judged.sentence)
+    elif off := _off(s):
+        yield Block(Why.GATES, off)
 
 
 def span(seconds: int) -> str:

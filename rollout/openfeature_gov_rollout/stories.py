@@ -65,6 +65,13 @@ class Event:
     facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     told: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
+    def came_from(self, transition: str) -> bool:
+        """Say whether it was decided on where *transition* had led."""
+        evidence = self.facts.get("evidence")
+        if not isinstance(evidence, Mapping):
+            return False
+        return bool(evidence.get("transition") == transition)
+
     @property
     def moves(self) -> bool:
         """Say whether it was to change the flag."""
@@ -87,6 +94,29 @@ class Story:
         """Return the transitions of which no record says what became."""
         return tuple(
             one for one in self.events if one.moves and one.result is Result.OPEN
+        )
+
+    @property
+    def standing(self) -> Event | None:
+        """Return the fall that came last and that nobody has acknowledged."""
+        applied = (one for one in reversed(self.events) if one.moves)
+        last = next((one for one in applied if one.result is Result.APPLIED), None)
+        if last is None or last.verb not in (Verb.ROLLBACK, Verb.ABORT):
+            return None
+        return None if self.acknowledged(last.id) else last
+
+    def followed(self, transition: str) -> Event | None:
+        """Return the move that was made from where *transition* had led, if any."""
+        if not transition:
+            return None
+        applied = (one for one in self.events if one.result is Result.APPLIED)
+        return next((one for one in applied if one.came_from(transition)), None)
+
+    def entries(self, stage: str) -> int:
+        """Return how often *stage* was entered."""
+        return sum(
+            one.moves and one.end == stage and one.result is Result.APPLIED
+            for one in self.events
         )
 
     @property
