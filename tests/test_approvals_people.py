@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import State
 from openfeature_gov.approvals.steps import REACH_US, Denied, Step
+from openfeature_gov.evidence.records import Stamp
 from tests.conftest import contract_yaml
 from tests.integration.test_approvals_attacks import KILLS
 from tests.test_governor_approvals import BOB, Waiting
@@ -218,6 +222,39 @@ def test_nobody_approves_unread(tmp_path: Path) -> None:
         assert [told["denied"] for told in log(one)] == ["approved_unread", ""]
     finally:
         one.governor.close()
+
+
+def test_nobody_reads_many_at_the_same_moment(tmp_path: Path) -> None:
+    """Answers sent together count as one after the other: the first one alone."""
+    text = "{reviewerGroup: support, minimumSeconds: 30}"
+    safest = "{safestMode: observe, owner: team}"
+    one = Waiting(tmp_path, contract_yaml("mail", approval=text, rollback=safest))
+    asked = [one.request(one.call(f"u{number}")) for number in range(4)]
+    now, shelf = queue(one)._now, queue(one)._shelf
+    stamp, later = shelf.stamp, 31_000_000
+    queue(one)._now = lambda: now() + later
+    last, together = shelf.last_step_us, Barrier(2)
+
+    def stamped() -> Stamp:
+        made = stamp()
+        return made._replace(at_us=made.at_us + later)
+
+    def looked(reviewer: str, besides: str) -> int:
+        found = last(reviewer, besides)
+        with suppress(BrokenBarrierError):
+            together.wait(0.5)
+        return found
+
+    shelf.last_step_us = looked  # type: ignore[method-assign] # makes them meet
+    shelf.stamp = stamped  # type: ignore[method-assign] # one clock for both
+    with ThreadPoolExecutor(4) as pool:
+        steps = pool.map(
+            lambda request: queue(one).approve(request.id, BOB, seen=request.binding),
+            asked,
+        )
+        released = [step for step in steps if isinstance(step, Request)]
+    one.governor.close()
+    assert len(released) == 1
 
 
 def test_without_a_group_for_it_there_is_no_glass(tmp_path: Path) -> None:

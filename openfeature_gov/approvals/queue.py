@@ -8,8 +8,9 @@ what the first left.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from secrets import token_hex
+from threading import Lock
 from typing import NamedTuple, Protocol
 
 from openfeature_gov.approvals import steps, turns
@@ -99,6 +100,7 @@ class ApprovalQueue:
     ) -> None:
         self._shelf, self._directory = shelf, directory
         self._now, self._told = now, told
+        self._one_by_one = Lock()
 
     def get(self, request_id: str) -> Request | None:
         """Return the request *request_id* as it stands, None for an unknown one."""
@@ -158,7 +160,8 @@ class ApprovalQueue:
                 busy_us=self._busy_us(request, reviewer),
             )
 
-        return self._take(request_id, Event.APPROVE, step, reviewer)
+        with self._reading(request_id):
+            return self._take(request_id, Event.APPROVE, step, reviewer)
 
     def refuse(self, request_id: str, reviewer: Reviewer, *, reason: str) -> Step:
         """Refuse the action for *reviewer*; the agent gets the *reason*.
@@ -341,6 +344,19 @@ class ApprovalQueue:
         return steps.consume(
             request, self._directory, binding=binding, by=by, now_us=self._now()
         )
+
+    @contextmanager
+    def _reading(self, request_id: str) -> Iterator[None]:
+        """Let approvals that take time to read pass one by one in this process.
+
+        Two at the same moment would each find that nothing came before it.
+        """
+        kept = self._shelf.request(request_id)
+        if kept is None or not kept.request.minimum_us:
+            yield
+            return
+        with self._one_by_one:
+            yield
 
     def _busy_us(self, request: Request, reviewer: Reviewer) -> int:
         """Return when *reviewer* was last at another request, where that matters."""
