@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NEEDED = "gov mcp-gateway needs {0}: pip install 'openfeature-gov[cli,fastmcp]'"
 TOKEN = "GOV_MCP_TOKEN"  # noqa: S105 - the name of a variable
+OWN_TOKEN = "GOV_GATEWAY_TOKEN"  # noqa: S105 - the name of a variable
 PATH = "/mcp"
 
 
@@ -63,7 +64,8 @@ def mcp_gateway(
         typer.Option(
             min=0,
             max=65_535,
-            help="Speak streamable HTTP on this port of 127.0.0.1; 0 takes a free one.",
+            help="Speak streamable HTTP on this port of 127.0.0.1; 0 takes a free "
+            f"one. With a token in {OWN_TOKEN}, callers must show it as bearer.",
         ),
     ] = None,
     inspect: Annotated[
@@ -75,7 +77,8 @@ def mcp_gateway(
 
     Speaks MCP over stdio. A tool without a governance contract is neither listed nor
     run. What the server says of its tools can raise their risk and never lowers it.
-    Whoever reaches the gateway acts as --agent.
+    Whoever reaches the gateway acts as --agent. On HTTP it answers loopback alone, no
+    page of another origin, and only those who show the token where one is set.
     """
     try:
         from openfeature_gov.adapters import mcp_gateway as gateways  # noqa: PLC0415
@@ -128,14 +131,18 @@ async def _served(served: Any, port: int | None) -> None:
         return
     import uvicorn  # noqa: PLC0415 - comes with the extra
 
+    from openfeature_gov.adapters.mcp_entrance import entrance  # noqa: PLC0415
+
     listening = socket.create_server(("127.0.0.1", port))
     with closing(listening):
-        where = f"http://127.0.0.1:{listening.getsockname()[1]}{PATH}"
+        taken = listening.getsockname()[1]
+        where = f"http://127.0.0.1:{taken}{PATH}"
         output.paper(stderr=True).print(
             Text.assemble(("gov: ", "dim"), f"the gateway is at {where}"),
             soft_wrap=True,
         )
-        config = uvicorn.Config(served.http_app(path=PATH), log_level="warning")
+        app = entrance(served.http_app(path=PATH), taken, os.environ.get(OWN_TOKEN, ""))
+        config = uvicorn.Config(app, log_level="warning")
         await uvicorn.Server(config).serve(sockets=[listening])
 
 

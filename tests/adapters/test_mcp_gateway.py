@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -207,10 +209,12 @@ def test_inspect_lists_what_the_server_says(clock: Place) -> None:
 
 
 @contextmanager
-def over_http(place: Place, server: list[str]) -> Iterator[str]:
-    """Run a gateway on a free port; yield its URL."""
+def over_http(place: Place, server: list[str], **more: str) -> Iterator[str]:
+    """Run a gateway on a free port; yield its URL. *more* is its environment."""
     command = [*GATEWAY, *place.options("--port", "0"), "--", *server]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, **more}
+    )
     try:
         assert process.stderr is not None
         for line in process.stderr:
@@ -244,6 +248,62 @@ def test_streamable_http_on_both_sides(clock: Place, tmp_path: Path) -> None:
         assert not asyncio.run(through()).is_error
     assert [one["status"] for one in second.log("outcome")] == ["executed"]
     assert [one["status"] for one in clock.log("outcome")] == ["executed"] * 2
+
+
+def answered(url: str, **headers: str) -> int:
+    """Return the status of the first message of a session with *headers*."""
+    port = int(url.split(":")[2].split("/", maxsplit=1)[0])
+    first = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "a-client", "version": "1"},
+        },
+    }
+    every = {
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+        **{name: value.replace("PORT", str(port)) for name, value in headers.items()},
+    }
+    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        connection.request("POST", "/mcp", json.dumps(first), every)
+        return connection.getresponse().status
+
+
+HEADERS = {
+    "a program": ({}, 200),
+    "localhost": ({"Host": "localhost:PORT"}, 200),
+    "the same origin": ({"Origin": "http://127.0.0.1:PORT"}, 200),
+    "a name that points here": ({"Host": "evil.example:PORT"}, 421),
+    "another port": ({"Host": "127.0.0.1:1"}, 421),
+    "another origin": ({"Origin": "http://evil.example"}, 403),
+    "no origin that has a name": ({"Origin": "null"}, 403),
+    "rebound": (
+        {"Host": "evil.example:PORT", "Origin": "http://evil.example:PORT"},
+        421,
+    ),
+}
+
+
+def test_no_page_in_a_browser_reaches_it(clock: Place) -> None:
+    """Neither from another origin nor under another name for loopback."""
+    with over_http(clock, TIME) as url:
+        found = {name: answered(url, **given) for name, (given, _) in HEADERS.items()}
+    assert found == {name: status for name, (_, status) in HEADERS.items()}
+
+
+def test_a_token_is_asked_for_where_one_is_set(clock: Place) -> None:
+    """Each request shows it, or nothing is answered."""
+    with over_http(clock, TIME, GOV_GATEWAY_TOKEN="a-token-of-ours") as url:
+        shown = [
+            answered(url),
+            answered(url, Authorization="Bearer another"),
+            answered(url, Authorization="Bearer a-token-of-ours"),
+        ]
+    assert shown == [401, 401, 200]
 
 
 REFUSED = {
