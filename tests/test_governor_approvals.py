@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,21 @@ def test_something_else_is_not_released(waiting: Waiting, what: str) -> None:
     assert CHANGED[what](waiting).effect is Effect.QUEUE_FOR_APPROVAL
     assert waiting.sent == []
     assert waiting.request(outcome).state is State.APPROVED
+
+
+def test_a_release_holds_in_the_region_that_was_seen(waiting: Waiting) -> None:
+    """Also where the flags say the same of both."""
+
+    def at(region: str) -> CallContext:
+        return replace(CONTEXT, region=region)
+
+    outcome = waiting.call(context=at("eu"))
+    assert waiting.request(outcome).facts["region"] == "eu"
+    waiting.approve(outcome)
+    elsewhere = waiting.call(context=at("us"))
+    assert elsewhere.effect is Effect.QUEUE_FOR_APPROVAL
+    assert elsewhere.approval_id != outcome.approval_id
+    assert waiting.sent == []
 
 
 def test_the_order_of_keys_is_no_difference(waiting: Waiting) -> None:

@@ -142,6 +142,7 @@ def binding(
                 "flags": flag_states(flags),
                 "constraints": [_limits(one) for one in constraints],
                 "agent": contract.context.actor.agent,
+                "region": contract.context.region,
                 "stage": contract.context.stage,
             }
         )
@@ -192,6 +193,7 @@ def card(
         "account": context.account,
         "user": context.actor.user,
         "environment": context.environment,
+        "region": context.region,
         "stage": context.stage,
         "cost": None if context.cost_estimate is None else str(context.cost_estimate),
         "confidence": None if confidence is None else str(confidence),

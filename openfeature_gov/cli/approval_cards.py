@@ -52,6 +52,7 @@ WHOM = (
     ("records", "records"),
     ("cost", "cost"),
     ("environment", "environment"),
+    ("region", "region"),
     ("stage", "stage"),
 )
 CLAIMS = (

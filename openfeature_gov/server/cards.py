@@ -51,6 +51,7 @@ WHOM = (
     ("Records", "records"),
     ("Cost", "cost"),
     ("Environment", "environment"),
+    ("Region", "region"),
     ("Stage", "stage"),
 )
 CLAIMS = ("confidence", "sources", "alternatives")
