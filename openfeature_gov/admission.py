@@ -7,6 +7,7 @@ step is the run, and how that ends is the outcome.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -39,6 +40,7 @@ class Admission:
     ) -> None:
         self._judged, self._ticket = judged, ticket
         self._decider, self._runner, self._clock = decider, runner, clock
+        self._fresh = threading.Lock()
 
     @property
     def outcome(self) -> Outcome:
@@ -57,8 +59,12 @@ class Admission:
         *body* returns what becomes the outcome's value. What it or a handler raises
         is recorded and passed on. Calls below it that carry no context act for the
         same actor.
+
+        Raises:
+            RuntimeError: when it was run or left before.
+
         """
-        judged = self._judged
+        judged = self._begun()
         if judged.route.ran != "tool":
             return self._runner.run(judged)
         with self._passed() as returned:
@@ -67,8 +73,13 @@ class Admission:
         return heard(judged, Status.EXECUTED, value)
 
     async def arun(self, body: ABody) -> Outcome:
-        """Let *body* run the tool, or run a handler; the async twin of `run`."""
-        judged = self._judged
+        """Let *body* run the tool, or run a handler; the async twin of `run`.
+
+        Raises:
+            RuntimeError: when it was run or left before.
+
+        """
+        judged = self._begun()
         if judged.route.ran != "tool":
             return await self._runner.arun(judged)
         with self._passed() as returned:
@@ -102,8 +113,14 @@ class Admission:
 
     def leave(self) -> None:
         """Run nothing, and record that where something might have run."""
-        if self._ticket.take():
+        if self._fresh.acquire(blocking=False) and self._ticket.take():
             self._decider.settle(self._judged, "not_run")
+
+    def _begun(self) -> Judged:
+        """Return what was decided, to one caller; a decision is for one run."""
+        if not self._fresh.acquire(blocking=False):
+            raise RuntimeError("this admission was run or left before; ask anew")
+        return self._judged
 
     @contextmanager
     def _passed(self) -> Iterator[list[Any]]:

@@ -458,11 +458,13 @@ class Governor:
 
     def admit(self, call: ToolCall) -> Admission:
         """Decide, for an adapter whose framework runs the tool in its own way."""
-        return self._admission(self._decider.recorded(call))
+        asked = self._clock()
+        return self._admission(self._decider.recorded(call), asked)
 
     async def aadmit(self, call: ToolCall) -> Admission:
         """Decide, for a framework that runs the tool; the async twin of `admit`."""
-        return self._admission(await self._decider.arecorded(call))
+        asked = self._clock()
+        return self._admission(await self._decider.arecorded(call), asked)
 
     def run(
         self,
@@ -670,10 +672,10 @@ class Governor:
             judged,
         )
 
-    def _admission(self, judged: Judged) -> Admission:
-        now = self._clock()
-        ticket = self._ticket(judged, now)
-        ticket.sure_ns = now + tickets.SURE_NS
+    def _admission(self, judged: Judged, asked_ns: int) -> Admission:
+        ticket = self._ticket(judged, self._clock())
+        # Since then a person or the disk may have taken any time.
+        ticket.sure_ns = asked_ns + tickets.SURE_NS
         return Admission(judged, ticket, self._decider, self._runner, self._clock)
 
     def _ticketed(self, tool: Tool, call: ToolCall) -> Judged | None:

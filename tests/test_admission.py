@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +91,52 @@ def test_a_kill_before_the_tool_is_obeyed(
 def test_a_decision_is_sure_for_milliseconds_only() -> None:
     """Less than a person, or a flag, could tell."""
     assert tickets.SURE_NS <= 2_000_000
+
+
+def test_what_recording_took_counts_as_age(
+    gated: tuple[Desk, Callable[..., Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill while a slow disk writes the decision down is obeyed."""
+    desk, tool = gated
+    records = desk.governor.records
+    commit = records.commit
+
+    def slow(record: Any) -> None:
+        commit(record)
+        desk.set(on=False)
+        time.sleep(5 * tickets.SURE_NS / 1e9)
+
+    monkeypatch.setattr(records, "commit", slow)
+    outcome = desk.governor.admit(CALL).run(lambda arguments: tool(**arguments))
+    assert "denied by policy" in outcome.value
+    assert desk.calls == []
+
+
+@pytest.mark.parametrize("first", ["run", "leave"])
+def test_an_admission_is_for_one_run(desk: Callable[..., Desk], first: str) -> None:
+    """A framework that tries again must ask again, for a foreign tool as well."""
+    one = desk(contract_yaml("spy"))
+    one.governor.foreign("spy")
+    admitted = one.governor.admit(CALL)
+
+    def body(arguments: dict[str, Any]) -> Any:
+        return one.spy(**arguments)
+
+    async def again(_: object) -> None:
+        raise AssertionError("it ran")
+
+    if first == "run":
+        admitted.run(body)
+    else:
+        admitted.leave()
+    ran = list(one.calls)
+    with pytest.raises(RuntimeError, match="ask anew"):
+        admitted.run(body)
+    with pytest.raises(RuntimeError, match="ask anew"):
+        asyncio.run(admitted.arun(again))
+    admitted.leave()
+    assert one.calls == ran
+    assert statuses(one) == ["executed" if first == "run" else "not_run"]
 
 
 def test_edited_arguments_meet_another_decision(
