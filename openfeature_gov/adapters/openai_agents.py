@@ -11,12 +11,13 @@ open: a mapping or an object.
 | five outcomes, parallel calls, streaming | covered: the wrapper is the last code |
 | waiting for a person | ``needs_approval``; ``RunState`` resumes it in any process |
 | a sticky or forged approval of the SDK | only a wake-up: the store is asked again |
-| agents in ``handoffs`` | governed too; a ``Handoff`` object must be given governed |
+| agents in ``handoffs`` | governed too, also behind ``Handoff`` objects |
 | an agent behind ``as_tool`` | the gate decides, for the actor of the parent |
 | a tool without a gate | `Governor.foreign`; ``failure_error_function=None`` shows |
 |  | its failures, which else are text and count as executed |
-| hosted tools | not covered |
-| tools of ``mcp_servers`` | not covered: put `gov mcp-gateway` before the server |
+| hosted tools, shells, computers, custom tools | not covered: refused unless named |
+| tools of ``mcp_servers`` | not covered, refused too: use `gov mcp-gateway` |
+| a tool that is added to the agent afterwards | not covered: govern it again |
 | hiding tools | not done: a call of a hidden tool would end the run |
 """
 
@@ -24,23 +25,47 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+import weakref
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from agents import Agent, FunctionTool
+from agents import Agent, FunctionTool, Handoff
 
 from openfeature_gov.adapters.shape import Asked, Door, Who, told, waits
+from openfeature_gov.errors import RegistrationError
 from openfeature_gov.governor import Governor
+
+OURS = "__gov_governed__"
+"""What marks a wrapped tool: governed twice, it would be decided about twice."""
+
+
+class _Door(Door):
+    """Know as well what may run without a decision."""
+
+    uncovered: frozenset[str] = frozenset()
 
 
 def govern(
-    agent: Any, governor: Governor, who: Who, names: Mapping[str, str] | None = None
+    agent: Any,
+    governor: Governor,
+    who: Who,
+    names: Mapping[str, str] | None = None,
+    *,
+    uncovered: Collection[str] = (),
 ) -> Any:
     """Return a copy of *agent*, and of those it hands over to, with governed tools.
 
-    *names* maps names of the agents' tools to those of the registry.
+    *names* maps names of the agents' tools to those of the registry. *uncovered* names
+    what may stay although nothing decides about it: the tools that are no function
+    tools, such as ``web_search``, and MCP servers.
+
+    Raises:
+        RegistrationError: for an agent with such a tool or server that is not named.
+
     """
-    return _governed(agent, Door(governor, who, names), {})
+    door = _Door(governor, who, names)
+    door.uncovered = frozenset(uncovered)
+    return _governed(agent, door, {})
 
 
 def wake(state: Any, governor: Governor) -> Any:
@@ -56,23 +81,58 @@ def wake(state: Any, governor: Governor) -> Any:
     return state
 
 
-def _governed(agent: Any, door: Door, seen: dict[int, Any]) -> Any:
+Seen = dict[int, tuple[Any, Any]]
+"""Each agent by its id, held so that no other takes the id, and its governed copy."""
+
+
+def _governed(agent: Any, door: _Door, seen: Seen) -> Any:
     if id(agent) in seen:
-        return seen[id(agent)]
+        return seen[id(agent)][1]
+    _refuse(agent, door.uncovered)
     tools = [
         _wrapped(one, door) if isinstance(one, FunctionTool) else one
         for one in agent.tools
     ]
-    made = seen[id(agent)] = agent.clone(tools=tools)
-    made.handoffs = [
-        _governed(one, door, seen) if isinstance(one, Agent) else one
-        for one in agent.handoffs
-    ]
+    made = agent.clone(tools=tools)
+    seen[id(agent)] = agent, made
+    made.handoffs = [_handed(one, door, seen) for one in agent.handoffs]
+    return made
+
+
+def _refuse(agent: Any, uncovered: frozenset[str]) -> None:
+    strange = [one.name for one in agent.tools if not isinstance(one, FunctionTool)]
+    missing = {*strange, *(one.name for one in agent.mcp_servers)} - uncovered
+    if missing:
+        raise RegistrationError(
+            f"{agent.name}: nothing would decide about {', '.join(sorted(missing))}; "
+            "take it from the agent, or name it in uncovered="
+        )
+
+
+def _handed(one: Any, door: _Door, seen: Seen) -> Any:
+    """Return the hand-off *one*, an agent or a ``Handoff``, to governed agents."""
+    if isinstance(one, Agent):
+        return _governed(one, door, seen)
+    if not isinstance(one, Handoff):
+        raise RegistrationError(f"{type(one).__name__} is no hand-off that is known")
+    inner, made = one.on_invoke_handoff, copy.copy(one)
+
+    async def on_invoke_handoff(ctx: Any, raw: str) -> Any:
+        # It may have been made just now: only what was there before is kept.
+        return _governed(await inner(ctx, raw), door, dict(seen))
+
+    made.on_invoke_handoff = on_invoke_handoff
+    kept: Any = getattr(one, "_agent_ref", None)
+    agent = None if kept is None else kept()
+    if agent is not None:  # where a resumed run finds the agent by its name
+        made._agent_ref = weakref.ref(_governed(agent, door, seen))  # noqa: SLF001
     return made
 
 
 def _wrapped(tool: Any, door: Door) -> Any:
     inner, governed = tool.on_invoke_tool, copy.copy(tool)
+    if hasattr(inner, OURS):
+        return tool
 
     async def on_invoke_tool(ctx: Any, raw: str) -> Any:
         async def body(arguments: dict[str, Any]) -> Any:
@@ -89,6 +149,7 @@ def _wrapped(tool: Any, door: Door) -> Any:
         asked = _asked(ctx, tool.name, arguments, call_id)
         return waits(await door.aask(asked))
 
+    setattr(on_invoke_tool, OURS, True)
     governed.on_invoke_tool, governed.needs_approval = on_invoke_tool, needs_approval
     return governed
 

@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip("agents", reason="run python -m tests.adapters openai-agents")
 
-from agents import Runner, RunState
+from agents import CustomTool, Runner, RunState, WebSearchTool, handoff
 
+from openfeature_gov import RegistrationError
 from openfeature_gov.adapters.openai_agents import govern, wake
 from openfeature_gov.testing.conformance import AdapterSuite
 from openfeature_gov.testing.rigs import Call
@@ -53,3 +54,61 @@ class TestOpenAIAgents(AdapterSuite):
         asyncio.run(Runner.run(governed, "go"))
         assert [one["tool"] for one in place.ran()] == ["fetch"]
         assert len(place.log("decision")) == 2
+
+    def test_a_hand_off_object_is_governed(self, place: Workplace) -> None:
+        """Whatever agent it returns, and governed once if it was so before."""
+        calls = [Call("fetch", {"url": "u"}), Call("hidden", {}, "c-2")]
+        for before in (False, True):
+            second = bare(place, calls)
+            second.name = "second"
+            if before:
+                second = govern(second, place.governor, WHO)
+            first = bare(place, [Call("transfer_to_second", {}, "c-0")])
+            first.handoffs = [handoff(second)]
+            asyncio.run(Runner.run(govern(first, place.governor, WHO), "go"))
+        assert [one["tool"] for one in place.ran()] == ["fetch", "fetch"]
+        assert len(place.log("decision")) == 4
+
+    def test_a_resume_finds_the_agent_behind_a_hand_off_object(
+        self, place: Workplace
+    ) -> None:
+        """And finds the governed one: a yes of the framework runs nothing."""
+
+        def pair(*calls: Call) -> Any:
+            second = bare(place, calls)
+            second.name = "second"
+            first = bare(place, [Call("transfer_to_second", {}, "c-0")])
+            first.handoffs = [handoff(second)]
+            return govern(first, place.governor, WHO)
+
+        large = Call("fetch", {"url": "u"}, "c-1")
+        place.serve("fetch.approval", "true")
+
+        async def run() -> Any:
+            paused = await Runner.run(pair(large), "go")
+            again = pair()
+            state = await RunState.from_string(again, paused.to_state().to_string())
+            for item in state.get_interruptions():
+                state.approve(item)
+            return paused, await Runner.run(again, state)
+
+        paused, _ = asyncio.run(run())
+        assert len(paused.interruptions) == 1
+        assert place.ran() == []
+
+    def test_what_nobody_would_decide_about_is_refused(self, place: Workplace) -> None:
+        """Unless the author says that it may stay, also behind a hand-off."""
+
+        async def shell(_ctx: Any, _raw: str) -> str:
+            return place.hidden("orders")
+
+        agent, outer = bare(place, []), bare(place, [])
+        custom = CustomTool(name="shell", description="runs", on_invoke_tool=shell)
+        agent.tools += [WebSearchTool(), custom]
+        outer.handoffs = [handoff(agent)]
+        for one in (agent, outer):
+            with pytest.raises(RegistrationError, match="about shell, web_search"):
+                govern(one, place.governor, WHO)
+        with pytest.raises(RegistrationError, match="about shell;"):
+            govern(agent, place.governor, WHO, uncovered=["web_search"])
+        govern(agent, place.governor, WHO, uncovered=["web_search", "shell"])
