@@ -135,7 +135,7 @@ def stage_agent(
                 governance=governance,
                 target=session.target,
                 records=session.records,
-                evidence=recorded(session.records),
+                evidence=recorded(session.records, governance),
             )
             _Run(session, controller, calls, pristine, report).all()
         report.history = history(controller.story(NAME))

@@ -137,3 +137,20 @@ def test_a_signal_that_no_gate_reads_is_refused(
     assert done.exit_code == 2, done.output
     log = folder / "records.db"
     assert not log.exists() or not history.records(log, kind="signal")
+
+
+def test_a_release_that_is_held_back_stops_the_rollout(folder: Path) -> None:
+    """Until it is accepted: what the stage shows is not the released agent's."""
+    begun = rollout("advance", "refunds", "--reason", "begin", "--actor", "ann")
+    assert begun.exit_code == 0, begun.output
+    work(folder, 2)
+    (status,) = told(rollout("status"))["rollouts"]
+    blocks = {one["why"]: one["text"] for one in status["blocks"]}
+    assert blocks["other"].startswith("2 calls of late are of a release")
+    contracts = folder / "governance.yaml"
+    accepted = contracts.read_text().replace(
+        "[{agentVersion: '1'}]", "[{agentVersion: '1'}, {agentVersion: '2'}]"
+    )
+    contracts.write_text(accepted)
+    (status,) = told(rollout("status"))["rollouts"]
+    assert "other" not in {one["why"] for one in status["blocks"]}

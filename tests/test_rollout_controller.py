@@ -593,3 +593,15 @@ def test_who_enters_a_stage_anew_is_judged_more_strictly(filed: Bench) -> None:
     (third,) = filed.controller.look()
     (again,) = third.situation.judged.results if third.situation.judged else ()
     assert again.answer == "fail"
+
+
+def test_a_hold_while_an_advance_is_decided_wins(one: Bench) -> None:
+    """Counting takes a while: whoever was told "held" is not passed by."""
+    one.up("search")
+    (look,) = one.controller.look()
+    one.controller.hold("refunds", actor="bob", reason="wait")
+    wanted = Move(verb=Verb.ADVANCE, actor="ann", reason="r", evidence={}, end="read")
+    with pytest.raises(RefusedError, match="held meanwhile by bob: wait"):
+        rise(one.target, one.records, look, wanted)
+    assert one.stage() == "search"
+    assert told(one).events[-1].result is Result.NOT_APPLIED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from decimal import Decimal
@@ -83,6 +84,7 @@ class Shop:
             )(self.act)
 
     def act(self, fail: bool = False) -> str:
+        self.acted_us = time.time_ns() // 1000
         return {False: "done"}[fail]
 
     def call(self, tool: str = "mail", user: str = "user-1", **arguments: Any) -> Any:
@@ -436,3 +438,15 @@ def test_a_log_of_the_first_version_tells_the_same(tmp_path: Path) -> None:
         told = seen(log, mode, tools=tools)
         assert told.decisions > 0
         assert seen(old, mode, tools=tools) == told
+
+
+@BOTH
+def test_what_fails_after_its_stage_ended_is_the_next_ones_matter(shop: Shop) -> None:
+    """Started under another mode, before the window: the guardrail sees it fail."""
+    shop.desk.set(mode="approval_required")
+    shop.answer(shop.call("erase", fail=True))
+    shop.call("erase", fail=True)
+    told = shop.seen("autonomous", from_us=shop.acted_us)
+    expected(told, irreversible_error=(1, 1))
+    later = time.time_ns() // 1000 + 1
+    expected(shop.seen("autonomous", from_us=later), irreversible_error=None)

@@ -35,7 +35,8 @@ def test_a_rollout_is_recorded_in_a_database(tmp_path: Path) -> None:
             Verb.RESUME,
         ]
         assert {event.result for event in events} == {Result.APPLIED}
-        one.controller = replace(one.controller, evidence=recorded(url))
+        counted = recorded(url, one.controller.governance)
+        one.controller = replace(one.controller, evidence=counted)
         one.controller.advance("refunds", actor="ann", reason="again")
         (taken,) = one.controller.tick()
         assert [block.why for block in taken.step.blocks] == ["gates"]

@@ -82,7 +82,7 @@ def place(
         governance=contracts,
         target=target_of(context, flags, featbit, api_url, token_file, project, env),
         records=log,
-        evidence=recorded(log),
+        evidence=recorded(log, contracts),
     )
 
 

@@ -44,6 +44,9 @@ def tallied(log: Log, scopes: Sequence[Scope]) -> list[Tallied]:
     found = _by_key(windows, meant)
     for source in Source:
         if any(one.wants(source) for one in windows):
+            if source is Source.FAILURES:
+                _late(log, windows, wanted)
+                continue
             for key, at_us, known, row in READ[source](log, wanted):
                 for window in found.get(key, ()):
                     if window.from_us <= at_us and known[0] < window.until_us:
@@ -52,6 +55,19 @@ def tallied(log: Log, scopes: Sequence[Scope]) -> list[Tallied]:
         for window in windows:
             window.signal(said)
     return [window.told() for window in windows]
+
+
+def _late(log: Log, windows: Iterable[Window], wanted: Wanted) -> None:
+    """Count what failed in the time of a window, whichever stage let it start."""
+    by_tool: dict[str | None, list[Window]] = {}
+    for window in windows:
+        for tool in window.tools:
+            by_tool.setdefault(tool, []).append(window)
+    source = Source.FAILURES
+    for key, _, known, row in READ[source](log, replace(wanted, since_us=0)):
+        for window in by_tool.get(key[0], ()):
+            if window.from_us <= known[0] < window.until_us:
+                window.add(source, row, known)
 
 
 def _by_key(

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from openfeature_gov.governance.lineage import Release
+from openfeature_gov.governance.lineage import LineageRules, Release
 from openfeature_gov.stores.logs import Log
 from openfeature_gov_rollout.gates import LEVEL, Count, Gate, StageResult, judge_all
 
@@ -169,6 +169,12 @@ def performed(
         if len(tasks) > MOST_TASKS:
             del tasks[next(iter(tasks))]
     return {task: tuple(steps) for task, steps in tasks.items()}
+
+
+def accepted(body: bytes, rules: LineageRules) -> bool:
+    """Say whether the decision *body* is of a release that *rules* accept by now."""
+    context = orjson.loads(body).get("context") or {}
+    return any(_of(release, context) for release in rules.accepted)
 
 
 def _of(release: Release, context: Mapping[str, Any]) -> bool:

@@ -31,7 +31,7 @@ from openfeature_gov.targets import (
     Written,
 )
 from openfeature_gov_rollout.bundles import comment
-from openfeature_gov_rollout.looking import Look
+from openfeature_gov_rollout.looking import Look, recorded
 from openfeature_gov_rollout.places import Place
 from openfeature_gov_rollout.placing import (
     NotPlacedError,
@@ -49,7 +49,7 @@ from openfeature_gov_rollout.recording import (
     new_identity,
     outcome,
 )
-from openfeature_gov_rollout.stories import Result, Verb
+from openfeature_gov_rollout.stories import Result, Story, Verb, stories
 
 ATTEMPTS = 10
 """How often a fall is tried anew when somebody else was faster."""
@@ -103,11 +103,22 @@ def rise(target: FlagTarget, records: Path | str, look: Look, wanted: Move) -> M
             )
         )
         try:
+            _unheld(records, look, wanted)
             written = _written(target, look, wanted, edit)
         except Exception as error:
             _conclude(store, target, look, identity, error)
             raise
         return _concluded(store, look, wanted, identity, written)
+
+
+def _unheld(records: Path | str, look: Look, wanted: Move) -> None:
+    """Refuse an advance that somebody held while its evidence was counted."""
+    if wanted.verb is not Verb.ADVANCE:
+        return
+    story = stories(recorded(records)).get(look.plan.name, Story())
+    if story.hold is not None:
+        told = f"held meanwhile by {story.hold.actor}: {story.hold.reason}"
+        raise RefusedError(f"{look.plan.name}: {told}; nothing was changed")
 
 
 def _written(

@@ -134,12 +134,13 @@ def measured(folder: Path, log: Path, workflows: int, until_us: int) -> dict[str
     plans = tuple(map(plan_of, range(workflows)))
     if not (folder / "flags.json").exists():
         placed(folder / "flags.json", log, plans)
+    rules = contracts(workflows)
     controller = Controller(
         plans=plans,
-        governance=contracts(workflows),
+        governance=rules,
         target=FileTarget(folder / "flags.json"),
         records=log,
-        evidence=recorded(log),
+        evidence=recorded(log, rules),
         now_us=lambda: until_us,
     )
     with opened(log) as reading:
