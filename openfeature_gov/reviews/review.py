@@ -154,10 +154,7 @@ def made(
         record_id=record_id,
         requesters=requests.requesters(contract),
         arguments=canonical,
-        facts={
-            **requests.card(contract, rules, flags, decision, consequence),
-            "region": contract.context.region,
-        },
+        facts=requests.card(contract, rules, flags, decision, consequence),
     )
 
 
