@@ -41,6 +41,8 @@ from tests.rollouts import (
     plan,
 )
 
+LOW = "mode: search_only"
+
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )
@@ -605,3 +607,14 @@ def test_a_hold_while_an_advance_is_decided_wins(one: Bench) -> None:
         rise(one.target, one.records, look, wanted)
     assert one.stage() == "search"
     assert told(one).events[-1].result is Result.NOT_APPLIED
+
+
+def test_a_rung_that_the_plan_skips_is_recorded_with_its_reason(filed: Bench) -> None:
+    """Who reads the records alone learns who let it be skipped, and why."""
+    skip = "mode: draft_write\n      override: {reason: read is trivial, by: eve}"
+    text = PLAN.replace("mode: draft_write", skip).replace("mode: scoped_read", LOW)
+    filed.controller = replace(filed.controller, plans=(plan(text),))
+    filed.up("draft")
+    skipped = [each.facts["skipped"] for each in told(filed).events]
+    assert skipped[:-1] == [None, None, None]
+    assert skipped[-1] == {"reason": "read is trivial", "by": "eve"}

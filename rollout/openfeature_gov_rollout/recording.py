@@ -17,6 +17,7 @@ from openfeature_gov.stores.writing import QueuedStore
 from openfeature_gov.targets import FlagTarget, Planned
 from openfeature_gov_rollout.bundles import Facts
 from openfeature_gov_rollout.looking import Look
+from openfeature_gov_rollout.plan import Plan
 from openfeature_gov_rollout.stories import CHANGE, NAMED, NOTE, Result, Verb
 
 NOBODY = "unknown"
@@ -88,9 +89,16 @@ def intent(
         flagBefore=version(planned.before.raw.get(look.plan.mode_flag)),
         planDigest=look.plan.digest,
         override=wanted.override,
+        skipped=_skipped(look.plan, end),
         evidence=wanted.evidence,
         evidenceDigest=digest_of(wanted.evidence),
     )
+
+
+def _skipped(plan: Plan, end: str) -> Facts | None:
+    """Return why the plan skips a rung to the stage *end*, and who decided that."""
+    given = None if end not in plan.order else plan.stages[plan.order[end]].override
+    return None if given is None else {"reason": given.reason, "by": given.by}
 
 
 def outcome(
