@@ -28,6 +28,11 @@ BESIDE = {
 MORE = {"fastmcp": ["test_mcp_gateway.py"]}
 """What else is tested in the environment of an adapter."""
 ALWAYS = ["pytest>=8.3", "pytest-xdist>=3.6", "opentelemetry-sdk"]
+QUIET = [
+    *("-W", "ignore:SelectableGroups dict:DeprecationWarning"),
+    *("-W", "ignore:[EXPERIMENTAL] feature:UserWarning"),
+]
+"""Warnings of Google ADK 2.12 and of the OpenTelemetry that it demands."""
 NAMES = (
     "langgraph",
     "fastmcp",
@@ -36,6 +41,7 @@ NAMES = (
     "pydantic-ai",
     "claude-agent",
     "agent-framework",
+    "adk",
 )
 
 
@@ -80,7 +86,7 @@ def tested(names: Sequence[str], *, floor: bool, rest: list[str]) -> Iterator[in
         own = f"test_{name.replace('-', '_')}.py"
         files = [own, "test_examples.py", *MORE.get(name, [])]
         tests = [f"tests/adapters/{file}" for file in files]
-        command = [str(python), "-m", "pytest", "-q", *tests, *rest]
+        command = [str(python), "-m", "pytest", "-q", *QUIET, *tests, *rest]
         yield subprocess.run(command, cwd=ROOT, check=False).returncode
 
 

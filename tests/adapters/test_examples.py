@@ -25,12 +25,20 @@ FRAMEWORKS = {
     "pydantic_ai": "pydantic_ai",
     "claude_agent": "claude_agent_sdk",
     "agent_framework": "agent_framework",
+    "adk": "google.adk",
 }
 """The package that each adapter needs."""
 
 
+def installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        return False
+
+
 def needed(name: str) -> None:
-    if importlib.util.find_spec(FRAMEWORKS[name]) is None:
+    if not installed(FRAMEWORKS[name]):
         pytest.skip(f"run python -m tests.adapters {name.replace('_', '-')}")
 
 
@@ -95,6 +103,10 @@ def model(name: str) -> Any:
 
         call = function_call(SMALL.tool, SMALL.arguments, call_id=SMALL.id)
         return ScriptedModel([[call], [assistant_message("done")]])
+    if name == "adk":
+        from tests.adapters.adk_rig import scripted as scripted_llm
+
+        return scripted_llm([SMALL])
     if name == "agent_framework":
         from tests.adapters.agent_framework_rig import scripted as scripted_client
 
@@ -120,6 +132,8 @@ def used(name: str, known: dict[str, Any]) -> None:
         asyncio.run(Runner.run(known["agent"], "go"))
     elif name in ("pydantic_ai", "agent_framework"):
         asyncio.run(known["agent"].run("go"))
+    elif name == "adk":
+        asyncio.run(known["runner"].run_debug("go", quiet=True))
     elif name == "claude_agent":
         from tests.adapters.claude_agent_rig import asked
 
