@@ -557,3 +557,25 @@ def test_a_breaker_that_would_miss_errors_says_so(
     governor.report(first.record_id, "executed")
     governor.report(second.record_id, "executed")
     assert governor.run(pay(3)).effect is Effect.ALLOW
+
+
+def test_a_step_counts_for_every_task_above_and_below(desk: Make) -> None:
+    """A task cannot hand the second half to the child of its child, or back up."""
+    guarded = "[{kind: sequence, cap: 'off', first: {tools: [read]}}]"
+    rules = contract_yaml("send", guardrails=guarded)
+    for reads, sends in (("t1", "t3"), ("t3", "t1"), ("t4", "t1"), ("t1", "t4")):
+        governor = desk(f"{rules}\n---\n{contract_yaml('read')}").governor
+        governor.tool("read")(lambda: "secret")
+        governor.tool("send")(lambda: "sent")
+        line = {
+            f"t{n}": replace(CONTEXT, task=f"t{n}", parent_task=f"t{n - 1}")
+            for n in range(2, 5)
+        }
+        line["t1"] = replace(CONTEXT, task="t1", parent_task="")
+        for below in ("t1", "t2", "t3", "t4"):
+            assert governor.run(ToolCall("send", {}, line[below])).value == "sent"
+        governor.run(ToolCall("read", {}, line[reads]))
+        last = governor.run(ToolCall("send", {}, line[sends]))
+        assert why(last) == "sequence_completed"
+        other = replace(CONTEXT, task="t9", parent_task="t8")
+        assert governor.run(ToolCall("send", {}, other)).value == "sent"

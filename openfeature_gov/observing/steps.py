@@ -13,6 +13,8 @@ from openfeature_gov.observing.table import Table
 DAY_US = 86_400_000_000
 TASKS = 16_384
 """How many tasks are remembered at most; a sequence spans a day at most."""
+DEPTH = 16
+"""How many parents above a task are looked at, at most."""
 Task = tuple[str, str]
 Step = tuple[str, str]
 Before = Mapping[tuple[Task, Step], int | None]
@@ -29,6 +31,7 @@ class Steps:
             if isinstance(one, Sequence)
         ]
         self._kept: Table[Task, dict[Step, int]] = Table(TASKS, DAY_US)
+        self._parents: Table[str, str] = Table(TASKS, DAY_US)
 
     def last(
         self, step: Step, context: CallContext, own: Before, now: int
@@ -38,7 +41,9 @@ class Steps:
         *own* is what this very call found before it, where it took the step itself.
         """
         times = []
-        for task in tasks_of(context):
+        if context.parent_task and not self._parents.room(context.task, now):
+            return None
+        for task in self._line(context):
             if not self._kept.room(task, now):
                 return None
             at = (self._kept.get(task) or {}).get(step)
@@ -48,12 +53,27 @@ class Steps:
     def take(self, act: Act, context: CallContext, at_us: int, now: int) -> Before:
         """Note the sequences that *act* begins; return when they began before."""
         before: dict[tuple[Task, Step], int | None] = {}
+        if self._sequences and context.task and context.parent_task:
+            self._parents.put(context.task, context.parent_task, now)
         taken = [step for step, one in self._sequences if is_like(act, one.first)]
-        for task in tasks_of(context) if taken else ():
+        for task in self._line(context) if taken else ():
             steps = self._kept.get(task) or {}
             before |= {(task, step): steps.get(step) for step in taken}
             self._kept.put(task, {**steps, **dict.fromkeys(taken, at_us)}, now)
         return before
+
+    def _line(self, context: CallContext) -> tuple[Task, ...]:
+        """Return the tasks of *context*, and the parents of its parent as far as known.
+
+        They are known of tasks that made a call themselves.
+        """
+        found, name = tasks_of(context), context.parent_task
+        for _ in range(DEPTH):
+            name = (self._parents.get(name) if name else None) or ""
+            if not name or ("task", name) in found:
+                break
+            found += (("task", name),)
+        return found
 
 
 def tasks_of(context: CallContext) -> tuple[Task, ...]:
