@@ -273,8 +273,8 @@ class Decider:
         """
         if judged.route.function is None:
             return
-        self.observer.end(judged.record.id, status)
         began = started is not None
+        self.observer.end(judged.record.id, status, began=began)
         costs = self._costs(judged, value) if status == "executed" else {}
         review = None
         if judged.review is not None and self.reviewing is not None:

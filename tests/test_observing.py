@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -579,3 +580,28 @@ def test_a_step_counts_for_every_task_above_and_below(desk: Make) -> None:
         assert why(last) == "sequence_completed"
         other = replace(CONTEXT, task="t9", parent_task="t8")
         assert governor.run(ToolCall("send", {}, other)).value == "sent"
+
+
+def test_a_tool_that_only_times_out_gets_a_rest(desk: Make) -> None:
+    """The host's timeout cancels the call; that is how a tool that hangs fails."""
+    listed = "[{kind: tool_errors, failures: 2}]"
+    governor = desk(contract_yaml("hang", guardrails=listed)).governor
+    began: list[asyncio.Event] = []
+
+    @governor.tool("hang")
+    async def hang() -> None:
+        began[-1].set()
+        await asyncio.Event().wait()
+
+    async def twice() -> Outcome:
+        call = ToolCall("hang", {}, CONTEXT)
+        for _ in range(2):
+            began.append(asyncio.Event())
+            running = asyncio.ensure_future(governor.arun(call))
+            await asyncio.wait_for(began[-1].wait(), 60)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        return await governor.aplan(call)
+
+    assert why(asyncio.run(twice())) == "breaker_open"

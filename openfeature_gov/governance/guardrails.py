@@ -246,6 +246,8 @@ class Signal(Setting):
 class ToolErrors(Setting):
     """Fire after *failures* within *window_seconds* of one tool on one target.
 
+    A call that was cancelled under way, as by a timeout, failed.
+
     After *cooldown_seconds* one call at a time may probe; *probes* that succeed close
     it again, one that fails opens it for another *cooldown_seconds*.
     """

@@ -211,19 +211,22 @@ class Observer:
             for one in weigh(contract, rules, known, asked)
         )
 
-    def end(self, record_id: str, status: str) -> None:
-        """Note how the call of *record_id* ended.
+    def end(self, record_id: str, status: str, *, began: bool = True) -> None:
+        """Note how the call of *record_id* ended, and whether it ever *began*.
 
-        What did not run gives its money back; what failed may have moved it.
+        What did not run gives its money back; what failed may have moved it. What was
+        cancelled under way did not answer in time: for a breaker it failed.
         """
         if self.idle:
             return
-        ok = {"executed": True, "failed": False}.get(status)
+        ok = {"executed": True, "failed": False, "cancelled": False}.get(status)
         with self._lock:
             now, running = self._now(), self._running.pop(record_id)
             if running is None or running.began_us is None:
                 return
-            self._rests.end(running.breakers, running.began_us, now, ok=ok)
+            self._rests.end(
+                running.breakers, running.began_us, now, ok=ok if began else None
+            )
             if status == "not_run":
                 self._days.give_back(running.spent, now)
 
