@@ -618,3 +618,20 @@ def test_a_rung_that_the_plan_skips_is_recorded_with_its_reason(filed: Bench) ->
     skipped = [each.facts["skipped"] for each in told(filed).events]
     assert skipped[:-1] == [None, None, None]
     assert skipped[-1] == {"reason": "read is trivial", "by": "eve"}
+
+
+def test_a_demotion_spares_nobody_who_is_named_one_by_one(filed: Bench) -> None:
+    """Whoever had more than the stage below by name has it no longer."""
+    filed.up("eu-5")
+    document = filed.target.read().document
+    flag = document["data"]["featureFlags"][0]
+    (top,) = [e["id"] for e in flag["variations"] if e["value"] == "autonomous"]
+    flag["targetUsers"] = [{"variationId": top, "keyIds": ["vip"]}]
+    put(filed, document)
+    filed.evidence.refused = "reviewers refused 3 of the last 5 actions"
+    filed.controller.tick()
+    assert filed.stage() == "approval"
+    call = {"workflow": "refunds", "toolName": "refund"}
+    served = filed.target.read([MODE]).snapshot.evaluate(MODE, "vip", call)
+    assert served is not None
+    assert served.value == "approval_required"

@@ -84,7 +84,17 @@ def rise(target: FlagTarget, records: Path | str, look: Look, wanted: Move) -> M
     """
     identity = new_identity()
     plan = look.plan
-    edit = move(plan, wanted.end, plan.layers[wanted.end], identity, seen=look.raw)
+    # What only narrows leaves nobody with more, not even who is named one by one.
+    mode = plan.stages[plan.order[wanted.end]].mode
+    most = mode if wanted.verb is Verb.DEMOTE else None
+    edit = move(
+        plan,
+        wanted.end,
+        plan.layers[wanted.end],
+        identity,
+        at_most=most,
+        seen=look.raw,
+    )
     with kept(records) as store:
         try:
             first = targets.plan(target, edit, at=_now(), keys=(plan.mode_flag,))
