@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from fastmcp import Client, FastMCP
+from fastmcp.exceptions import ResourceError
 from fastmcp.server import create_proxy
 
 from openfeature_gov.adapters.fastmcp import Governed
@@ -23,6 +24,7 @@ from openfeature_gov.ladder import SEVERITY, Reversibility, RiskClass
 from openfeature_gov.tools import Extractors
 
 HINTS = ("readOnlyHint", "destructiveHint", "openWorldHint", "idempotentHint")
+UNDECIDED = ("resources/", "prompts/", "completion/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,17 @@ class _Raising(Governed):
         for tool in offered(shown):
             self._floors[tool.name] = counted(self._floors[tool.name], tool)
         return shown
+
+    async def on_request(
+        self, context: Any, call_next: Callable[[Any], Awaitable[Any]]
+    ) -> Any:
+        """List no resources and prompts, and read none: nothing would decide."""
+        method = str(context.method)
+        if not method.startswith(UNDECIDED):
+            return await call_next(context)
+        if method.endswith("/list"):
+            return []
+        raise ResourceError("the gateway passes on tools alone")
 
 
 def _annotated(tool: Any) -> dict[str, Any]:

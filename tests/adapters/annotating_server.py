@@ -43,5 +43,23 @@ def failing() -> str:
     raise ValueError("no")
 
 
+@server.resource("data://orders")
+def orders() -> str:
+    """Hold every order."""
+    return _ran("orders")
+
+
+@server.resource("data://orders/{number}")
+def order(number: str) -> str:
+    """Hold one order."""
+    return _ran(f"order {number}")
+
+
+@server.prompt
+def greeting() -> str:
+    """Greet."""
+    return _ran("greeting")
+
+
 if __name__ == "__main__":
     server.run(show_banner=False)

@@ -21,6 +21,7 @@ pytest.importorskip("fastmcp", reason="run python -m tests.adapters fastmcp")
 
 from fastmcp import Client
 from fastmcp.client.transports import StdioTransport
+from mcp import MCPError
 
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.adapters.mcp_gateway import Offered, counted
@@ -183,6 +184,31 @@ def _approve(place: Place, approval_id: str) -> None:
         assert request is not None
         step = queue.approve(request.id, BOB, seen=request.binding)
         assert isinstance(step, Request), step
+
+
+def test_resources_and_prompts_stay_behind(
+    strange: tuple[Place, list[str], Path],
+) -> None:
+    """No contract says who may have them, so nobody has."""
+    place, server, trace = strange
+
+    async def work(client: Any) -> list[str]:
+        reads: list[Callable[[], Any]] = [
+            lambda: client.read_resource("data://orders"),
+            lambda: client.read_resource("data://orders/1"),
+            lambda: client.get_prompt("greeting"),
+        ]
+        for read in reads:
+            with pytest.raises(MCPError):
+                await read()
+        return [
+            *await client.list_resources(),
+            *await client.list_resource_templates(),
+            *await client.list_prompts(),
+        ]
+
+    assert place.through(server, work) == []
+    assert trace.read_text() == ""
 
 
 def test_a_failure_behind_the_gateway_is_recorded(
