@@ -29,6 +29,8 @@ from openfeature_gov.tools import Tool
 NAME = "review"
 AFTER_REFUSAL = BY_HAND | {State.REFUSED, State.UNDOING, State.UNDONE}
 """Where a review may stand that a person refused."""
+MANY = 1_000
+"""Of that many reviews of one action, none is looked for: it runs no more."""
 
 
 class Shelf(approvals.Shelf, queue.Shelf, Protocol):
@@ -64,11 +66,8 @@ class Reviewing:
         rules, contract = self._judge.rules(tool), judged.contract
         if not wanted(rules, judged) or contract is None or judged.flags is None:
             return judged
-        same = self._shelf.reviews(states=AFTER_REFUSAL, digest=contract.digest)
-        refused = next((kept.review for kept in same if kept.review.refused), None)
-        if refused is not None:
-            evidence = {"review": refused.id, "reviewer": refused.reviewer}
-            verdict = Verdict(NAME, Mode.OFF, "refused_by_person", evidence=evidence)
+        verdict = self._forbidden(contract.digest)
+        if verdict is not None:
             release = Release(verdict, approved=False)
             return self._judge.judge(call, tool, demanded, release)
         review = made(
@@ -86,6 +85,17 @@ class Reviewing:
         self._told()
         record = judged.record._replace(change=change(review, 0))
         return replace(judged, record=record, review=Kept(review, 1), durable=True)
+
+    def _forbidden(self, digest: str) -> Verdict | None:
+        """Return why the action *digest* must not run again, None if it may."""
+        same = self._shelf.reviews(states=AFTER_REFUSAL, digest=digest, limit=MANY)
+        refused = next((kept.review for kept in same if kept.review.refused), None)
+        if refused is not None:
+            evidence = {"review": refused.id, "reviewer": refused.reviewer}
+            return Verdict(NAME, Mode.OFF, "refused_by_person", evidence=evidence)
+        if len(same) >= MANY:  # a refusal may stand behind these
+            return Verdict(NAME, Mode.OFF, "undone_too_often")
+        return None
 
     def ended(
         self,

@@ -14,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from openfeature_gov import Effect, Governor, Outcome, RegistrationError, ToolCall
+from openfeature_gov import (
+    Effect,
+    Governor,
+    Outcome,
+    RegistrationError,
+    ToolCall,
+    reviewing,
+)
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.evidence import histories
 from openfeature_gov.evidence.keys import read_key
@@ -411,6 +418,19 @@ def test_what_nobody_refused_may_run_again(shop: Shop) -> None:
     shop.call()
     shop.wait(60)
     assert shop.call().status is Status.EXECUTED
+
+
+def test_more_reviews_than_are_looked_at_hide_no_refusal(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An action that was undone that often does not run any more."""
+    monkeypatch.setattr(reviewing, "MANY", 2)
+    for _ in range(2):
+        assert shop.call().status is Status.EXECUTED
+        shop.wait(60)
+    again = shop.call()
+    assert (again.effect, again.reason) == (Effect.DENY, "undone_too_often")
+    assert shop.call("n2").status is Status.EXECUTED
 
 
 def test_an_undo_that_no_process_can_run_is_handed_over(shop: Shop) -> None:
