@@ -94,12 +94,12 @@ class Admission:
         Where the outcome would not run the tool, use `run`.
 
         Raises:
-            RuntimeError: If the tool may not run, or was run already.
+            RuntimeError: when the tool may not run, or this was run or left before.
 
         """
-        judged, started = self._judged, self._clock()
-        if judged.route.ran != "tool" or self._ticket.used:
+        if self._judged.route.ran != "tool":
             raise RuntimeError("nothing to begin: the tool may not run")
+        judged, started = self._begun(), self._clock()
         acting = None if judged.contract is None else judged.contract.context
         token = ambient.set(acting)
         tickets.leave(self._ticket, started)

@@ -178,3 +178,53 @@ def test_what_is_denied_never_reaches_the_body(
     outcome = desk.governor.admit(CALL).run(lambda a: tool(**a))
     assert (outcome.effect, outcome.status) == (Effect.DENY, Status.NOT_RUN)
     assert desk.calls == []
+
+
+def test_what_begins_is_recorded_by_the_gate(
+    gated: tuple[Desk, Callable[..., Any]],
+) -> None:
+    """As with a body: one decision, one outcome, and nobody acts after the end."""
+    desk, tool = gated
+    end = desk.governor.admit(CALL).begin()
+    assert tool("x") == "ran"
+    end("ran")
+    assert "Not executed" in tool("x")
+    assert statuses(desk)[0] == "executed"
+    assert len(desk.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "unknown"), (KeyError("x"), "failed")]
+)
+def test_what_begins_and_reaches_no_gate(
+    gated: tuple[Desk, Callable[..., Any]], error: Exception | None, status: str
+) -> None:
+    """Then how it ended is all that is known; the ticket is gone."""
+    desk, tool = gated
+    desk.governor.admit(CALL).begin()(error=error)
+    assert "Not executed" in tool("x")
+    assert desk.calls == []
+    assert statuses(desk)[0] == status
+
+
+def test_what_begins_does_so_once(gated: tuple[Desk, Callable[..., Any]]) -> None:
+    """Neither again, nor after it was run or left."""
+    desk, _ = gated
+    first, left = desk.governor.admit(CALL), desk.governor.admit(CALL)
+    end = first.begin()
+    with pytest.raises(RuntimeError, match="before"):
+        first.begin()
+    end()
+    left.leave()
+    with pytest.raises(RuntimeError, match="before"):
+        left.begin()
+
+
+def test_what_may_not_run_does_not_begin(
+    gated: tuple[Desk, Callable[..., Any]],
+) -> None:
+    """An outcome that is no run of the tool has nothing to hold out."""
+    desk, _ = gated
+    refused = desk.governor.admit(ToolCall("spy", {"other": 1}, CONTEXT))
+    with pytest.raises(RuntimeError, match="may not run"):
+        refused.begin()

@@ -9,6 +9,7 @@ pytest.importorskip(
 )
 
 from openfeature_gov.adapters.claude_agent import govern
+from openfeature_gov.adapters.shape import Door
 from openfeature_gov.testing.conformance import AdapterSuite
 from openfeature_gov.testing.rigs import Call, Played
 from openfeature_gov.testing.workplace import WHO, Workplace
@@ -43,6 +44,18 @@ class TestClaudeAgent(AdapterSuite):
         shell(place, {"Bash": "fetch"}, "exit 3")
         (outcome,) = place.log("outcome")
         assert outcome["status"] == "failed"
+
+    def test_a_hook_that_fails(
+        self, place: Workplace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Even a bug of the adapter lets nothing run: the SDK is told to block."""
+
+        async def broken(*_: object) -> None:
+            raise RuntimeError("the adapter fails")
+
+        monkeypatch.setattr(Door, "aadmit", broken)
+        shell(place, {"Bash": "fetch"})
+        assert not (place.folder / "claude" / "ran").exists()
 
 
 def shell(
