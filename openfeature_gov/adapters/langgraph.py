@@ -13,7 +13,7 @@ task from ``thread_id``.
 | no checkpointer | no pause: a message; the identical call runs once approved |
 | arguments edited by a middleware after this one | the gate of the tool decides |
 | a sub-agent without this middleware | the gate decides, for the parent's actor |
-| a tool without a gate (a library's, MCP's) | `Governor.foreign`; no later edits seen |
+| a tool without a gate (a library's, MCP's) | later edits and repeats not seen |
 | a tool that the provider itself runs | not covered: there is no hook |
 | a retry of an approved call that failed | a new request: an approval is for one run |
 """

@@ -12,7 +12,7 @@ user from the subject of the access token where that leaves it open.
 | a session | MCP has no stable one: approvals are for user, agent and arguments |
 | elicitation | not used: it asks the one who asks, which is no approval |
 | arguments edited by a middleware after this one | the gate of the tool decides |
-| a tool without a gate | `Governor.foreign`; no later edits seen |
+| a tool without a gate | later edits and repeats not seen |
 | an output schema | a handler's value is wrapped as the SDK wraps the tool's own |
 | resources and prompts | not covered: they are no tool calls |
 """
