@@ -29,6 +29,7 @@ from openfeature_gov.decisions import Constraint, Verdict
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.guardrails import Signal
 from openfeature_gov.ladder import Reversibility, RiskClass
+from tests.full import share
 from tests.guarding import (
     ACTION,
     CALM,
@@ -710,7 +711,7 @@ VERDICTS = st.builds(
 EVERY = ruled(*[f"kind: {kind}, {text}" for kind, text in PLAIN.items()])
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=share(1500, of=5), deadline=None)
 @given(
     ACTIONS,
     SITUATIONS,

@@ -25,6 +25,7 @@ from openfeature_gov.evidence.records import Stamp
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.evidence.standalone.gov_verify import Archive, Report
 from openfeature_gov.stores import archiving, history
+from tests.full import FULL
 from tests.integration.attacker import KEY, PUBLISHED, RECORDS, Attacker
 from tests.test_stores_archiving import Vault
 from tests.worked import worked
@@ -337,7 +338,7 @@ Vault(Path(sys.argv[1])).archive(90)
 """
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, 2] if FULL else [1])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_any_step_loses_nothing(
     full: Path, tmp_path: Path, step: str, count: int

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.full import share
 from tests.integration import postgres
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = {"sqlite": 50, "postgres": 25}
+ROUNDS = {"sqlite": share(48, of=4), "postgres": share(24, of=3)}
 NEVER = (
     "acknowledged_lost",
     "actions_without_record",
