@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from openfeature.contrib.provider.featbit import authoring
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Actor, CallContext, Controls, Governor
 from openfeature_gov.ladder import MODES
+
+# Started in the background of a shell without job control, it would be ignored, and by
+# the programs that tests start and interrupt as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 AT = "2026-11-21T10:00:00.000Z"
 KEYS = {

@@ -128,7 +128,7 @@ def _served(flag: Flag, plan: Plan) -> Iterator[Mode]:
     for rollout in served:
         for share in rollout.shares:
             if share.end > share.start:
-                yield modes[share.variation_id]
+                yield modes.get(share.variation_id, Mode.OFF)
 
 
 def move(

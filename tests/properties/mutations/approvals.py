@@ -105,8 +105,8 @@ APPROVALS = (
             '                "constraints',
         ),
         (
-            '                "agent": contract.context.actor.agent,\n                "stage"',
-            '                "stage"',
+            '                "agent": contract.context.actor.agent,\n                "region"',
+            '                "region"',
         ),
     ),
     *mutants(

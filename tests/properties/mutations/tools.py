@@ -96,7 +96,7 @@ TOOLS = (
     *mutants(
         "tools.py",
         _governor("targets_that_are_no_ids_are_kept_as_digests"),
-        ("plain = not name or is_opaque(name)", "plain = True"),
-        ("plain = not name or is_opaque(name)", "plain = is_opaque(name)"),
+        ("if not name or is_opaque(name):", "if True:"),
+        ("if not name or is_opaque(name):", "if is_opaque(name):"),
     ),
 )
