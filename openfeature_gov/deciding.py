@@ -129,6 +129,14 @@ class Decider:
         settled = partial(context.run, self._settled, call, demanded)
         return await asyncio.to_thread(settled)
 
+    def asked(self, call: ToolCall) -> Judged:
+        """Return the judgement of *call* with what people said, without any effect."""
+        return self._settled(call, NOTHING_DEMANDED)
+
+    async def aasked(self, call: ToolCall) -> Judged:
+        """Return the judgement of *call*; the async twin of `asked`."""
+        return await self._asettled(call, NOTHING_DEMANDED)
+
     def recorded(self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED) -> Judged:
         """Return the judgement of *call*, recorded: durable if it changes something."""
         with self._observed(call) as seen:

@@ -46,7 +46,7 @@ from openfeature_gov.ladder import Mode
 from openfeature_gov.observing import Observer
 from openfeature_gov.outcomes import Outcome, Status
 from openfeature_gov.policies import Erasures, Knowing, Policies
-from openfeature_gov.releasing import Approvals, Releases, finished
+from openfeature_gov.releasing import Approvals, Releases, finished, queued
 from openfeature_gov.reviewing import Reviewing, check
 from openfeature_gov.reviews import ending
 from openfeature_gov.reviews.queue import ReviewQueue
@@ -509,6 +509,23 @@ class Governor:
             call, await self._decider.ademand(at_least_as_fresh)
         )
         return await self._runner.arun(judged, injected)
+
+    def request_approval(self, call: ToolCall) -> Outcome:
+        """Ask people about *call* where it waits for them; run nothing.
+
+        The outcome has the id of the request, for `answered` and `resume`. What waits
+        for nobody, because it may run, may not, or was answered already, is only looked
+        at, as by `plan`; released in this very moment, it is decided as by `decide`.
+        """
+        asked = self._decider.asked(call)
+        return self.decide(call) if queued(asked) else heard(asked, Status.PLANNED)
+
+    async def arequest_approval(self, call: ToolCall) -> Outcome:
+        """Ask people about *call*; the async twin of `request_approval`."""
+        asked = await self._decider.aasked(call)
+        if queued(asked):
+            return await self.adecide(call)
+        return heard(asked, Status.PLANNED)
 
     def resume(
         self, approval_id: str, *, injected: Mapping[str, Any] | None = None

@@ -509,3 +509,26 @@ def test_every_step_is_in_the_log(waiting: Waiting) -> None:
     ]
     assert release["evidence"]["approval"] == done.approval_id
     assert release["evidence"]["reviewer"] == "bob"
+
+
+def test_people_are_asked_without_running_anything(waiting: Waiting) -> None:
+    """Once, whether sync or async; nothing is asked about what waits for nobody."""
+    call = ToolCall("mail", {"to": "ann"}, CONTEXT)
+    asked = waiting.governor.request_approval(call)
+    again = asyncio.run(waiting.governor.arequest_approval(call))
+    assert asked.approval_id == again.approval_id != ""
+    assert waiting.governor.approvals is not None
+    assert len(waiting.governor.approvals.waiting()) == 1
+
+    waiting.approve(asked)
+    released = waiting.governor.request_approval(call)
+    assert (released.effect, released.record_id) == (Effect.ALLOW, "")
+    assert waiting.sent == []
+    with waiting.governor.acting(CONTEXT):
+        assert waiting.governor.resume(asked.approval_id).value == "sent"
+
+    waiting.desk.set(approval=False)
+    before = len(list(history.records(waiting.desk.records)))
+    assert waiting.governor.request_approval(call).approval_id == ""
+    assert len(list(history.records(waiting.desk.records))) == before
+    assert len(waiting.sent) == 1
