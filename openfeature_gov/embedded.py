@@ -15,8 +15,7 @@ from openfeature.provider import FeatureProvider
 
 from openfeature import api
 from openfeature.contrib.provider.featbit import FeatBitProvider
-from openfeature_gov import governance
-from openfeature_gov.errors import InvalidContractError
+from openfeature_gov import governance, strict_yaml
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
 from openfeature_gov.stores.opening import open_store
@@ -52,11 +51,7 @@ def governance_text(path: Path) -> str:
         OSError: when it cannot be read.
 
     """
-    try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        problem = f"not UTF-8 at byte {error.start}"
-        raise InvalidContractError(str(path), [(0, "", problem)]) from None
+    return strict_yaml.decoded(path.read_bytes(), str(path))
 
 
 def assemble(

@@ -2,15 +2,18 @@
 
 YAML 1.1 reads ``off`` as false; in a governance contract it is the name of a mode.
 Only ``true`` and ``false`` are booleans here, only plain decimal integers numbers.
+What a model of pydantic refuses is told with file, line and key.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import ValidationError
 
 from openfeature_gov.errors import InvalidContractError
 
@@ -19,6 +22,15 @@ MAX_DEPTH = 32
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
+_KEYS = re.compile(r"[a-zA-Z0-9.]+")
+_WORDS = {
+    "extra_forbidden": "unknown key",
+    "missing": "missing",
+    "model_type": "expected a mapping",
+    "tuple_type": "expected a list",
+}
+_OF_A_KEY = "[key]"
+T = TypeVar("T")
 Path = tuple[str | int, ...]
 Problem = tuple[int, str, str]
 
@@ -35,6 +47,24 @@ class Document:
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
+
+    def problem(self, path: Path, message: str) -> Problem:
+        """Return *message* with the line and the key at *path*."""
+        return self.line(path), dotted(path), message
+
+
+def decoded(data: bytes, source: str) -> str:
+    """Return the text that *data* is; *source* names the file in errors.
+
+    Raises:
+        InvalidContractError: when it is not UTF-8.
+
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        problem = f"not UTF-8 at byte {error.start}"
+        raise InvalidContractError(source, [(0, "", problem)]) from None
 
 
 def parse(text: str, source: str) -> list[Document]:
@@ -137,3 +167,77 @@ def dotted(path: Path) -> str:
         else:
             text += f".{part}" if text else part
     return text
+
+
+def entries(
+    document: Document,
+    root: str,
+    problems: list[Problem],
+    *,
+    beside: frozenset[str] = frozenset(),
+) -> Iterator[tuple[Path, Any]]:
+    """Yield what stands below the key *root*, one or a list, each with its path.
+
+    What else the document holds goes to *problems*, except the keys *beside*.
+    """
+    data = document.data
+    if not isinstance(data, dict) or root not in data:
+        problems.append(document.problem((), f"expected the key {root}"))
+        return
+    odd = sorted(data.keys() - {root, *beside})
+    problems.extend(document.problem((key,), "unknown key") for key in odd)
+    if isinstance(data[root], list):
+        yield from (((root, index), item) for index, item in enumerate(data[root]))
+    else:
+        yield (root,), data[root]
+
+
+def validated(
+    document: Document,
+    path: Path,
+    data: Any,
+    validate: Callable[[Any], T],
+    problems: list[Problem],
+    *,
+    tags: frozenset[str] = frozenset(),
+) -> T | None:
+    """Return what *validate*, of a pydantic model, makes of the *data* at *path*.
+
+    None with every reason in *problems* when it is refused. *tags* are the names that
+    pydantic puts into the place of one of several models, which are no keys of a file.
+    """
+    try:
+        return validate(_tuples(data))
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_input=False):
+            keys, message = _reason(dict(item), tags)
+            problems.append(document.problem((*path, *keys), message))
+        return None
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _reason(item: dict[str, Any], tags: frozenset[str]) -> tuple[Path, str]:
+    """Return at which keys what pydantic says is meant, and the words for it.
+
+    A validator of a whole model writes ``key: reason``, or ``key.key: reason``.
+    """
+    place: Path = tuple(item["loc"])
+    found = tuple(
+        part
+        for n, part in enumerate(place)
+        if part != _OF_A_KEY
+        and not (n and isinstance(place[n - 1], int) and part in tags)
+    )
+    message = _WORDS.get(item["type"], str(item["msg"]))
+    if item["type"] == "value_error":
+        message = message.removeprefix("Value error, ")
+        keys, colon, rest = message.partition(": ")
+        if colon and _KEYS.fullmatch(keys):
+            parts = (int(one) if one.isdigit() else one for one in keys.split("."))
+            return (*found, *parts), rest
+    return found, message

@@ -116,12 +116,10 @@ def load_channels(path: Path) -> tuple[Channel, ...]:
         OSError: when it, or a secret file, cannot be read.
 
     """
-    source, data = str(path), _private(path)
+    source = str(path)
+    text = yaml.decoded(_private(path), source)
     try:
-        documents = yaml.parse(data.decode(), source)
-    except UnicodeDecodeError as error:
-        problem = f"not UTF-8 at byte {error.start}"
-        raise InvalidContractError(source, [(0, "", problem)]) from None
+        documents = yaml.parse(text, source)
     except InvalidContractError as error:
         # What is wrong in YAML is quoted, and it may be a URL.
         problems = [(line, "", "is no plain YAML") for line, _, _ in error.problems]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,9 +20,9 @@ from hashlib import sha256
 from hmac import compare_digest
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from openfeature_gov import strict_yaml as yaml
@@ -44,13 +45,15 @@ def _name(value: str) -> str:
 Name = Annotated[str, AfterValidator(_name), Field(min_length=1, max_length=200)]
 
 
-def _of_something(value: str) -> str:
+def _digest(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("must be 64 lower-case hexadecimal digits")
     if value == sha256().hexdigest():
         raise ValueError("is of an empty token, which everybody has")
     return value
 
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), AfterValidator(_of_something)]
+Digest = Annotated[str, AfterValidator(_digest)]
 
 
 class Entry(BaseModel):
@@ -188,11 +191,7 @@ def unshared(path: Path) -> bytes:
 
 def _load(path: Path, data: bytes) -> _Read:
     source = str(path)
-    try:
-        documents = yaml.parse(data.decode(), source)
-    except UnicodeDecodeError as error:
-        problem = f"not UTF-8 at byte {error.start}"
-        raise InvalidContractError(source, [(0, "", problem)]) from None
+    documents = yaml.parse(yaml.decoded(data, source), source)
     if len(documents) != 1:
         problem = f"expected one document with the key {ROOT}"
         raise InvalidContractError(source, [(1, "", problem)])
@@ -212,15 +211,13 @@ def _entries(document: yaml.Document, problems: list[yaml.Problem]) -> Iterator[
         problems.append((document.line(()), ROOT, "expected a list"))
         return
     odd = sorted(data.keys() - {ROOT, ROTAS})
-    problems.extend((document.line((key,)), key, "unknown key") for key in odd)
+    problems.extend(document.problem((key,), "unknown key") for key in odd)
     found: dict[yaml.Path, Entry] = {}
     for index, item in enumerate(listed):
         path: yaml.Path = (ROOT, index)
-        try:
-            found[path] = Entry.model_validate(_tuples(item))
-        except ValidationError as error:
-            items = error.errors(include_url=False, include_input=False)
-            problems.extend(_problem(document, path, dict(one)) for one in items)
+        entry = yaml.validated(document, path, item, Entry.model_validate, problems)
+        if entry is not None:
+            found[path] = entry
     problems.extend(_duplicates(document, found))
     yield from found.values()
 
@@ -232,50 +229,25 @@ def _rotas(
     data = document.data if isinstance(document.data, dict) else {}
     listed = data.get(ROTAS, [])
     if not isinstance(listed, list):
-        problems.append((document.line((ROTAS,)), ROTAS, "expected a list"))
+        problems.append(document.problem((ROTAS,), "expected a list"))
         return
     names = {name for entry in entries for name in entry.names}
     taken = {skeleton(one) for one in names}
     for index, item in enumerate(listed):
         path: yaml.Path = (ROTAS, index)
-        try:
-            rota = Rota.model_validate(_tuples(item))
-        except ValidationError as error:
-            items = error.errors(include_url=False, include_input=False)
-            problems.extend(_problem(document, path, dict(one)) for one in items)
+        rota = yaml.validated(document, path, item, Rota.model_validate, problems)
+        if rota is None:
             continue
         for number, shift in enumerate(rota.shifts):
             if shift.subject not in names:
                 where = (*path, "shifts", number, "subject")
-                line, key = document.line(where), yaml.dotted(where)
-                problems.append((line, key, "is no reviewer of this file"))
+                told = "is no reviewer of this file"
+                problems.append(document.problem(where, told))
         if skeleton(rota.name) in taken:
-            where = (*path, "name")
             told = "is the name of a reviewer, or of another rota"
-            problems.append((document.line(where), yaml.dotted(where), told))
+            problems.append(document.problem((*path, "name"), told))
         taken.add(skeleton(rota.name))
         yield rota
-
-
-def _tuples(item: Any) -> Any:
-    if isinstance(item, dict):
-        return {key: _tuples(value) for key, value in item.items()}
-    return tuple(map(_tuples, item)) if isinstance(item, list) else item
-
-
-def _problem(
-    document: yaml.Document, path: yaml.Path, item: Mapping[str, Any]
-) -> yaml.Problem:
-    words = {
-        "extra_forbidden": "unknown key",
-        "missing": "missing",
-        "model_type": "expected a mapping",
-        "tuple_type": "expected a list",
-        "string_pattern_mismatch": "must be 64 lower-case hexadecimal digits",
-    }
-    message = words.get(item["type"], str(item["msg"]).removeprefix("Value error, "))
-    where = (*path, *item["loc"])
-    return document.line(where), yaml.dotted(where), message
 
 
 def _duplicates(
@@ -289,13 +261,12 @@ def _duplicates(
     held: dict[tuple[str, str], yaml.Path] = {}
     for path, entry in found.items():
         for where, kind, value in _keys(path, entry):
-            line, key = document.line(where), yaml.dotted(where)
             other = held.setdefault((kind, value), path)
             if other != path:
-                first = document.line(other)
-                yield line, key, f"duplicate, of the reviewer on line {first}"
+                told = f"duplicate, of the reviewer on line {document.line(other)}"
+                yield document.problem(where, told)
             if kind == "name" and value in groups:
-                yield line, key, "is the name of a group too"
+                yield document.problem(where, "is the name of a group too")
 
 
 def _keys(path: yaml.Path, entry: Entry) -> Iterable[tuple[yaml.Path, str, str]]:

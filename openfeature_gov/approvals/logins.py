@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from openfeature_gov import strict_yaml as yaml
 from openfeature_gov.approvals.directory import ReviewerDirectory, unshared
@@ -116,29 +116,15 @@ def _keys(path: Path) -> bytes:
 
 def _rules(path: Path) -> LoginRules:
     source = str(path)
-    try:
-        documents = yaml.parse(unshared(path).decode(), source)
-    except UnicodeDecodeError as error:
-        problem = f"not UTF-8 at byte {error.start}"
-        raise InvalidContractError(source, [(0, "", problem)]) from None
+    documents = yaml.parse(yaml.decoded(unshared(path), source), source)
     data = documents[0].data if len(documents) == 1 else None
     if not isinstance(data, dict) or data.keys() != {ROOT}:
         problem = f"expected one document with the key {ROOT} alone"
         raise InvalidContractError(source, [(1, "", problem)])
-    held = data[ROOT]
-    if isinstance(held, dict) and isinstance(held.get("algorithms"), list):
-        held = {**held, "algorithms": tuple(held["algorithms"])}
-    try:
-        return LoginRules.model_validate(held)
-    except ValidationError as error:
-        raise InvalidContractError(
-            source,
-            [
-                (
-                    documents[0].line((ROOT, *one["loc"])),
-                    yaml.dotted((ROOT, *one["loc"])),
-                    str(one["msg"]),
-                )
-                for one in error.errors(include_url=False, include_input=False)
-            ],
-        ) from None
+    problems: list[yaml.Problem] = []
+    rules = yaml.validated(
+        *(documents[0], (ROOT,), data[ROOT], LoginRules.model_validate, problems)
+    )
+    if rules is None:
+        raise InvalidContractError(source, problems)
+    return rules

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from openfeature_gov import strict_yaml
 from openfeature_gov.cli.connecting import beside, target_of
 from openfeature_gov.cli.options import (
     CONTRACTS,
@@ -23,7 +24,6 @@ from openfeature_gov.cli.options import (
     TokenFile,
 )
 from openfeature_gov.embedded import load_governance
-from openfeature_gov.errors import InvalidContractError
 
 if TYPE_CHECKING:
     from openfeature_gov_rollout.controller import Controller
@@ -96,12 +96,8 @@ def load_plans(path: Path, contracts: Any = None) -> tuple[Plan, ...]:
     """
     from openfeature_gov_rollout.plans import parse  # noqa: PLC0415
 
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        problem = f"not UTF-8 at byte {error.start}"
-        raise InvalidContractError(str(path), [(0, "", problem)]) from None
-    return parse(text, str(path), contracts)
+    source = str(path)
+    return parse(strict_yaml.decoded(path.read_bytes(), source), source, contracts)
 
 
 def at_place(command: Callable[..., None]) -> Callable[..., None]:

@@ -295,7 +295,10 @@ class GovernanceContract(Part):
                 f"{min(self.default_mode, Mode.DRAFT_WRITE).label}; an incident must "
                 "not raise authority"
             )
-        for key, mode in (("defaultMode", self.default_mode), ("safestMode", safest)):
+        for key, mode in (
+            ("defaultMode", self.default_mode),
+            ("rollback.safestMode", safest),
+        ):
             if mode not in self.modes:
                 raise ValueError(f"{key}: {mode.label} is not in allowedModes")
         odd = set(self.autonomy_for) - {RiskClass.IRREVERSIBLE, RiskClass.ADMIN_ACTION}

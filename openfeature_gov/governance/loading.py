@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, get_args
+from typing import get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from openfeature_gov import strict_yaml as yaml
 from openfeature_gov.errors import InvalidContractError
@@ -22,14 +22,13 @@ from openfeature_gov.governance.guardrails import BuiltIn, Guardrail, Money
 from openfeature_gov.governance.parts import skeleton
 from openfeature_gov.governance.settings import Setting
 
-Problem = tuple[int, str, str]
 ROOT = "agentToolGovernance"
 DEFAULTS = "guardrails"
+_BESIDE = frozenset({DEFAULTS})
 _KINDS = frozenset(
     get_args(one.model_fields["kind"].annotation)[0]
     for one in (*get_args(BuiltIn), *get_args(Foreign))
 )
-_MATCHES = frozenset({"only", "first", "then"})
 
 
 @cache
@@ -70,13 +69,16 @@ def parse(text: str, source: str = "<text>") -> Governance:
 
     """
     documents = yaml.parse(text, source)
-    problems: list[Problem] = []
+    problems: list[yaml.Problem] = []
     shared = dict(_shared(documents, problems))
     found: list[tuple[GovernanceContract, int]] = []
     lines: dict[tuple[str, str], int] = {}
     for document in documents:
-        for path, data in _entries(document, problems):
-            contract = _contract(document, path, data, problems)
+        for path, data in yaml.entries(document, ROOT, problems, beside=_BESIDE):
+            contract = yaml.validated(
+                *(document, path, data, GovernanceContract.model_validate, problems),
+                tags=_KINDS,
+            )
             if contract is not None:
                 line = document.line((*path, "tool"))
                 problems += _twice(contract, shared, line)
@@ -95,21 +97,19 @@ def parse(text: str, source: str = "<text>") -> Governance:
 
 
 def _shared(
-    documents: list[yaml.Document], problems: list[Problem]
+    documents: list[yaml.Document], problems: list[yaml.Problem]
 ) -> Iterator[tuple[str, tuple[Setting, int]]]:
     """Yield the guardrails of the whole file by name, each with its line."""
     seen: dict[str, int] = {}
     for document in documents:
         if not isinstance(document.data, dict) or DEFAULTS not in document.data:
             continue
-        try:
-            data = _tuples(document.data[DEFAULTS])
-            listed = _listed().validate_python(data)
-        except ValidationError as error:
-            items = error.errors(include_url=False, include_input=False)
-            problems += (_problem(document, (DEFAULTS,), dict(item)) for item in items)
-            continue
-        for index, one in enumerate(listed):
+        listed = yaml.validated(
+            *(document, (DEFAULTS,), document.data[DEFAULTS]),
+            *(_listed().validate_python, problems),
+            tags=_KINDS,
+        )
+        for index, one in enumerate(listed or ()):
             line = document.line((DEFAULTS, index))
             if one.name in seen:
                 said = f"two are named {one.name!r}, first on line {seen[one.name]}"
@@ -120,7 +120,7 @@ def _shared(
 
 def _twice(
     contract: GovernanceContract, shared: Mapping[str, tuple[Setting, int]], line: int
-) -> Iterator[Problem]:
+) -> Iterator[yaml.Problem]:
     for one in contract.guardrails:
         if one.name in shared:
             said = f"{one.name!r} is that of the file on line {shared[one.name][1]}"
@@ -137,73 +137,9 @@ def _with(
     return contract.model_copy(update={DEFAULTS: every})
 
 
-def _entries(
-    document: yaml.Document, problems: list[Problem]
-) -> Iterator[tuple[yaml.Path, Any]]:
-    data = document.data
-    if not isinstance(data, dict) or ROOT not in data:
-        problems.append((document.line(()), "", f"expected the key {ROOT}"))
-        return
-    odd = sorted(data.keys() - {ROOT, DEFAULTS})
-    problems.extend((document.line((key,)), key, "unknown key") for key in odd)
-    root = data[ROOT]
-    if isinstance(root, list):
-        yield from (((ROOT, index), item) for index, item in enumerate(root))
-    else:
-        yield (ROOT,), root
-
-
-def _contract(
-    document: yaml.Document,
-    path: yaml.Path,
-    data: Any,
-    problems: list[Problem],
-) -> GovernanceContract | None:
-    if not isinstance(data, dict):
-        problems.append((document.line(path), yaml.dotted(path), "expected a mapping"))
-        return None
-    try:
-        return GovernanceContract.model_validate(_tuples(data))
-    except ValidationError as error:
-        items = error.errors(include_url=False, include_input=False)
-        problems.extend(_problem(document, path, dict(item)) for item in items)
-        return None
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _problem(
-    document: yaml.Document, path: yaml.Path, item: Mapping[str, Any]
-) -> Problem:
-    # A guardrail's place has its kind in it, which is no key of the file.
-    place = tuple(item["loc"])
-    tags = [n for n in range(1, len(place)) if isinstance(place[n - 1], int)]
-    where = tuple(
-        part for n, part in enumerate(place) if n not in tags or part not in _KINDS
-    )
-    message = str(item["msg"])
-    if item["type"] == "value_error":
-        message = message.removeprefix("Value error, ")
-        key, colon, rest = message.partition(": ")
-        whole = not where or isinstance(where[-1], int) or where[-1] in _MATCHES
-        if whole and colon and key.replace(".", "").isalnum():
-            where, message = (*where, *key.split(".")), rest
-            where = ("rollback", *where) if where == ("safestMode",) else where
-    elif item["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif item["type"] == "missing":
-        message = "missing"
-    line = document.line((*path, *where))
-    return line, yaml.dotted((*path, *where)), message
-
-
 def _look_alikes(
     found: list[tuple[GovernanceContract, int]],
-) -> Iterator[Problem]:
+) -> Iterator[yaml.Problem]:
     seen: dict[str, tuple[str, int]] = {}
     for contract, line in found:
         folded = skeleton(contract.tool)

@@ -6,11 +6,7 @@ must fit them too: same workflow, same mode flag, no mode that a contract does n
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
-from pydantic import ValidationError
+from collections.abc import Iterable, Iterator
 
 from openfeature_gov import strict_yaml as yaml
 from openfeature_gov.errors import InvalidContractError
@@ -35,8 +31,8 @@ def parse(
     found: list[tuple[Plan, yaml.Document, yaml.Path]] = []
     documents = yaml.parse(text, source)
     for document in documents:
-        for path, data in _entries(document, problems):
-            plan = _plan(document, path, data, problems)
+        for path, data in yaml.entries(document, ROOT, problems):
+            plan = yaml.validated(document, path, data, Plan.model_validate, problems)
             if plan is not None:
                 found.append((plan, document, path))
     if not documents:
@@ -50,8 +46,7 @@ def parse(
         ]
     for place, keys, message in remarks:
         _, document, path = found[place]
-        where = (*path, *keys)
-        problems.append((document.line(where), yaml.dotted(where), message))
+        problems.append(document.problem((*path, *keys), message))
     if problems:
         raise InvalidContractError(source, problems)
     return tuple(plan for plan, _, _ in found)
@@ -81,64 +76,6 @@ def unfit(plan: Plan, governance: Governance) -> Iterator[Remark]:
             if stage.mode not in rules.modes:
                 told = f"allowedModes of {tool!r} does not list {stage.mode.label}"
                 yield ("stages", number, "mode"), told
-
-
-def _entries(
-    document: yaml.Document, problems: list[yaml.Problem]
-) -> Iterator[tuple[yaml.Path, Any]]:
-    data = document.data
-    if not isinstance(data, dict) or ROOT not in data:
-        problems.append((document.line(()), "", f"expected the key {ROOT}"))
-        return
-    odd = sorted(data.keys() - {ROOT})
-    problems.extend((document.line((key,)), key, "unknown key") for key in odd)
-    root = data[ROOT]
-    if isinstance(root, list):
-        yield from (((ROOT, index), item) for index, item in enumerate(root))
-    else:
-        yield (ROOT,), root
-
-
-def _plan(
-    document: yaml.Document,
-    path: yaml.Path,
-    data: Any,
-    problems: list[yaml.Problem],
-) -> Plan | None:
-    if not isinstance(data, dict):
-        problems.append((document.line(path), yaml.dotted(path), "expected a mapping"))
-        return None
-    try:
-        return Plan.model_validate(_tuples(data))
-    except ValidationError as error:
-        items = error.errors(include_url=False, include_input=False)
-        problems.extend(_problem(document, path, dict(item)) for item in items)
-        return None
-
-
-def _tuples(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _problem(
-    document: yaml.Document, path: yaml.Path, item: Mapping[str, Any]
-) -> yaml.Problem:
-    where = tuple(one for one in item["loc"] if one != "[key]")
-    message = str(item["msg"])
-    if item["type"] == "value_error":
-        message = message.removeprefix("Value error, ")
-        keys, colon, rest = message.partition(": ")
-        if colon and re.fullmatch(r"[a-zA-Z0-9.]+", keys):
-            parts = (int(p) if p.isdigit() else p for p in keys.split("."))
-            where, message = (*where, *parts), rest
-    elif item["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif item["type"] == "missing":
-        message = "missing"
-    line = document.line((*path, *where))
-    return line, yaml.dotted((*path, *where)), message
 
 
 def _twice(

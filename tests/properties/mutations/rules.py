@@ -91,8 +91,12 @@ RULES = (
             "    if len(problems) > 2:\n        raise Inv",
         ),
         ("if not documents:", "if documents is None:"),
+    ),
+    *mutants(
+        "strict_yaml.py",
+        _rules("all_problems_are_reported_at_once", "what_is_no_contract_is_refused"),
         (
-            "not isinstance(data, dict) or ROOT not in data",
+            "not isinstance(data, dict) or root not in data",
             "not isinstance(data, dict)",
         ),
     ),
