@@ -30,6 +30,9 @@ class Attacker:
     what was done.
     """
 
+    writer = ""
+    """The log that is attacked, where there are several."""
+
     def __init__(self, folder: Path, older: Path) -> None:
         self.folder, self.older = folder, older
         self.db = folder / RECORDS

@@ -76,8 +76,8 @@ def verified(scene: Scene, folder: Path, *, restored: bool) -> Report:
 
 
 def nth(it: Attacker, number: int) -> Path:
-    """Return the bundle *number*, from 0."""
-    return sorted((it.folder / "bundles").iterdir())[number]
+    """Return the bundle *number* of the log that is attacked, from 0."""
+    return sorted((it.folder / "bundles").glob(f"{it.writer}*"))[number]
 
 
 def swapped(it: Attacker) -> None:
