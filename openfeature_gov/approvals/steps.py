@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
@@ -35,10 +36,13 @@ GLASS_VOICES = 2
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Say why a step was not taken: a *reason* code, and the state that stays."""
+    """Say why a step was not taken: a *reason* code, and the state that stays.
+
+    It is that of a request, or of a review.
+    """
 
     reason: str
-    state: State
+    state: StrEnum
 
 
 Step = Request | Denied

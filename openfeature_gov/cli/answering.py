@@ -1,40 +1,70 @@
-"""Who answers from the command line, and the requests as `gov approvals` needs them."""
+"""Who answers from the command line: what `gov approvals` and `gov reviews` share.
+
+Who answers is the operating-system user of the process, found in the reviewers file;
+no option claims a name.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
 
 from openfeature_gov.approvals.directory import ReviewerDirectory
-from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.queue import ApprovalQueue
+from openfeature_gov.approvals.people import Directory, Reviewer
 from openfeature_gov.approvals.requests import Request
-from openfeature_gov.approvals.steps import Denied, Step
-from openfeature_gov.cli import runs
-from openfeature_gov.cli.options import sealing_of
+from openfeature_gov.approvals.states import State
+from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.cli import output, runs
+from openfeature_gov.cli.lending import lent
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
+from openfeature_gov.cli.runs import Place
 from openfeature_gov.evidence.records import Record, Stamp
 from openfeature_gov.evidence.sealing import Sealing
+from openfeature_gov.reviews.review import Review
 from openfeature_gov.server import reasons
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.shelves import RecordShelf
 from openfeature_gov.stores.writing import QueuedStore
 from openfeature_gov.targets import RefusedError
 
+REVIEWERS = Path("reviewers.yaml")
+MOST = 10_000
 ADVICE = {
     "approval_unknown": "there is no such request; see gov approvals list",
-    "deadline_passed": "its time is up; gov approvals expire settles it",
-    "shown_something_else": "that is not its fingerprint; look at gov approvals show",
+    "review_unknown": "there is no such review; see gov reviews list",
+    "deadline_passed": "its time is up; gov {noun} expire settles it",
+    "shown_something_else": "that is not its fingerprint; look at gov {noun} show",
     "reviewer_unauthenticated": "the reviewers file names nobody with this OS user",
     "reviewer_unknown": "you were taken out of the reviewers file",
     "reviewer_not_asked": "you are in no group that was asked",
     "self_approval": "you stand behind this action; somebody else must answer",
     "already_voted": "you did already; somebody else is needed",
-    "reason_missing": "say why; the agent gets it as its answer",
+    "reason_missing": "say why; it is recorded",
     "deadline_invalid": "a deadline moves later, to a day from now at most",
+    "not_open": "it still runs; nobody knows yet what came of it",
 }
+Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+Reviewers = Annotated[
+    Path,
+    typer.Option(
+        "--reviewers", envvar="GOV_REVIEWERS", help="File that says who reviews."
+    ),
+]
+Limit = Annotated[int, typer.Option(min=1, max=MOST, help="How many.")]
+Full = Annotated[bool, typer.Option("--full", help="Hide no byte.")]
+Seen = Annotated[
+    str, typer.Option(metavar="FINGERPRINT", help="As show ends; what you looked at.")
+]
+Why = Annotated[str, typer.Option("--reason", help="Why; recorded.")]
+T = TypeVar("T")
+Q = TypeVar("Q")
 
 
 class LateShelf(RecordShelf):
@@ -91,26 +121,91 @@ class Nobody:
         return frozenset()
 
 
-@contextmanager
-def queue_of(
-    records: str,
-    people: ReviewerDirectory | None = None,
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Hold from where somebody answers, and how the answer is told."""
+
+    records: str
+    reviewers: Path
+    sealing: Sealing | None
+    as_json: bool | None
+
+    def take(
+        self,
+        queue: Callable[[LateShelf, Directory, Callable[[], int]], Q],
+        step: Callable[[Q, Reviewer], T | Denied],
+        who: Callable[[ReviewerDirectory], Reviewer] | None = None,
+    ) -> T:
+        """Return what came of *step*, taken in the *queue* by *who* runs the command.
+
+        Raises:
+            RefusedError: when it was denied; begins with the reason code.
+            InvalidContractError: when the reviewers file is refused.
+            RecordStoreError: when the records cannot be opened, read or written.
+            OSError: when the reviewers file cannot be read.
+
+        """
+        directory = ReviewerDirectory(self.reviewers)
+        me = (who or caller)(directory)
+        with shelf_of(self.records, self.sealing) as shelf:
+            taken = step(queue(shelf, directory, now_us), me)
+        if isinstance(taken, Denied):
+            raise refused(taken.reason, told(taken))
+        return taken
+
+
+def seat(
     *,
-    key: Path | None = None,
-    checkpoints: Path | None = None,
-) -> Iterator[ApprovalQueue]:
-    """Lend the queue in *records*, answered by *people*, sealed as the options say.
+    records: Place = RECORDS,
+    reviewers: Reviewers = REVIEWERS,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
+    as_json: output.Json = None,
+) -> Seat:
+    """Return where the options say that somebody answers."""
+    return Seat(records, reviewers, sealing_of(key_file, checkpoint_file), as_json)
+
+
+seated = lent(seat)
+"""Give a command, whose first argument is a `Seat`, the options of `seat`."""
+
+
+@contextmanager
+def shelf_of(records: str, sealing: Sealing | None = None) -> Iterator[LateShelf]:
+    """Lend what waits in *records*, sealed with *sealing* once something is written.
 
     Raises:
         RecordStoreError: when the records cannot be opened, read or written.
 
     """
-    sealing = sealing_of(key, checkpoints)
     shelf = LateShelf(runs.reachable(records), sealing)
     try:
-        yield ApprovalQueue(shelf, people or Nobody(), now_us)
+        yield shelf
     finally:
         shelf.close()
+
+
+def reader(reviewers: Path) -> tuple[Reviewer, ReviewerDirectory]:
+    """Return who runs this command, for a look that reviewers alone may take.
+
+    Raises:
+        RefusedError: when the reviewers file does not name them.
+        InvalidContractError: when it is refused.
+        OSError: when it cannot be read.
+
+    """
+    directory = ReviewerDirectory(reviewers)
+    me = caller(directory)
+    if not me.way:
+        raise refused("reviewer_unauthenticated", f"{me.subject} is no reviewer")
+    return me, directory
+
+
+def binding(held: Request | Review | None, seen: str) -> str:
+    """Return the binding that *seen* stands for, if it is that of *held*."""
+    typed = seen.strip().lower()
+    same = held is not None and typed in (held.fingerprint, held.binding)
+    return held.binding if held is not None and same else typed
 
 
 def caller(people: ReviewerDirectory) -> Reviewer:
@@ -153,18 +248,12 @@ def os_user() -> str:
         raise refused("reviewer_unauthenticated", "the OS does not name you") from None
 
 
-def taken(step: Step) -> Request:
-    """Return the request after *step*.
-
-    Raises:
-        RefusedError: when it was denied; begins with the reason code.
-
-    """
-    if isinstance(step, Denied):
-        told = reasons.WORDS.get(step.reason, f"the request is {step.state.value}")
-        advice = ADVICE.get(step.reason, told)
-        raise refused(step.reason, advice)
-    return step
+def told(denied: Denied) -> str:
+    """Return what to do about a step that was *denied*."""
+    noun = "approvals" if isinstance(denied.state, State) else "reviews"
+    one = f"the {noun[:-1]} is {denied.state.value}"
+    words = ADVICE.get(denied.reason) or reasons.WORDS.get(denied.reason, one)
+    return words.format(noun=noun)
 
 
 def refused(reason: str, advice: str) -> RefusedError:

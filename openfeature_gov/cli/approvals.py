@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,26 +16,36 @@ from rich.console import Console
 from rich.text import Text
 
 from openfeature_gov.approvals import people
-from openfeature_gov.approvals.directory import ReviewerDirectory
 from openfeature_gov.approvals.health import measured
-from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.states import State
-from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, MINUTE_US
+from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, MINUTE_US, Step
 from openfeature_gov.cli import approval_health, output, runs
 from openfeature_gov.cli.answering import (
+    MOST,
+    REVIEWERS,
+    Full,
+    Id,
     LateShelf,
-    caller,
+    Limit,
+    Nobody,
+    Reviewers,
+    Seat,
+    Seen,
+    binding,
     now_us,
-    queue_of,
+    reader,
     refused,
-    taken,
+    seated,
+    shelf_of,
 )
 from openfeature_gov.cli.approval_cards import Card
-from openfeature_gov.cli.approval_rows import details, line, row, summary
+from openfeature_gov.cli.approval_rows import details, line, row, show_request, summary
 from openfeature_gov.cli.approval_turns import answer, ask, break_glass, reassign
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.notifying import notify
-from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
 from openfeature_gov.cli.runs import Place
 from openfeature_gov.controls.queue import HOUR_US, LIMITS, QueueLimits
 from openfeature_gov.decisions import Constraint
@@ -45,18 +54,9 @@ from openfeature_gov.stores.opening import shown
 app = typer.Typer(
     no_args_is_help=True, help="Answer what waits for a person, as the OS user you are."
 )
-REVIEWERS = Path("reviewers.yaml")
 POLL_S = 0.5
-MOST = 10_000
 LIMIT = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,63})=(0|[1-9][0-9]{0,14})")
-Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
-Reviewers = Annotated[
-    Path,
-    typer.Option(
-        "--reviewers", envvar="GOV_REVIEWERS", help="File that says who reviews."
-    ),
-]
-Why = Annotated[str, typer.Option("--reason", help="Why; recorded, and the agent's.")]
+Told = Annotated[str, typer.Option("--reason", help="Why; recorded, and the agent's.")]
 
 
 @app.command("list")
@@ -65,7 +65,7 @@ def list_requests(
     state: Annotated[
         list[State] | None, typer.Option(help="In this state (default: pending).")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many.")] = 1_000,
+    limit: Limit = 1_000,
     records: Place = RECORDS,
     as_json: output.Json = None,
 ) -> None:
@@ -88,7 +88,7 @@ def list_requests(
 def show(
     request_id: Id,
     *,
-    full: Annotated[bool, typer.Option("--full", help="Hide no byte.")] = False,
+    full: Full = False,
     records: Place = RECORDS,
     reviewers: Reviewers = REVIEWERS,
     as_json: output.Json = None,
@@ -98,15 +98,12 @@ def show(
     For reviewers alone. A long value is cut and says so; the fingerprint that
     ``approve`` asks for appears only below a card that hides nothing.
     """
-    directory = ReviewerDirectory(reviewers)
-    me = caller(directory)
-    if not me.way:
-        raise refused("reviewer_unauthenticated", f"{me.subject} is no reviewer")
-    with queue_of(records, directory) as queue:
-        request = queue.get(request_id)
-    if request is None:
+    me, directory = reader(reviewers)
+    kept = LateShelf(runs.reachable(records)).request(request_id)
+    if kept is None:
         place = shown(records)
         raise refused("approval_unknown", f"{place} holds no request {request_id!r}")
+    request = kept.request
     stop = people.objection(request, me, directory)
     whole = {**summary(request), **details(request), "objection": stop}
 
@@ -117,73 +114,51 @@ def show(
 
 
 @app.command("approve")
+@seated
 def approve(
+    seat: Seat,
     request_id: Id,
     *,
-    seen: Annotated[
-        str, typer.Option(metavar="FINGERPRINT", help="As gov approvals show ends.")
-    ],
-    reason: Why = "",
+    seen: Seen,
+    reason: Told = "",
     limit: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND=NUMBER", help="At most that; repeatable."),
     ] = None,
-    records: Place = RECORDS,
-    reviewers: Reviewers = REVIEWERS,
-    key_file: KeyFile = None,
-    checkpoint_file: CheckpointFile = None,
-    as_json: output.Json = None,
 ) -> None:
     """Release exactly the action that you looked at, for one execution.
 
     Exit 5 while more votes are needed, 4 when you may not.
     """
-    constraints = [_limit(one) for one in limit or ()]
-    directory = ReviewerDirectory(reviewers)
-    me = caller(directory)
-    typed = seen.strip().lower()
-    with queue_of(
-        records, directory, key=key_file, checkpoints=checkpoint_file
-    ) as queue:
-        held = queue.get(request_id)
-        same = held is not None and typed in (held.fingerprint, held.binding)
-        binding = held.binding if held is not None and same else typed
-        request = taken(
-            queue.approve(
-                *(request_id, me),
-                seen=binding,
-                reason=reason,
-                constraints=constraints,
-            )
+    tighter = [_limit(one) for one in limit or ()]
+
+    def step(queue: ApprovalQueue, me: Reviewer) -> Step:
+        held = binding(queue.get(request_id), seen)
+        return queue.approve(
+            request_id, me, seen=held, reason=reason, constraints=tighter
         )
-    _told(request, as_json)
+
+    request = seat.take(ApprovalQueue, step)
+    show_request(request, seat.as_json)
     if request.state is State.PENDING:
         raise typer.Exit(Exit.PENDING)
 
 
 @app.command("deny")
-def deny(
-    request_id: Id,
-    *,
-    reason: Why,
-    records: Place = RECORDS,
-    reviewers: Reviewers = REVIEWERS,
-    key_file: KeyFile = None,
-    checkpoint_file: CheckpointFile = None,
-    as_json: output.Json = None,
-) -> None:
+@seated
+def deny(seat: Seat, request_id: Id, *, reason: Told) -> None:
     """Refuse the action, or take back a release that was not used yet."""
-    directory = ReviewerDirectory(reviewers)
-    me = caller(directory)
-    with queue_of(
-        records, directory, key=key_file, checkpoints=checkpoint_file
-    ) as queue:
-        request = taken(queue.refuse(request_id, me, reason=reason))
-    _told(request, as_json)
+
+    def step(queue: ApprovalQueue, me: Reviewer) -> Step:
+        return queue.refuse(request_id, me, reason=reason)
+
+    show_request(seat.take(ApprovalQueue, step), seat.as_json)
 
 
 @app.command("extend")
+@seated
 def extend(
+    seat: Seat,
     request_id: Id,
     *,
     by: Annotated[
@@ -192,22 +167,15 @@ def extend(
             metavar="MINUTES", min=1, max=LONGEST_EXTENSION_US // MINUTE_US, help="+"
         ),
     ],
-    records: Place = RECORDS,
-    reviewers: Reviewers = REVIEWERS,
-    key_file: KeyFile = None,
-    checkpoint_file: CheckpointFile = None,
-    as_json: output.Json = None,
 ) -> None:
     """Move the deadline of a request that waits, to a day from now at most."""
-    directory = ReviewerDirectory(reviewers)
-    me = caller(directory)
-    with queue_of(
-        records, directory, key=key_file, checkpoints=checkpoint_file
-    ) as queue:
+
+    def step(queue: ApprovalQueue, me: Reviewer) -> Step:
         held = queue.get(request_id)
         until = 0 if held is None else held.deadline_us + by * MINUTE_US
-        request = taken(queue.extend(request_id, me, until_us=until))
-    _told(request, as_json)
+        return queue.extend(request_id, me, until_us=until)
+
+    show_request(seat.take(ApprovalQueue, step), seat.as_json)
 
 
 @app.command("watch")
@@ -265,8 +233,8 @@ def expire(
     as_json: output.Json = None,
 ) -> None:
     """Escalate or end, once, what nobody answered in time; for cron."""
-    with queue_of(records, key=key_file, checkpoints=checkpoint_file) as queue:
-        ended = list(queue.tick())
+    with shelf_of(records, sealing_of(key_file, checkpoint_file)) as shelf:
+        ended = list(ApprovalQueue(shelf, Nobody(), now_us).tick())
     data = {"requests": [summary(one) for one in ended]}
 
     def render(console: Console) -> None:
@@ -281,16 +249,6 @@ app.command("answer")(answer)
 app.command("reassign")(reassign)
 app.command("break-glass")(break_glass)
 app.command("notify")(notify)
-
-
-def _told(request: Request, as_json: bool | None) -> None:
-    def render(console: Console) -> None:
-        console.print(line(request), soft_wrap=True)
-        if request.state is State.PENDING:
-            votes = f"{len(request.votes)} of {request.quorum} votes"
-            console.print(Text(f"  waits on: {votes}", "yellow"))
-
-    output.show(summary(request), render, as_json=as_json)
 
 
 def _limit(text: str) -> Constraint:

@@ -10,6 +10,7 @@ from rich.text import Text
 from openfeature_gov.approvals.showing import visible
 from openfeature_gov.cli import output
 from openfeature_gov.cli.approval_cards import Card, span
+from openfeature_gov.cli.approval_rows import brief, paid_and_due, stands
 from openfeature_gov.reviews.likeness import likeness
 from openfeature_gov.reviews.review import Review
 from openfeature_gov.reviews.states import BY_HAND, DUE, State
@@ -89,48 +90,25 @@ class ReviewCard(Card):
 
 def summary(review: Review) -> dict[str, Any]:
     """Return what may be told of *review* to anyone: no argument, no fingerprint."""
-    facts = review.facts
     return {
-        "id": review.id,
-        "state": review.state.value,
-        "tool": review.tool,
-        "riskClass": facts.get("riskClass"),
-        "reversibility": facts.get("reversibility"),
-        "amount": facts.get("amount"),
-        "currency": facts.get("currency"),
-        "agent": review.agent,
-        "workflow": review.workflow,
-        "task": review.task,
-        "created": _iso(review.created_us),
-        "deadline": _iso(review.deadline_us),
+        **brief(review),
         "onExpiry": review.on_expiry,
         "undoable": review.undoable,
-        "holder": review.holder,
-        "votes": len(review.votes),
-        "quorum": review.quorum,
-        "reviewer": review.reviewer,
         "why": review.why,
-        "record": review.record_id,
         "undo": review.undo_id,
     }
 
 
 def row(review: Review, now: int) -> tuple[list[output.Cell], Text]:
     """Return a row of the list at *now*; what an agent may have named stands last."""
-    facts = review.facts
-    left = review.deadline_us - now
-    amount = " ".join(str(facts.get(key) or "") for key in ("amount", "currency"))
     cells: list[output.Cell] = [
         output.styled(review.tool, "bold"),
-        output.styled(facts.get("riskClass")),
-        output.styled(amount.strip()),
-        span(now - review.created_us),
-        Text(f"in {span(left)}") if left > 0 else Text("passed", "red"),
+        output.styled(review.facts.get("riskClass")),
+        *paid_and_due(review, now),
         output.styled(review.on_expiry if review.undoable else "no undo"),
         f"{len(review.votes)}/{review.quorum}",
     ]
-    stands = f"{review.id} · {review.state.value} · with {review.holder}"
-    return cells, Text(visible(f"{stands} · of {review.agent}"))
+    return cells, stands(review, "of")
 
 
 def line(review: Review) -> Text:
@@ -142,7 +120,3 @@ def line(review: Review) -> Text:
         visible(f" {review.state.value}{why} {review.id}"),
         visible(f" with {review.holder} of {review.agent}"),
     )
-
-
-def _iso(microseconds: int) -> str:
-    return output.moment(microseconds).replace(" ", "T") + "Z"

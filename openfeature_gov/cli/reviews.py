@@ -7,9 +7,6 @@ took up in time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,17 +14,27 @@ from rich.console import Console
 from rich.text import Text
 
 from openfeature_gov.approvals import people
-from openfeature_gov.approvals.directory import ReviewerDirectory
+from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.answering import (
-    ADVICE,
+    REVIEWERS,
+    Full,
+    Id,
     LateShelf,
+    Limit,
     Nobody,
-    caller,
+    Reviewers,
+    Seat,
+    Seen,
+    Why,
+    binding,
     now_us,
+    reader,
     refused,
+    seated,
+    shelf_of,
 )
-from openfeature_gov.cli.approvals import MOST, REVIEWERS, Id, Reviewers, Why
+from openfeature_gov.cli.approval_rows import votes
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
 from openfeature_gov.cli.review_cards import ReviewCard, line, row, summary
@@ -35,23 +42,12 @@ from openfeature_gov.cli.runs import Place
 from openfeature_gov.reviews.queue import ReviewQueue
 from openfeature_gov.reviews.review import Review, plain
 from openfeature_gov.reviews.states import State, refusal
-from openfeature_gov.reviews.steps import Denied, Step
+from openfeature_gov.reviews.steps import Step
 from openfeature_gov.stores.opening import shown
 
 app = typer.Typer(
     no_args_is_help=True, help="Look at what ran at once, as the OS user you are."
 )
-WORDS = {
-    **ADVICE,
-    "review_unknown": "there is no such review; see gov reviews list",
-    "deadline_passed": "its time is up; gov reviews expire settles it",
-    "shown_something_else": "that is not its fingerprint; look at gov reviews show",
-    "reason_missing": "say why; it is recorded",
-    "not_open": "it still runs; nobody knows yet what came of it",
-}
-Seen = Annotated[
-    str, typer.Option(metavar="FINGERPRINT", help="As gov reviews show ends.")
-]
 
 
 @app.command("list")
@@ -60,7 +56,7 @@ def list_reviews(
     state: Annotated[
         list[State] | None, typer.Option(help="In this state (default: open).")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many.")] = 1_000,
+    limit: Limit = 1_000,
     records: Place = RECORDS,
     as_json: output.Json = None,
 ) -> None:
@@ -83,7 +79,7 @@ def list_reviews(
 def show(
     review_id: Id,
     *,
-    full: Annotated[bool, typer.Option("--full", help="Hide no byte.")] = False,
+    full: Full = False,
     records: Place = RECORDS,
     reviewers: Reviewers = REVIEWERS,
     as_json: output.Json = None,
@@ -93,15 +89,12 @@ def show(
     For reviewers alone. The fingerprint that ``accept`` and ``refuse`` ask for appears
     only below a card that hides nothing.
     """
-    directory = ReviewerDirectory(reviewers)
-    me = caller(directory)
-    if not me.way:
-        raise refused("reviewer_unauthenticated", f"{me.subject} is no reviewer")
-    review = LateShelf(runs.reachable(records)).review(review_id)
-    if review is None:
+    me, directory = reader(reviewers)
+    kept = LateShelf(runs.reachable(records)).review(review_id)
+    if kept is None:
         place = shown(records)
         raise refused("review_unknown", f"{place} holds no review {review_id!r}")
-    one = review.review
+    one = kept.review
     stop = people.objection(one, me, directory)
     if stop is None and one.state is not State.OPEN:
         stop = refusal(one.state)
@@ -114,49 +107,33 @@ def show(
 
 
 @app.command("accept")
-def accept(
-    review_id: Id,
-    *,
-    seen: Seen,
-    reason: Why = "",
-    records: Place = RECORDS,
-    reviewers: Reviewers = REVIEWERS,
-    key_file: KeyFile = None,
-    checkpoint_file: CheckpointFile = None,
-    as_json: output.Json = None,
-) -> None:
+@seated
+def accept(seat: Seat, review_id: Id, *, seen: Seen, reason: Why = "") -> None:
     """Let exactly the action that you looked at stand.
 
     Exit 5 while more votes are needed, 4 when you may not.
     """
-    directory = ReviewerDirectory(reviewers)
-    with _queue(records, directory, key_file, checkpoint_file) as queue:
-        binding = _binding(queue, review_id, seen)
-        step = queue.accept(review_id, caller(directory), seen=binding, reason=reason)
-    review = _taken(step)
-    _told([review], as_json)
+
+    def step(queue: ReviewQueue, me: Reviewer) -> Step:
+        held = binding(queue.get(review_id), seen)
+        return queue.accept(review_id, me, seen=held, reason=reason)
+
+    review = seat.take(ReviewQueue, step)
+    _told([review], seat.as_json)
     if review.state is State.OPEN:
         raise typer.Exit(Exit.PENDING)
 
 
 @app.command("refuse")
-def refuse(
-    review_id: Id,
-    *,
-    seen: Seen,
-    reason: Why,
-    records: Place = RECORDS,
-    reviewers: Reviewers = REVIEWERS,
-    key_file: KeyFile = None,
-    checkpoint_file: CheckpointFile = None,
-    as_json: output.Json = None,
-) -> None:
+@seated
+def refuse(seat: Seat, review_id: Id, *, seen: Seen, reason: Why) -> None:
     """Have exactly the action that you looked at undone, or seen to by hand."""
-    directory = ReviewerDirectory(reviewers)
-    with _queue(records, directory, key_file, checkpoint_file) as queue:
-        binding = _binding(queue, review_id, seen)
-        step = queue.refuse(review_id, caller(directory), seen=binding, reason=reason)
-    _told([_taken(step)], as_json)
+
+    def step(queue: ReviewQueue, me: Reviewer) -> Step:
+        held = binding(queue.get(review_id), seen)
+        return queue.refuse(review_id, me, seen=held, reason=reason)
+
+    _told([seat.take(ReviewQueue, step)], seat.as_json)
 
 
 @app.command("expire")
@@ -168,39 +145,9 @@ def expire(
     as_json: output.Json = None,
 ) -> None:
     """Do, once, what silence means, and hand over undos that nobody began; for cron."""
-    with _queue(records, None, key_file, checkpoint_file) as queue:
-        ended = list(queue.tick())
+    with shelf_of(records, sealing_of(key_file, checkpoint_file)) as shelf:
+        ended = list(ReviewQueue(shelf, Nobody(), now_us).tick())
     _told(ended, as_json, many=True)
-
-
-@contextmanager
-def _queue(
-    records: str,
-    directory: ReviewerDirectory | None,
-    key: Path | None,
-    checkpoints: Path | None,
-) -> Iterator[ReviewQueue]:
-    sealing = sealing_of(key, checkpoints)
-    shelf = LateShelf(runs.reachable(records), sealing)
-    try:
-        yield ReviewQueue(shelf, directory or Nobody(), now_us)
-    finally:
-        shelf.close()
-
-
-def _binding(queue: ReviewQueue, review_id: str, seen: str) -> str:
-    """Return the binding that *seen* stands for, if it is the review's own."""
-    typed = seen.strip().lower()
-    held = queue.get(review_id)
-    same = held is not None and typed in (held.fingerprint, held.binding)
-    return held.binding if held is not None and same else typed
-
-
-def _taken(step: Step) -> Review:
-    if isinstance(step, Denied):
-        told = f"the review is {step.state.value}"
-        raise refused(step.reason, WORDS.get(step.reason, told))
-    return step
 
 
 def _told(found: list[Review], as_json: bool | None, *, many: bool = False) -> None:
@@ -208,8 +155,7 @@ def _told(found: list[Review], as_json: bool | None, *, many: bool = False) -> N
         for one in found:
             console.print(line(one), soft_wrap=True)
             if one.state is State.OPEN:
-                votes = f"{len(one.votes)} of {one.quorum} votes"
-                console.print(Text(f"  waits on: {votes}", "yellow"))
+                console.print(votes(one))
 
     said = [summary(one) for one in found]
     output.show({"reviews": said} if many else said[0], render, as_json=as_json)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from openfeature_gov import strict_yaml
 from openfeature_gov.cli.connecting import beside, target_of
+from openfeature_gov.cli.lending import lent
 from openfeature_gov.cli.options import (
     CONTRACTS,
     FLAGS,
@@ -100,34 +99,5 @@ def load_plans(path: Path, contracts: Any = None) -> tuple[Plan, ...]:
     return parse(strict_yaml.decoded(path.read_bytes(), source), source, contracts)
 
 
-def at_place(command: Callable[..., None]) -> Callable[..., None]:
-    """Give *command*, whose first argument is a controller, the options of `place`."""
-    own = inspect.signature(command)
-    shared = inspect.signature(place)
-    unloaded = {"Controller": object}
-    hints = {
-        **get_type_hints(place, localns=unloaded, include_extras=True),
-        **get_type_hints(command, localns=unloaded, include_extras=True),
-    }
-    first, *rest = own.parameters.values()
-    parameters = [
-        *(one for one in shared.parameters.values() if one.name == "context"),
-        *rest,
-        *(one for one in shared.parameters.values() if one.name != "context"),
-    ]
-
-    def run(**given: Any) -> None:
-        where = {name: given.pop(name) for name in shared.parameters}
-        context = where.pop("context")
-        command(place(context, **where), **given)
-
-    hints.pop(first.name, None)
-    hints.pop("return", None)
-    # What typer reads of a command: its name, its help, its options.
-    read: Any = run
-    read.__signature__ = inspect.Signature(
-        [one.replace(annotation=hints[one.name]) for one in parameters]
-    )
-    read.__annotations__ = hints
-    read.__name__, read.__doc__ = command.__name__, command.__doc__
-    return run
+at_place = lent(place, Controller=object)
+"""Give a command, whose first argument is a controller, the options of `place`."""

@@ -13,12 +13,13 @@ from typing import NamedTuple, Protocol
 
 from openfeature_gov.approvals.people import Directory, Reviewer
 from openfeature_gov.approvals.queue import TRIES, WHOM
+from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.errors import LostRaceError, RecordStoreError
 from openfeature_gov.evidence.records import Record, Stamp, parted_record
 from openfeature_gov.reviews import steps
 from openfeature_gov.reviews.review import Review, change
 from openfeature_gov.reviews.states import BY_HAND, TIMED, Event, State
-from openfeature_gov.reviews.steps import Denied, Step
+from openfeature_gov.reviews.steps import Step
 
 KIND = "review"
 

@@ -6,25 +6,16 @@ queue stores the one atomically and records both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from openfeature_gov.approvals.people import Directory, Reviewer, objection, voices
-from openfeature_gov.approvals.steps import TEXT_LIMIT
+from openfeature_gov.approvals.steps import TEXT_LIMIT, Denied
 from openfeature_gov.reviews.review import MINUTE_US, Review
 from openfeature_gov.reviews.states import DUE, Event, State, follow, refusal
 
 UNDO_WAIT_US = 15 * MINUTE_US
 """How long an undo waits for a process that can run it; then a person gets it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """Say why a step was not taken: a *reason* code, and the state that stays."""
-
-    reason: str
-    state: State
 
 
 Step = Review | Denied

@@ -7,10 +7,11 @@ from http import HTTPStatus
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.reviews.likeness import likeness
 from openfeature_gov.reviews.review import Review
 from openfeature_gov.reviews.states import State
-from openfeature_gov.reviews.steps import Denied, Step
+from openfeature_gov.reviews.steps import Step
 from openfeature_gov.server import cards, reasons
 from openfeature_gov.server.api import Id
 from openfeature_gov.server.desk import At, Desk

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openfeature_gov.approvals import people
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.steps import TEXT_LIMIT
+from openfeature_gov.approvals.steps import TEXT_LIMIT, Denied
 from openfeature_gov.reviews.review import Review, plain
 from openfeature_gov.reviews.states import State, refusal
-from openfeature_gov.reviews.steps import Denied, Step
+from openfeature_gov.reviews.steps import Step
 from openfeature_gov.server import reasons
 from openfeature_gov.server.api import (
     ANSWERS,

@@ -12,9 +12,10 @@ import pytest
 
 from openfeature_gov import Actor, CallContext, Effect, Governor, Outcome, ToolCall
 from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.reviews.review import Review, pack
 from openfeature_gov.reviews.states import FINAL, TIMED, UNDER_WAY, State
-from openfeature_gov.reviews.steps import Denied, Step
+from openfeature_gov.reviews.steps import Step
 from tests.integration.test_approvals_attacks import ANN, BEHIND, CY, SPELT
 from tests.test_governor_reviews import BOB, Shop
 

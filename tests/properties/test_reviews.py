@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openfeature_gov.approvals.people import Reviewer
+from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.reviews import steps
 from openfeature_gov.reviews.ending import lost
 from openfeature_gov.reviews.review import OnExpiry, Review, pack, unpack
@@ -25,7 +26,7 @@ from openfeature_gov.reviews.states import (
     follow,
     refusal,
 )
-from openfeature_gov.reviews.steps import UNDO_WAIT_US, Denied, Step
+from openfeature_gov.reviews.steps import UNDO_WAIT_US, Step
 from tests.properties.test_approvals import SUBJECTS, People, reviewer
 
 NOW, DEADLINE, LATER = 1_000_000_000, 2_000_000_000, 4_000_000_000

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.errors import LostRaceError
 from openfeature_gov.evidence.records import note_record, outcome_record
@@ -28,7 +29,7 @@ from openfeature_gov.reviews.ending import Ended
 from openfeature_gov.reviews.queue import ReviewQueue, Shelf
 from openfeature_gov.reviews.review import MINUTE_US, OnExpiry, Review, change
 from openfeature_gov.reviews.states import DUE, FINAL, TABLE, TIMED, State
-from openfeature_gov.reviews.steps import Denied, Step
+from openfeature_gov.reviews.steps import Step
 from openfeature_gov.reviews.undos import undo_record
 from tests.integration import postgres
 from tests.properties.test_approvals import SUBJECTS, People, reviewer
