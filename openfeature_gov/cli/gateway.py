@@ -65,9 +65,15 @@ def mcp_gateway(
             min=0,
             max=65_535,
             help="Speak streamable HTTP on this port of 127.0.0.1; 0 takes a free "
-            f"one. With a token in {OWN_TOKEN}, callers must show it as bearer.",
+            f"one. Callers must show the token in {OWN_TOKEN} as bearer.",
         ),
     ] = None,
+    without_token: Annotated[
+        bool,
+        typer.Option(
+            "--without-token", help="On HTTP, let everybody on this machine call."
+        ),
+    ] = False,
     inspect: Annotated[
         bool, typer.Option("--inspect", help="List the server's tools, and end.")
     ] = False,
@@ -78,8 +84,10 @@ def mcp_gateway(
     Speaks MCP over stdio. A tool without a governance contract is neither listed nor
     run. What the server says of its tools can raise their risk and never lowers it.
     Whoever reaches the gateway acts as --agent. On HTTP it answers loopback alone, no
-    page of another origin, and only those who show the token where one is set.
+    page of another origin, and only those who show the token; without a token it does
+    not start, unless --without-token says so.
     """
+    token = _token(port, without=without_token)
     try:
         from openfeature_gov.adapters import mcp_gateway as gateways  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -96,7 +104,24 @@ def mcp_gateway(
     people = None if reviewers is None else ReviewerDirectory(reviewers)
     with Governor.open(governance, flags, records, people=people) as governor:
         served = gateways.gateway(governor, who, target(), tools)
-        asyncio.run(_served(served, port))
+        asyncio.run(_served(served, port, token))
+
+
+def _token(port: int | None, *, without: bool) -> str:
+    """Return what callers on HTTP must show; nothing only where that was asked for."""
+    token = "" if port is None else os.environ.get(OWN_TOKEN, "").strip()
+    if token and without:
+        raise typer.BadParameter(
+            f"{OWN_TOKEN} is set; unset it, or leave the option out",
+            param_hint="'--without-token'",
+        )
+    if port is not None and not token and not without:
+        raise typer.BadParameter(
+            f"put a token into {OWN_TOKEN}, which callers must show, or say "
+            "--without-token: then everybody on this machine acts as the agent",
+            param_hint="'--port'",
+        )
+    return token
 
 
 def _target(command: Sequence[str], url: str, env: Sequence[str]) -> Any:
@@ -123,7 +148,7 @@ def _listed(listed: Any, target: Any, name: str) -> list[Offered]:
     return found
 
 
-async def _served(served: Any, port: int | None) -> None:
+async def _served(served: Any, port: int | None, token: str) -> None:
     if port is None:
         await served.run_async(
             transport="stdio", show_banner=False, log_level="WARNING"
@@ -141,7 +166,7 @@ async def _served(served: Any, port: int | None) -> None:
             Text.assemble(("gov: ", "dim"), f"the gateway is at {where}"),
             soft_wrap=True,
         )
-        app = entrance(served.http_app(path=PATH), taken, os.environ.get(OWN_TOKEN, ""))
+        app = entrance(served.http_app(path=PATH), taken, token)
         config = uvicorn.Config(app, log_level="warning")
         await uvicorn.Server(config).serve(sockets=[listening])
 

@@ -31,8 +31,10 @@ ALWAYS = ["pytest>=8.3", "pytest-xdist>=3.6", "opentelemetry-sdk"]
 QUIET = [
     *("-W", "ignore:SelectableGroups dict:DeprecationWarning"),
     *("-W", "ignore:[EXPERIMENTAL] feature:UserWarning"),
+    *("-W", "ignore:function_calling_llm is deprecated:DeprecationWarning"),
+    *("-W", "ignore:deprecated:DeprecationWarning"),
 ]
-"""Warnings of Google ADK 2.12 and of the OpenTelemetry that it demands."""
+"""Warnings of Google ADK 2.12, of the OpenTelemetry that it demands, and of CrewAI."""
 NAMES = (
     "langgraph",
     "fastmcp",
@@ -42,6 +44,7 @@ NAMES = (
     "claude-agent",
     "agent-framework",
     "adk",
+    "crewai",
 )
 
 

@@ -20,12 +20,13 @@ README = (ROOT / "README.md").read_text()
 FRAMEWORKS = {
     "langgraph": "langgraph",
     "fastmcp": "fastmcp",
-    "mcp": "mcp",
+    "mcp": "mcp_types",
     "openai_agents": "agents",
     "pydantic_ai": "pydantic_ai",
     "claude_agent": "claude_agent_sdk",
     "agent_framework": "agent_framework",
     "adk": "google.adk",
+    "crewai": "crewai",
 }
 """The package that each adapter needs."""
 
@@ -103,6 +104,10 @@ def model(name: str) -> Any:
 
         call = function_call(SMALL.tool, SMALL.arguments, call_id=SMALL.id)
         return ScriptedModel([[call], [assistant_message("done")]])
+    if name == "crewai":
+        from tests.adapters.crewai_rig import scripted as scripted_crew
+
+        return scripted_crew([SMALL])
     if name == "adk":
         from tests.adapters.adk_rig import scripted as scripted_llm
 
@@ -132,6 +137,11 @@ def used(name: str, known: dict[str, Any]) -> None:
         asyncio.run(Runner.run(known["agent"], "go"))
     elif name in ("pydantic_ai", "agent_framework"):
         asyncio.run(known["agent"].run("go"))
+    elif name == "crewai":
+        try:
+            known["crew"].kickoff()
+        finally:
+            known["ours"].unregister()
     elif name == "adk":
         asyncio.run(known["runner"].run_debug("go", quiet=True))
     elif name == "claude_agent":

@@ -237,7 +237,8 @@ def test_inspect_lists_what_the_server_says(clock: Place) -> None:
 @contextmanager
 def over_http(place: Place, server: list[str], **more: str) -> Iterator[str]:
     """Run a gateway on a free port; yield its URL. *more* is its environment."""
-    command = [*GATEWAY, *place.options("--port", "0"), "--", *server]
+    free = [] if "GOV_GATEWAY_TOKEN" in more else ["--without-token"]
+    command = [*GATEWAY, *place.options("--port", "0", *free), "--", *server]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env={**os.environ, **more}
     )
@@ -321,7 +322,41 @@ def test_no_page_in_a_browser_reaches_it(clock: Place) -> None:
     assert found == {name: status for name, (_, status) in HEADERS.items()}
 
 
-def test_a_token_is_asked_for_where_one_is_set(clock: Place) -> None:
+@pytest.mark.parametrize("token", [None, "", "  "])
+def test_without_a_token_it_does_not_start(clock: Place, token: str | None) -> None:
+    """On HTTP everybody on the machine would act as the agent."""
+    given = {} if token is None else {"GOV_GATEWAY_TOKEN": token}
+    command = [*GATEWAY, *clock.options("--port", "0"), "--", *TIME]
+    environment = {k: v for k, v in os.environ.items() if k != "GOV_GATEWAY_TOKEN"}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**environment, **given},
+    )
+    assert done.returncode == 2
+    assert "GOV_GATEWAY_TOKEN" in done.stderr
+    assert not (clock.folder / "records.db").exists()
+
+
+def test_a_token_and_none_is_refused(clock: Place) -> None:
+    """Nobody can tell which of the two was meant."""
+    command = [*GATEWAY, *clock.options("--port", "0", "--without-token"), "--", *TIME]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "GOV_GATEWAY_TOKEN": "a-token-of-ours"},
+    )
+    assert done.returncode == 2
+    assert "a-token-of-ours" not in done.stderr
+
+
+def test_a_token_is_asked_for(clock: Place) -> None:
     """Each request shows it, or nothing is answered."""
     with over_http(clock, TIME, GOV_GATEWAY_TOKEN="a-token-of-ours") as url:
         shown = [

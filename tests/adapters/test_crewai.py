@@ -1,0 +1,248 @@
+"""CrewAI, really: the suite, and what is its alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+pytest.importorskip("crewai", reason="run python -m tests.adapters crewai")
+
+from crewai import Agent, Crew, Task
+from crewai.hooks import HookAborted, get_hooks, register_hook, unregister_hook
+from crewai.tools import BaseTool
+
+from openfeature_gov.adapters import crewai as adapter
+from openfeature_gov.adapters.crewai import BEFORE, Governed
+from openfeature_gov.testing.conformance import LARGE, SMALL, AdapterSuite
+from openfeature_gov.testing.rigs import Call
+from openfeature_gov.testing.workplace import WHO, Workplace
+from tests.adapters.crewai_rig import (
+    CrewAIRig,
+    Scripted,
+    crew,
+    governed,
+    kicked_off,
+    scripted,
+    tools,
+)
+
+FETCH = Call("fetch", {"url": "https://example.com"})
+DROP = Call("drop_table", {"table": "orders"})
+CHARGE = Call("charge", {"order": "o-1"})
+
+
+class Texting(Scripted):
+    """Write a call as text, as models without function calling do."""
+
+    def call(self, messages: Any, *_: Any, **__: Any) -> Any:
+        self._answers["text"] = str(messages)
+        for one in next(self._turns, ()):
+            said = f"Action: {one.tool}\nAction Input: {json.dumps(one.arguments)}"
+            return f"Thought: I act\n{said}"
+        return "Thought: I know\nFinal Answer: done"
+
+    def supports_function_calling(self) -> bool:
+        return False
+
+
+def texting(place: Workplace, call: Call) -> tuple[Any, Any]:
+    """Return a model that writes *call* as text, and its crew."""
+    model = Texting(model="scripted")
+    model._turns = iter([[call]])
+    return model, crew(model, tools(place))
+
+
+@contextmanager
+def hooked(hook: Any) -> Iterator[None]:
+    register_hook(BEFORE, hook)
+    try:
+        yield
+    finally:
+        unregister_hook(BEFORE, hook)
+
+
+class TestCrewAI(AdapterSuite):
+    """The suite."""
+
+    rig = CrewAIRig
+
+    @pytest.mark.parametrize("call", [SMALL, FETCH], ids=["gated", "foreign"])
+    def test_a_fault_of_the_hook(
+        self, place: Workplace, call: Call, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """CrewAI runs a tool after any exception but one; ours is always that one."""
+
+        def broken(*_: Any) -> Any:
+            raise PermissionError("a fault")
+
+        monkeypatch.setattr(Governed, "_decided", broken)
+        played = self.rig().play(place, [call])
+        assert place.ran() == []
+        assert played.answers["call-1"] == adapter.BROKEN
+
+    def test_a_foreign_tool_before_another_hook(self, place: Workplace) -> None:
+        """No gate would see what that one edits, so it is not run at all."""
+        played = self.rig().play(place, [FETCH], late=dict)
+        assert place.ran() == []
+        assert played.answers["call-1"] == adapter.NOT_LAST
+        assert [one["status"] for one in place.log("outcome")] == ["not_run"]
+
+    @pytest.mark.parametrize("call", [SMALL, FETCH], ids=["gated", "foreign"])
+    def test_another_hook_may_block(self, place: Workplace, call: Call) -> None:
+        """Then nothing ran, and nothing else is recorded."""
+
+        def block(_: Any) -> None:
+            raise HookAborted("no")
+
+        with governed(place):
+            ours = get_hooks(BEFORE)[-1]
+            unregister_hook(BEFORE, ours)
+            with hooked(block):
+                register_hook(BEFORE, ours)
+                kicked_off(place, [call])
+        assert place.ran() == []
+        assert place.log("decision") == []
+        with governed(place), hooked(block):
+            kicked_off(place, [SMALL])
+        assert place.ran() == []
+        assert [one["status"] for one in place.log("outcome")] == ["cancelled"]
+
+    @pytest.mark.parametrize("call", [SMALL, FETCH], ids=["gated", "foreign"])
+    def test_a_text_agent_is_governed(self, place: Workplace, call: Call) -> None:
+        """A model without function calling goes another way through CrewAI."""
+        with governed(place):
+            texting(place, call)[1].kickoff()
+            model, made = texting(place, DROP)
+            made.kickoff()
+        assert [one["tool"] for one in place.ran()] == [call.tool]
+        assert "denied by policy" in model._answers["text"]
+        assert [one["status"] for one in place.log("outcome")] == ["executed"]
+
+    def test_a_text_agent_waits_for_a_person(self, place: Workplace) -> None:
+        """And the identical call runs once."""
+        with governed(place):
+            texting(place, LARGE)[1].kickoff()
+            assert place.ran() == []
+            place.approve(place.waiting()[0])
+            for _ in range(2):
+                texting(place, LARGE)[1].kickoff()
+                assert len(place.ran()) == 1
+
+    def test_what_crewai_repeats_is_decided_anew(self, place: Workplace) -> None:
+        """For a text agent it calls a tool that failed again, several times."""
+        with governed(place):
+            texting(place, CHARGE)[1].kickoff()
+        ran = len(place.ran())
+        assert ran > 1
+        decisions = {one["id"] for one in place.log("decision")}
+        ended = [one["ref"] for one in place.log("outcome")]
+        assert len(decisions) == len(ended) == ran
+        assert decisions == set(ended)
+
+    def test_an_approval_is_for_no_repetition(self, place: Workplace) -> None:
+        """What a person released ran once, though it failed and CrewAI insists."""
+        place.serve("charge.approval", "true")
+        with governed(place):
+            texting(place, CHARGE)[1].kickoff()
+            place.approve(place.waiting()[0])
+            texting(place, CHARGE)[1].kickoff()
+        assert len(place.ran()) == 1
+
+    @pytest.mark.parametrize("kick_off", ["akickoff", "kickoff_async"])
+    def test_a_text_agent_under_a_loop(self, place: Workplace, kick_off: str) -> None:
+        """However it is started, the tool runs where the decision is known."""
+        with governed(place):
+            made = texting(place, SMALL)[1]
+            asyncio.run(getattr(made, kick_off)())
+        assert len(place.ran()) == 1
+        assert len(place.log("decision")) == 1
+
+    def test_a_tool_that_is_run_by_hand(self, place: Workplace) -> None:
+        """No hook stands there; the gate does."""
+        every = {one.name: one for one in tools(place)}
+        with governed(place), place.governor.acting(WHO):
+            assert "denied by policy" in every["drop_table"].run(table="orders")
+            assert "waiting for" in every["refund"].run(order="o-1", amount=500.0)
+        assert place.ran() == []
+
+    def test_a_library_s_tool_gets_a_gate(self, place: Workplace) -> None:
+        """Then nothing that follows our hook can change or repeat it."""
+        place.serve("fetch.approval", "true")
+        place.governor._decider.tools.pop("fetch")
+
+        class Fetch(BaseTool):
+            name: str = "fetch"
+            description: str = "Fetch a page."
+
+            def _run(self, url: str) -> str:
+                return place.fetch(url)
+
+        tool = Fetch()
+        gated = place.governor.tool("fetch", consequence=lambda a: "It is read.")
+        tool._run = gated(tool._run)  # type: ignore[method-assign]  # as the page says
+
+        def play(**how: Any) -> None:
+            with governed(place, **how):
+                crew(scripted([FETCH]), [tool]).kickoff()
+
+        play()
+        place.approve(place.waiting()[0])
+        play(late=lambda arguments: {**arguments, "url": "https://elsewhere"})
+        assert place.ran() == []
+        play()
+        play()
+        assert len(place.ran()) <= 1
+
+    def test_names_are_mapped(self, place: Workplace) -> None:
+        """CrewAI's name for a tool is not the registry's."""
+        ours = Governed(place.governor, WHO, {"look_up": "drop_table"})
+        ours.register()
+        try:
+            played = kicked_off(place, [Call("look_up", {"query": "kettles"})])
+        finally:
+            ours.unregister()
+        assert "denied" in played.answers["call-1"]
+        assert place.ran() == []
+
+    @pytest.mark.parametrize("known", [False, True])
+    def test_delegated_work_is_governed(self, place: Workplace, known: bool) -> None:
+        """Delegation is a tool call, and so are those of who gets the work."""
+        asks = {"task": "go", "context": "-", "coworker": "clerk"}
+        boss = scripted([Call("delegate_work_to_coworker", asks, "call-0")])
+        clerk = scripted([DROP, Call("hidden", {"table": "t"}, "call-2")])
+        names = {"delegate_work_to_coworker": "fetch"} if known else {}
+        ours = Governed(place.governor, lambda _: WHO, names)
+        ours.register()
+        try:
+            _team(place, boss, clerk).kickoff()
+        finally:
+            ours.unregister()
+        assert place.ran() == []
+        assert ("denied by policy" in boss._answers["call-0"]) is not known
+        assert ("denied by policy" in clerk._answers.get("call-1", "")) is known
+
+    def test_a_cached_answer_is_no_run(self, place: Workplace) -> None:
+        """It is decided, and what CrewAI took instead of a run is not known."""
+        model = scripted([SMALL], [SMALL])
+        made = crew(model, tools(place))
+        made.cache = made.agents[0].cache = True
+        with governed(place):
+            made.kickoff()
+        assert len(place.ran()) == 1
+        ended = [one["status"] for one in place.log("outcome")]
+        assert ended == ["executed", "unknown"]
+
+
+def _team(place: Workplace, boss: Any, clerk: Any) -> Any:
+    about: dict[str, Any] = {"goal": "help", "backstory": "-", "cache": False}
+    agents = [
+        Agent(role="boss", llm=boss, allow_delegation=True, **about),
+        Agent(role="clerk", llm=clerk, tools=tools(place), **about),
+    ]
+    task = Task(description="go", expected_output="-", agent=agents[0])
+    return Crew(agents=agents, tasks=[task], cache=False)
