@@ -9,12 +9,12 @@ clock, no flag and no store; what they said arrives as verdicts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from openfeature_gov.contracts import nothing
+from openfeature_gov.contracts import NOTHING, nothing
 from openfeature_gov.ladder import READS, Mode, Reversibility, RiskClass
 
 OFF, OBSERVE, SEARCH_ONLY, SCOPED_READ, DRAFT_WRITE, APPROVAL_REQUIRED, AUTONOMOUS = (
@@ -72,6 +72,31 @@ class Verdict:
     fallback: bool = False
     encoded: bytes | None = field(init=False, default=None, repr=False, compare=False)
     """The verdict as it stands in records; filled in by the first that is written."""
+
+    def __init__(
+        self,
+        control: str,
+        cap: Mode,
+        reason: str,
+        need: Mode = OFF,
+        constraints: tuple[Constraint, ...] = (),
+        evidence: Mapping[str, Any] = NOTHING,
+        fallback: bool = False,
+    ) -> None:
+        # What dataclasses generate for frozen ones takes three times as long.
+        _control(self, control)
+        _cap(self, cap)
+        _reason(self, reason)
+        _need(self, need)
+        _constraints(self, constraints)
+        _evidence(self, evidence)
+        _fallback(self, fallback)
+        _encoded(self, None)
+
+
+_control, _cap, _reason, _need, _constraints, _evidence, _fallback, _encoded = (
+    Verdict.__dict__[one.name].__set__ for one in fields(Verdict)
+)
 
 
 @dataclass(frozen=True, slots=True)

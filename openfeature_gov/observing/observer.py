@@ -8,13 +8,11 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TypeVar
 
 from openfeature_gov.contracts import ActionContract, CallContext
 from openfeature_gov.controls.guardrails import (
     Breaker,
     Situation,
-    Standing,
     concerns,
     weigh,
 )
@@ -24,12 +22,10 @@ from openfeature_gov.governance import Governance, GovernanceContract
 from openfeature_gov.governance.guardrails import (
     DataRules,
     Money,
-    Refusals,
-    Sequence,
-    Signal,
     ToolErrors,
 )
 from openfeature_gov.governance.settings import Setting
+from openfeature_gov.observing.asked import NOBODY, Asked, asked_of
 from openfeature_gov.observing.days import Days, Spent, day_of, key_of
 from openfeature_gov.observing.refused import Refused
 from openfeature_gov.observing.rests import Rests
@@ -37,7 +33,6 @@ from openfeature_gov.observing.standings import Standings
 from openfeature_gov.observing.steps import Before, Steps
 from openfeature_gov.observing.table import Table
 
-V = TypeVar("V")
 DAY_US = 86_400_000_000
 RUNNING = 65_536
 """How many calls are remembered that began and did not end, at most."""
@@ -75,13 +70,10 @@ class Observer:
     ) -> None:
         self._now, self._erased = now, erased
         self._rules = governance.contracts
-        self._asked = {
-            rules.tool: tuple(filter(_remembers, rules.guardrails))
-            for rules in governance
-        }
-        every = [one for listed in self._asked.values() for one in listed]
-        self.idle = not every
-        self._refusing = any(isinstance(one, Refusals) for one in every)
+        asked = {rules.tool: asked_of(rules.guardrails) for rules in governance}
+        self._asked = {tool: one for tool, one in asked.items() if one.every}
+        self.idle = not self._asked
+        self._refusing = any(one.refusals for one in self._asked.values())
         self._days, self._rests, self._refused = Days(), Rests(), Refused()
         self._steps, self._standings = Steps(governance), Standings(governance)
         self._running: Table[str, _Running] = Table(RUNNING, DAY_US)
@@ -96,18 +88,17 @@ class Observer:
         *own* is the record of this very call if it began already: what it added itself
         does not count against it.
         """
-        asked = self._asked.get(rules.tool, ())
-        if not asked:
+        asked = self._asked.get(rules.tool)
+        if asked is None:
             return Situation(now_us=self._now())
-        erased = self._told(contract, asked)
+        erased = self._told(contract) if asked.erased else None
         with self._lock:
             return self._known(contract, rules, asked, own, erased)
 
-    def _told(self, contract: ActionContract, asked: Iterable[Setting]) -> bool | None:
+    def _told(self, contract: ActionContract) -> bool | None:
         """Return whether anybody that *contract* is about was erased."""
         erased = self._erased
-        wanted = any(isinstance(one, DataRules) and one.erased for one in asked)
-        if erased is None or not wanted:
+        if erased is None:
             return None
         context = contract.context
         record = contract.named or contract.record
@@ -121,42 +112,42 @@ class Observer:
         self,
         contract: ActionContract,
         rules: GovernanceContract,
-        asked: Iterable[Setting],
+        asked: Asked,
         own: str = "",
         erased: bool | None = None,
     ) -> Situation:
         now, context = self._now(), contract.context
         mine = (self._running.get(own) if own else None) or _NONE
-        breakers: dict[str, Breaker | None] = {}
-        refusals: dict[str, tuple[int, ...] | None] = {}
-        spent: dict[str, Decimal | None] = {}
-        signals: dict[str, Standing] = {}
+        spent: dict[str, Decimal] = {}
+        for one in asked.money:
+            total = self._days.total(one, contract, rules, mine.spent, now)
+            if total is not None:
+                spent[one.name] = total
+        breakers: dict[str, Breaker] = {}
+        # An end that nobody will know cannot count as an error.
+        if asked.errors and (own or self._running.room("", now)):
+            for it in asked.errors:
+                state = self._rests.state(it, contract, mine.began_us, now)
+                if state is not None:
+                    breakers[it.name] = state
+        refusals: dict[str, tuple[int, ...]] = {}
+        for pause in asked.refusals:
+            times = self._refused.times(pause, context, now)
+            if times is not None:
+                refusals[pause.name] = times
         preceded: dict[str, int | None] = {}
-        for one in asked:
-            match one:
-                case Money():
-                    total = self._days.total(one, contract, rules, mine.spent, now)
-                    spent[one.name] = total
-                case ToolErrors():
-                    # An end that nobody will know cannot count as an error.
-                    if own or self._running.room("", now):
-                        state = self._rests.state(one, contract, mine.began_us, now)
-                        breakers[one.name] = state
-                case Refusals():
-                    refusals[one.name] = self._refused.times(one, context, now)
-                case Signal():
-                    signals[one.name] = self._standings.of(rules.tool, one.name)
-                case Sequence():
-                    step = (rules.tool, one.name)
-                    last = self._steps.last(step, context, mine.preceded, now)
-                    if last is not None:
-                        preceded[one.name] = last[0]
+        for two in asked.sequences:
+            step = (rules.tool, two.name)
+            last = self._steps.last(step, context, mine.preceded, now)
+            if last is not None:
+                preceded[two.name] = last[0]
+        of = self._standings.of
         return Situation(
             now_us=now,
-            breakers=_told(breakers),
-            refusals=_told(refusals),
-            spent=_told(spent),
-            signals=signals,
+            breakers=breakers,
+            refusals=refusals,
+            spent=spent,
+            signals={one.name: of(rules.tool, one.name) for one in asked.signals},
             preceded=preceded,
             erased=erased,
         )
@@ -179,7 +170,7 @@ class Observer:
         rules = self._rules[contract.tool]
         asked = [
             one
-            for one in self._asked[contract.tool]
+            for one in self._asked.get(contract.tool, NOBODY).every
             if type(one) is not DataRules and concerns(one, contract, rules)
         ]
         with self._lock:
@@ -205,7 +196,7 @@ class Observer:
         verdicts: Iterable[Verdict],
     ) -> bool:
         before = {one.control: one.cap for one in verdicts}
-        known = self._known(contract, rules, asked)
+        known = self._known(contract, rules, self._asked[contract.tool])
         return any(
             one.control not in before or one.cap < before[one.control]
             for one in weigh(contract, rules, known, asked)
@@ -269,21 +260,6 @@ class Observer:
         """Take over that *act* was done at *at_us*."""
         with self._lock:
             self._steps.take(act, context, at_us, self._now())
-
-
-KINDS = (Money, ToolErrors, Refusals, Signal, DataRules, Sequence)
-"""The settings whose guardrails need a memory."""
-
-
-def _remembers(one: Setting) -> bool:
-    return isinstance(one, KINDS) and not (
-        isinstance(one, Money) and one.per == "action"
-    )
-
-
-def _told(found: Mapping[str, V | None]) -> dict[str, V]:
-    """Leave out what nobody can tell."""
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _unlock_after_fork(observer: Observer) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from openfeature_gov.contracts import ActionContract
-from openfeature_gov.controls.guardrails.amounts import FINE, unreadable
+from openfeature_gov.controls.guardrails.amounts import reading
 from openfeature_gov.controls.guardrails.situation import Situation
 
 SECOND_US = 1_000_000
@@ -20,6 +20,7 @@ MOST = 2**63
 """Cedar's whole numbers end below this."""
 UNREADABLE = "unreadable"
 """What no number is: to compare it with one is an error in Cedar, and errors cap."""
+_unreadable = reading("")
 
 
 def facts_of(contract: ActionContract, situation: Situation) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def facts_of(contract: ActionContract, situation: Situation) -> dict[str, Any]:
 def _amount(value: Decimal | None) -> Decimal | str | None:
     if value is None:
         return None
-    exact = unreadable(value, "", "", FINE) is None and value < BIG
+    exact = _unreadable(value, "") is None and value < BIG
     return value if exact else UNREADABLE
 
 

@@ -2,9 +2,10 @@
 
 Run it with ``PYTHONPATH=.:providers python tests/benchmarks/guardrails.py``, in full or
 ``--quick``, as a table or ``--json``. All cases take short turns in one process. p50 is
-the median of those turns, ``ratio`` is to making one verdict in the same turns: a
-loaded machine slows both alike. ``clear`` is the way of nearly every call; ``fires``
-makes a new verdict with its evidence.
+the median of those turns, ``ratio`` is to a bare call of a function in the same turns:
+a loaded machine slows both alike. ``clear`` is the way of nearly every call; ``fires``
+answers with evidence, which is made anew where it shows what was seen. ``known`` adds
+what is gathered for a call before its guardrails are asked.
 """
 
 from __future__ import annotations
@@ -93,24 +94,50 @@ class Case:
 
 def cases() -> list[Case]:
     """Return everything that is timed; the first is the measure of the rest."""
-    made = [Case("one Verdict", lambda: Verdict("c", Mode.OFF, "r"))]
+    made = [
+        Case("a bare call", lambda: bare(FINE, CALM)),
+        Case("one Verdict", lambda: Verdict("c", Mode.OFF, "r")),
+    ]
     for kind, text in PLAIN.items():
         rules = ruled(f"kind: {kind}, {text}")
         made.append(weighing(f"{kind}, clear", rules, FINE, LIMIT_US))
-        fires = weighing(f"{kind}, fires", rules, ODD, situation=STORM)
+        fires = weighing(f"{kind}, fires", rules, ODD, LIMIT_US, situation=STORM)
         if weigh(ODD, rules, STORM)[0].reason == "clear":
             raise SystemExit(f"{kind} does not fire")
         made.append(fires)
     ten = ruled(*[f"kind: {kind}, {PLAIN[kind]}" for kind in TEN])
     made.append(weighing("ten together, clear", ten, FINE, LIMIT_TEN_US))
-    knowing = Knowing(
-        Observer(Governance({"tool": ten}), lambda: NOW),
-        Policies(Governance({"tool": ten}), {}),
-    )
-    made.append(Case("what ten know", lambda: knowing(FINE, ten)))
+    made.append(weighing("ten together, fire", ten, ODD, LIMIT_TEN_US, situation=STORM))
+    made += gathered(ten)
     if imported("cedarpy") is not None:
         made.append(cedar())
     return made + [Case(name, partial(ask, None)) for name, ask in peers()]
+
+
+def gathered(ten: Any) -> list[Case]:
+    """Return the cases of gathering what *ten* guardrails know, and asking them."""
+    governance = Governance({"tool": ten})
+    knowing = Knowing(Observer(governance, lambda: NOW), Policies(governance, {}))
+    late = Knowing(
+        Observer(governance, lambda: NOW + 12 * 3_600_000_000), knowing.policies
+    )
+    return [
+        Case("what ten know", lambda: knowing(FINE, ten)),
+        Case(
+            "ten, known and clear",
+            lambda: weigh(FINE, ten, knowing(FINE, ten)),
+            LIMIT_TEN_US,
+        ),
+        Case(
+            "ten, known and firing",
+            lambda: weigh(ODD, ten, late(ODD, ten)),
+            LIMIT_TEN_US,
+        ),
+    ]
+
+
+def bare(_: object, __: object) -> None:
+    """Do nothing with an action and a situation."""
 
 
 def weighing(

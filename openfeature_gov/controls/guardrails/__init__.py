@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.guardrails.age import age
-from openfeature_gov.controls.guardrails.answers import PREFIX, unknown
+from openfeature_gov.controls.guardrails.answers import PREFIX, Weigher, unknown
 from openfeature_gov.controls.guardrails.breaker import breaker
 from openfeature_gov.controls.guardrails.bulk import bulk
 from openfeature_gov.controls.guardrails.confidence import confidence
@@ -33,11 +33,9 @@ from openfeature_gov.controls.guardrails.sources import sources
 from openfeature_gov.controls.guardrails.worth import worth
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
-from openfeature_gov.governance.settings import Setting
+from openfeature_gov.governance.settings import Match, Setting
 
-Weigher = Callable[[ActionContract, GovernanceContract, Any, Situation], Verdict]
-
-WEIGHERS: Mapping[str, Weigher] = {
+WEIGHERS: Mapping[str, Callable[[GovernanceContract, Any], Weigher]] = {
     "risk_threshold": risk,
     "source_allowlist": sources,
     "denylist": names,
@@ -56,7 +54,22 @@ WEIGHERS: Mapping[str, Weigher] = {
     "data_rules": data,
     "sequence": sequence,
 }
-"""What weighs an action, by the kind of its settings. Foreign kinds are not here."""
+"""What prepares a guardrail, by the kind of its settings; none of a foreign kind."""
+PREPARED = 1024
+"""For how many contracts guardrails are kept prepared, at most."""
+
+
+class Guard(NamedTuple):
+    """Hold one prepared guardrail, and its answer if weighing fails."""
+
+    settings: Setting
+    only: Match | None
+    weigh: Weigher
+    failed: Verdict
+
+
+Guards = dict[int, Guard]
+_prepared: dict[int, tuple[GovernanceContract, Guards]] = {}
 
 
 def weigh(
@@ -69,27 +82,43 @@ def weigh(
 
     *among* are those to ask, all of *rules* where it is None.
     """
+    guards = _guards(rules)
+    chosen: Iterable[Guard] = guards.values()
+    if among is not None:
+        chosen = [guards.get(id(one)) or _guard(rules, one) for one in among]
     given = []
-    for settings in rules.guardrails if among is None else among:
-        if concerns(settings, contract, rules):
+    for _, only, ask, failed in chosen:
+        if only is None or is_like(act_of(contract, rules), only):
             try:
-                given.append(_asked(settings, contract, rules, situation))
+                given.append(ask(contract, situation))
             except Exception:  # noqa: BLE001 - an error is an opinion, the strictest one
-                given.append(unknown(rules, settings, "guardrail_failed"))
+                given.append(failed)
     return given
 
 
-def _asked(
-    settings: Any,
-    contract: ActionContract,
-    rules: GovernanceContract,
-    situation: Situation,
-) -> Verdict:
-    weigher = WEIGHERS.get(settings.kind)
-    if weigher is not None:
-        return weigher(contract, rules, settings, situation)
-    answer = situation.answers.get(settings.name)
-    return answer or unknown(rules, settings, "policy_not_asked")
+def _guards(rules: GovernanceContract) -> Guards:
+    """Return the guardrails of *rules*, prepared once, by the id of their settings."""
+    found = _prepared.get(id(rules))
+    # What is kept lives, so that no other one can have its id.
+    if found is not None and found[0] is rules:
+        return found[1]
+    if len(_prepared) >= PREPARED:
+        _prepared.clear()
+    guards = {id(one): _guard(rules, one) for one in rules.guardrails}
+    _prepared[id(rules)] = (rules, guards)
+    return guards
+
+
+def _guard(rules: GovernanceContract, settings: Setting) -> Guard:
+    prepare = WEIGHERS.get(getattr(settings, "kind", ""), _foreign)
+    failed = unknown(rules, settings, "guardrail_failed")
+    return Guard(settings, settings.only, prepare(rules, settings), failed)
+
+
+def _foreign(rules: GovernanceContract, settings: Setting) -> Weigher:
+    """Take the answer that a foreign policy gave before the call was judged."""
+    name, unasked = settings.name, unknown(rules, settings, "policy_not_asked")
+    return lambda _, situation: situation.answers.get(name) or unasked
 
 
 def concerns(

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from openfeature_gov.contracts import ActionContract
-from openfeature_gov.controls.guardrails.answers import clear, fired, unknown
+from openfeature_gov.controls.guardrails.answers import (
+    Weigher,
+    clear,
+    fired,
+    seeing,
+    unknown,
+)
 from openfeature_gov.controls.guardrails.situation import Situation
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
@@ -12,23 +18,27 @@ from openfeature_gov.governance.guardrails import RecordAge
 DAY_US = 86_400_000_000
 
 
-def age(
-    contract: ActionContract,
-    rules: GovernanceContract,
-    settings: RecordAge,
-    situation: Situation,
-) -> Verdict:
+def age(rules: GovernanceContract, settings: RecordAge) -> Weigher:
     """Fire for records older than the limit; one from the future cannot be told.
 
     A record of exactly that many days is not older. Source: article 003, "within 30
     days of creation".
     """
-    created, now = contract.facts.created_us, situation.now_us
-    if type(created) is not int or now is None:
-        return unknown(rules, settings, "age_unknown")
-    if created > now:
-        return unknown(rules, settings, "created_in_the_future")
-    if now - created > settings.days * DAY_US:
-        days = (now - created) // DAY_US
-        return fired(rules, settings, "record_too_old", days=days, limit=settings.days)
-    return clear(settings)
+    limit, limit_us = settings.days, settings.days * DAY_US
+    young = clear(settings)
+    old = seeing(fired(rules, settings, "record_too_old"))
+    unsaid = unknown(rules, settings, "age_unknown")
+    future = unknown(rules, settings, "created_in_the_future")
+
+    def weigh(contract: ActionContract, situation: Situation) -> Verdict:
+        created, now = contract.facts.created_us, situation.now_us
+        if type(created) is not int or now is None:
+            return unsaid
+        if created > now:
+            return future
+        passed = now - created
+        if passed > limit_us:
+            return old({"days": passed // DAY_US, "limit": limit})
+        return young
+
+    return weigh

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache
 
 from openfeature_gov.governance.parts import EXACT
 
@@ -12,31 +12,32 @@ HUGE = Decimal(10) ** 15
 ZERO = Decimal(0)
 FINE = 4
 """More digits after the point than any currency has: a mix-up of units."""
+MISSING = "amount_missing"
+FAULTS = (MISSING, "amount_unreadable", "currency_mismatch", "amount_too_fine")
+"""Why something is no amount."""
 
 
-def unreadable(
-    amount: object, currency: str, expected: str, decimals: int = FINE
-) -> str | None:
-    """Return why *amount* is not one of *expected*, None when it is.
+def reading(expected: str, decimals: int = FINE) -> Callable[[object, str], str | None]:
+    """Return what says why an amount is not one of *expected*, None when it is.
 
     More than *decimals* digits after the point is a mix-up of units.
     """
-    if amount is None:
-        return "amount_missing"
-    if type(amount) is not Decimal or not amount.is_finite() or amount < ZERO:
-        return "amount_unreadable"
-    if currency != expected:
-        return "currency_mismatch"
-    if amount < HUGE and EXACT.remainder(amount, _unit(decimals)):
-        return "amount_too_fine"
-    return None
+    unit, remainder = Decimal(1).scaleb(-decimals), EXACT.remainder
+
+    def unreadable(amount: object, currency: str) -> str | None:
+        if amount is None:
+            return MISSING
+        if type(amount) is not Decimal or not amount.is_finite() or amount < ZERO:
+            return "amount_unreadable"
+        if currency != expected:
+            return "currency_mismatch"
+        if amount < HUGE and remainder(amount, unit):
+            return "amount_too_fine"
+        return None
+
+    return unreadable
 
 
-def beyond(amount: Decimal, limit: Decimal, *, exclusive: bool) -> bool:
-    """Say whether *amount* is above *limit*, or with *exclusive* at it."""
-    return amount >= limit if exclusive else amount > limit
-
-
-@lru_cache(maxsize=16)
-def _unit(decimals: int) -> Decimal:
-    return Decimal(1).scaleb(-decimals)
+def beyond(limit: Decimal, *, exclusive: bool) -> Callable[[Decimal], bool]:
+    """Return what says whether an amount is above *limit*, with *exclusive* at it."""
+    return limit.__le__ if exclusive else limit.__lt__

@@ -1,14 +1,24 @@
-"""The three answers of a guardrail: clear, fired, and it cannot tell."""
+"""The three answers of a guardrail: clear, fired, and it cannot tell.
+
+A guardrail is prepared once from its settings: the answers that say the same each time
+are made then. What is seen anew, such as an amount, is put into a copy of one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from openfeature_gov.contracts import ActionContract
+from openfeature_gov.controls.guardrails.situation import Situation
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.settings import Setting
 from openfeature_gov.ladder import Mode
+
+Weigher = Callable[[ActionContract, Situation], Verdict]
+"""A prepared guardrail: it weighs one action in one situation."""
 
 OFF, APPROVAL_REQUIRED, AUTONOMOUS = Mode.OFF, Mode.APPROVAL_REQUIRED, Mode.AUTONOMOUS
 PREFIX = "guardrail."
@@ -52,3 +62,14 @@ def capped(
     need = AUTONOMOUS if cap is APPROVAL_REQUIRED else OFF
     name = _clear(settings.name).control
     return Verdict(name, cap, reason, need, (), seen, settings.fallback)
+
+
+def seeing(like: Verdict) -> Callable[[Mapping[str, Any]], Verdict]:
+    """Return what makes verdicts that are as *like* but for their evidence."""
+    control, cap, reason, need = like.control, like.cap, like.reason, like.need
+    fallback = like.fallback
+
+    def verdict(seen: Mapping[str, Any]) -> Verdict:
+        return Verdict(control, cap, reason, need, (), seen, fallback)
+
+    return verdict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openfeature_gov.contracts import ActionContract
-from openfeature_gov.controls.guardrails.answers import clear, fired, unknown
+from openfeature_gov.controls.guardrails.answers import Weigher, clear, fired, unknown
 from openfeature_gov.controls.guardrails.situation import Breaker, Situation
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
@@ -12,28 +12,30 @@ from openfeature_gov.governance.guardrails import ToolErrors
 SECOND_US = 1_000_000
 
 
-def breaker(
-    _: ActionContract,
-    rules: GovernanceContract,
-    settings: ToolErrors,
-    situation: Situation,
-) -> Verdict:
+def breaker(rules: GovernanceContract, settings: ToolErrors) -> Weigher:
     """Fire while the breaker is open, or half open with a probe under way.
 
     Half open it lowers nothing: the probe runs under every other control. It never
     raises anything either. Source: article 003, "circuit breakers".
     """
-    state, now = situation.breakers.get(settings.name), situation.now_us
-    if state is None or now is None:
-        return unknown(rules, settings, "errors_unknown")
-    if state.opened_us is None:
-        return clear(settings)
-    rest = settings.cooldown_seconds * SECOND_US
-    if now < state.opened_us + rest:
-        return fired(rules, settings, "breaker_open", failures=settings.failures)
-    if state.probing_us is not None and now < state.probing_us + rest:
-        return fired(rules, settings, "breaker_probing")
-    return clear(settings)
+    name, rest = settings.name, settings.cooldown_seconds * SECOND_US
+    closed, unsaid = clear(settings), unknown(rules, settings, "errors_unknown")
+    opened = fired(rules, settings, "breaker_open", failures=settings.failures)
+    probing = fired(rules, settings, "breaker_probing")
+
+    def weigh(_: ActionContract, situation: Situation) -> Verdict:
+        state, now = situation.breakers.get(name), situation.now_us
+        if state is None or now is None:
+            return unsaid
+        if state.opened_us is None:
+            return closed
+        if now < state.opened_us + rest:
+            return opened
+        if state.probing_us is not None and now < state.probing_us + rest:
+            return probing
+        return closed
+
+    return weigh
 
 
 def begun(state: Breaker, settings: ToolErrors, now_us: int) -> Breaker:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -46,16 +46,29 @@ def is_like(act: Act, match: Match) -> bool:
     )
 
 
-def is_named(name: str, patterns: Iterable[str]) -> bool:
-    """Say whether *name*, in any spelling, is listed or begins as one ending in *."""
-    folded = _folded(name)
-    for pattern in patterns:
-        listed = _folded(pattern)
-        if folded == listed or (
-            listed.endswith("*") and folded.startswith(listed[:-1])
-        ):
-            return True
-    return False
+def listing(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Return what says whether a name is listed, or begins as one ending in *.
+
+    Any spelling of a name is the name.
+    """
+    listed = frozenset(map(_folded, patterns))
+    begun = tuple(one[:-1] for one in listed if one.endswith("*"))
+
+    def is_listed(name: str) -> bool:
+        folded = _folded(name)
+        return folded in listed or folded.startswith(begun)
+
+    return is_listed
+
+
+@lru_cache(maxsize=4096)
+def _listing(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    return listing(patterns)
+
+
+def is_named(name: str, patterns: tuple[str, ...]) -> bool:
+    """Say whether *name* is one that `listing` finds in *patterns*."""
+    return _listing(patterns)(name)
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from decimal import Decimal, localcontext
 
 from openfeature_gov.contracts import ActionContract
-from openfeature_gov.controls.guardrails.answers import capped, clear, fired
+from openfeature_gov.controls.guardrails.answers import (
+    Weigher,
+    capped,
+    clear,
+    fired,
+    seeing,
+)
 from openfeature_gov.controls.guardrails.situation import Situation, Standing
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.governance import GovernanceContract
@@ -17,44 +23,38 @@ KEPT = 64
 """How many samples of a window the mean is made of: the last."""
 
 
-def signal(
-    _: ActionContract,
-    rules: GovernanceContract,
-    settings: Signal,
-    situation: Situation,
-) -> Verdict:
+def signal(rules: GovernanceContract, settings: Signal) -> Weigher:
     """Fire while the signal is beyond its threshold, or still holds.
 
     Without a sample in the window the guardrail is at *missing*. Source: article 000,
     "Quality or safety signal: roll back from autonomy to approval-required mode".
     """
-    standing, now = situation.signals.get(settings.name), situation.now_us
-    if standing is None or standing.mean is None or now is None:
-        return _missing(rules, settings, standing)
-    if standing.fired or is_beyond(standing.mean, settings):
-        return fired(rules, settings, "signal_fired", **_seen(settings, standing))
-    if not 0 <= now - standing.samples[-1][0] <= settings.window_seconds * SECOND_US:
-        return _missing(rules, settings, standing)
-    return clear(settings)
+    name, metric, mode = settings.name, settings.metric, settings.cap.label
+    limit = f"{settings.below if settings.above is None else settings.above}"
+    window, good = settings.window_seconds * SECOND_US, clear(settings)
+    bad = seeing(fired(rules, settings, "signal_fired"))
+    held = fired(rules, settings, "signal_fired", metric=metric)
+    missing = capped(rules, settings, settings.missing, "signal_missing", metric=metric)
 
+    def weigh(_: ActionContract, situation: Situation) -> Verdict:
+        standing, now = situation.signals.get(name), situation.now_us
+        if standing is None:
+            return missing
+        mean = standing.mean
+        if mean is None or now is None:
+            return held if standing.fired else missing
+        if standing.fired or is_beyond(mean, settings):
+            return bad(
+                {
+                    "metric": metric,
+                    "mean": str(mean),
+                    "threshold": limit,
+                    "newMode": mode,
+                }
+            )
+        return good if 0 <= now - standing.samples[-1][0] <= window else missing
 
-def _missing(
-    rules: GovernanceContract, settings: Signal, standing: Standing | None
-) -> Verdict:
-    if standing is not None and standing.fired:
-        return fired(rules, settings, "signal_fired", metric=settings.metric)
-    said = {"metric": settings.metric}
-    return capped(rules, settings, settings.missing, "signal_missing", **said)
-
-
-def _seen(settings: Signal, standing: Standing) -> dict[str, str]:
-    limit = settings.below if settings.above is None else settings.above
-    return {
-        "metric": settings.metric,
-        "mean": f"{standing.mean}",
-        "threshold": f"{limit}",
-        "newMode": settings.cap.label,
-    }
+    return weigh
 
 
 def is_beyond(mean: Decimal, settings: Signal) -> bool:
