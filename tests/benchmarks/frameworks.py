@@ -1,0 +1,308 @@
+"""One tool call in each framework: bare, with a hook that does nothing, governed.
+
+Each function returns what times a call with the processor time of its thread. The
+model, where there is one, is scripted and takes its share of all three alike.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Any
+
+from openfeature_gov.adapters.shape import Asked, Door
+from openfeature_gov.governor import Governor
+from openfeature_gov.testing.workplace import WHO
+
+TOOL, ARGUMENTS = "look_up", {"query": "kettles"}
+Timed = Callable[[], Awaitable[int]]
+
+
+class How(StrEnum):
+    """Say what stands before the tool: nothing, an idle hook, or ours."""
+
+    BARE = "bare"
+    HOOK = "hook"
+    OURS = "governed"
+
+
+def no_framework(governor: Governor, tool: Any, how: How) -> Timed:
+    """Return what every adapter does, without a framework around it."""
+    door = Door(governor, WHO)
+
+    async def body(arguments: dict[str, Any]) -> Any:
+        return await tool(**arguments)
+
+    async def timed() -> int:
+        started = time.thread_time_ns()
+        if how is How.OURS:
+            admitted = await door.aadmit(Asked(tool=TOOL, arguments=ARGUMENTS))
+            await admitted.arun(body)
+        else:
+            await body(ARGUMENTS)
+        return time.thread_time_ns() - started
+
+    return timed
+
+
+def langgraph(governor: Governor, tool: Any, how: How) -> Timed:
+    """Return a graph with one node of tools; its hook is an async function."""
+    from langchain_core.messages import AIMessage
+    from langchain_core.tools import StructuredTool
+    from langgraph.graph import END, START, MessagesState, StateGraph
+    from langgraph.prebuilt import ToolNode
+
+    from openfeature_gov.adapters.langgraph import Governed
+
+    async def idle(request: Any, handler: Any) -> Any:
+        return await handler(request)
+
+    hooks = {How.HOOK: idle, How.OURS: Governed(governor, WHO).awrap_tool_call}
+    made = StructuredTool.from_function(coroutine=tool)
+    graph = StateGraph(MessagesState)
+    graph.add_node("tools", ToolNode([made], awrap_tool_call=hooks.get(how)))
+    graph.add_edge(START, "tools")
+    graph.add_edge("tools", END)
+    compiled = graph.compile()
+    call = {"name": TOOL, "args": ARGUMENTS, "id": "c", "type": "tool_call"}
+    given: Any = {"messages": [AIMessage("", tool_calls=[call])]}
+    return _timed(lambda: compiled.ainvoke(given))
+
+
+def mcp(governor: Governor, tool: Any, how: How) -> Timed:
+    """Return a server and its client in process; its hook is a middleware."""
+    from mcp import Client
+    from mcp.server.mcpserver import MCPServer
+
+    from openfeature_gov.adapters.mcp import Governed
+
+    async def idle(ctx: Any, call_next: Any) -> Any:
+        return await call_next(ctx)
+
+    hooks: dict[How, Any] = {How.HOOK: idle, How.OURS: Governed(governor, WHO)}
+    server = MCPServer("bench", middleware=[hooks[how]] if how in hooks else [])
+    server.add_tool(tool, name=TOOL)
+    return _served(Client(server))
+
+
+def fastmcp(governor: Governor, tool: Any, how: How) -> Timed:
+    """Return a server and its client in process; its hook is a middleware."""
+    from fastmcp import Client, FastMCP
+    from fastmcp.server.middleware import Middleware
+
+    from openfeature_gov.adapters.fastmcp import Governed
+
+    class Idle(Middleware):
+        async def on_call_tool(self, context: Any, call_next: Any) -> Any:
+            return await call_next(context)
+
+    hooks: dict[How, Any] = {How.HOOK: Idle(), How.OURS: Governed(governor, WHO)}
+    middleware = [hooks[how]] if how in hooks else []
+    server: FastMCP = FastMCP("bench", middleware=middleware)
+    server.tool(tool, name=TOOL)
+    return _served(Client(server))
+
+
+def openai_agents(governor: Governor, tool: Any, how: How) -> Timed:
+    """Return the two steps of the SDK's runner: it asks, and it calls."""
+    from agents import Agent, function_tool
+    from agents.tool_context import ToolContext
+
+    from openfeature_gov.adapters.openai_agents import govern
+
+    agent: Any = Agent(name="bench", tools=[function_tool(tool)])
+    made = (govern(agent, governor, WHO) if how is How.OURS else agent).tools[0]
+    raw = json.dumps(ARGUMENTS)
+    if how is How.HOOK:
+        made, inner = copy.copy(made), made.on_invoke_tool
+
+        async def idle(context: Any, raw: str) -> Any:
+            return await inner(context, raw)
+
+        async def nobody(_context: Any, _arguments: Any, _call_id: str) -> bool:
+            return False
+
+        made.on_invoke_tool, made.needs_approval = idle, nobody
+
+    async def timed() -> int:
+        context: Any = ToolContext(
+            None, tool_name=TOOL, tool_call_id="c", tool_arguments=raw
+        )
+        started = time.thread_time_ns()
+        if callable(made.needs_approval):
+            await made.needs_approval(context, ARGUMENTS, "c")
+        await made.on_invoke_tool(context, raw)
+        return time.thread_time_ns() - started
+
+    return timed
+
+
+def pydantic_ai(governor: Governor, tool: Any, how: How) -> Timed:
+    """Return an agent's run of two turns; its hook is a capability with a toolset."""
+    from pydantic_ai import Agent, Tool
+    from pydantic_ai.capabilities import AbstractCapability
+    from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
+    from pydantic_ai.models.function import FunctionModel
+    from pydantic_ai.toolsets import WrapperToolset
+
+    from openfeature_gov.adapters.pydantic_ai import Governed
+
+    class Toolset(WrapperToolset[Any]):
+        async def call_tool(self, *given: Any) -> Any:
+            return await super().call_tool(*given)
+
+    class Idle(AbstractCapability[Any]):
+        def get_wrapper_toolset(self, toolset: Any) -> Any:
+            return Toolset(toolset)
+
+    def model(messages: Any, _info: Any) -> ModelResponse:
+        done = any(isinstance(one, ModelResponse) for one in messages)
+        call = ToolCallPart(TOOL, ARGUMENTS, "c")
+        return ModelResponse(parts=[TextPart("done") if done else call])
+
+    hooks: dict[How, Any] = {How.HOOK: Idle(), How.OURS: Governed(governor, WHO)}
+    capabilities = [hooks[how]] if how in hooks else []
+    agent = Agent(FunctionModel(model), tools=[Tool(tool)], capabilities=capabilities)
+    return _timed(lambda: agent.run("go"))
+
+
+def agent_framework(governor: Governor, tool: Any, how: How) -> Timed:
+    """Return an agent's run of two turns; its hook is a function middleware."""
+    from agent_framework import Agent, FunctionMiddleware, FunctionTool
+
+    from openfeature_gov.adapters.agent_framework import Governed
+    from openfeature_gov.testing.rigs import Call
+    from tests.adapters.agent_framework_rig import scripted
+
+    class Idle(FunctionMiddleware):
+        async def process(self, context: Any, call_next: Any) -> None:
+            await call_next()
+
+    hooks: dict[How, Any] = {How.HOOK: Idle(), How.OURS: Governed(governor, WHO)}
+    turn, model = [Call(TOOL, ARGUMENTS)], scripted()
+    made = FunctionTool(name=TOOL, description=TOOL, func=tool)
+    middleware = [hooks[how]] if how in hooks else []
+    agent = Agent(model, tools=[made], middleware=middleware)
+
+    async def timed() -> int:
+        model.script([turn])
+        started = time.thread_time_ns()
+        await agent.run("go")
+        return time.thread_time_ns() - started
+
+    return timed
+
+
+def adk(governor: Governor, tool: Any, how: How) -> Timed:
+    """Return a runner's answer of two turns; its hook is a plugin."""
+    from google.adk.agents import LlmAgent
+    from google.adk.apps import App
+    from google.adk.plugins.base_plugin import BasePlugin
+    from google.adk.runners import InMemoryRunner
+    from google.adk.tools import FunctionTool
+    from google.genai.types import Content, Part
+
+    from openfeature_gov.adapters.adk import Governed
+    from openfeature_gov.testing.rigs import Call
+    from tests.adapters.adk_rig import scripted
+
+    class Idle(BasePlugin):
+        async def before_tool_callback(self, **_: Any) -> None:
+            return None
+
+        async def after_tool_callback(self, **_: Any) -> None:
+            return None
+
+    hooks: dict[How, Any] = {
+        How.HOOK: Idle(name="idle"),
+        How.OURS: Governed(governor, WHO),
+    }
+    model, turn = scripted(), [Call(TOOL, ARGUMENTS)]
+    agent = LlmAgent(name="desk", model=model, tools=[FunctionTool(tool)])
+    plugins = [hooks[how]] if how in hooks else []
+    runner = InMemoryRunner(app=App(name="bench", root_agent=agent, plugins=plugins))
+    given = Content(role="user", parts=[Part(text="go")])
+
+    async def timed() -> int:
+        made = await runner.session_service.create_session(
+            app_name="bench", user_id="user"
+        )
+        model.turns = iter([turn])
+        started = time.thread_time_ns()
+        async for _ in runner.run_async(
+            user_id="user", session_id=made.id, new_message=given
+        ):
+            pass
+        return time.thread_time_ns() - started
+
+    return timed
+
+
+def claude_agent(governor: Governor, _tool: Any, how: How) -> Timed:
+    """Return the hooks before and after a tool of the SDK's CLI, a process apart."""
+    from claude_agent_sdk import ClaudeAgentOptions
+
+    from openfeature_gov.adapters.claude_agent import govern
+
+    async def idle(_given: Any, _id: Any, _context: Any) -> dict[str, Any]:
+        return {}
+
+    before = after = idle
+    if how is How.OURS:
+        hooks: Any = govern(ClaudeAgentOptions(), governor, WHO).hooks
+        before, after = (
+            hooks[one][0].hooks[0] for one in ("PreToolUse", "PostToolUse")
+        )
+    given = {
+        "tool_name": TOOL,
+        "tool_input": ARGUMENTS,
+        "tool_use_id": "c",
+        "session_id": "s-1",
+        "tool_response": "done",
+    }
+
+    async def called() -> None:
+        if how is not How.BARE:
+            await before(given, "c", {})
+            await after(given, "c", {})
+
+    return _timed(called)
+
+
+FRAMEWORKS: dict[str, tuple[str, Callable[..., Timed]]] = {
+    "no framework": ("openfeature_gov", no_framework),
+    "langgraph": ("langgraph", langgraph),
+    "fastmcp": ("fastmcp", fastmcp),
+    "mcp": ("mcp", mcp),
+    "openai_agents": ("agents", openai_agents),
+    "pydantic_ai": ("pydantic_ai", pydantic_ai),
+    "agent_framework": ("agent_framework", agent_framework),
+    "adk": ("google.adk", adk),
+    "claude_agent": ("claude_agent_sdk", claude_agent),
+}
+FOREIGN = frozenset({"claude_agent"})
+"""Where the tool is timed as one of somebody else, which has no gate."""
+
+
+def _timed(call: Callable[[], Awaitable[Any]]) -> Timed:
+    async def timed() -> int:
+        started = time.thread_time_ns()
+        await call()
+        return time.thread_time_ns() - started
+
+    return timed
+
+
+def _served(client: Any) -> Timed:
+    async def timed() -> int:
+        if not opened:
+            opened.append(await client.__aenter__())
+        started = time.thread_time_ns()
+        await client.call_tool(TOOL, ARGUMENTS)
+        return time.thread_time_ns() - started
+
+    opened: list[Any] = []
+    return timed
