@@ -8,11 +8,12 @@ step is the run, and how that ends is the outcome.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Self
 
 from openfeature_gov import tickets
+from openfeature_gov.contracts import CallContext
 from openfeature_gov.deciding import Decider
 from openfeature_gov.judging import Judged, ambient
 from openfeature_gov.outcomes import Outcome, Status
@@ -67,9 +68,8 @@ class Admission:
         judged = self._begun()
         if judged.route.ran != "tool":
             return self._runner.run(judged)
-        with self._passed() as returned:
-            value = body(own(judged.route.arguments))
-            returned.append(value)
+        with self._passed(judged) as passed:
+            passed.value = value = body(own(judged.route.arguments))
         return heard(judged, Status.EXECUTED, value)
 
     async def arun(self, body: ABody) -> Outcome:
@@ -82,9 +82,8 @@ class Admission:
         judged = self._begun()
         if judged.route.ran != "tool":
             return await self._runner.arun(judged)
-        with self._passed() as returned:
-            value = await body(own(judged.route.arguments))
-            returned.append(value)
+        with self._passed(judged) as passed:
+            passed.value = value = await body(own(judged.route.arguments))
         return heard(judged, Status.EXECUTED, value)
 
     def begin(self) -> Callable[..., None]:
@@ -100,14 +99,14 @@ class Admission:
         if self._judged.route.ran != "tool":
             raise RuntimeError("nothing to begin: the tool may not run")
         judged, started = self._begun(), self._clock()
-        acting = None if judged.contract is None else judged.contract.context
-        token = ambient.set(acting)
+        token = ambient.set(_acting(judged))
         tickets.leave(self._ticket, started)
+        passed = _Passed(judged, self._ticket, self._decider, started)
 
         def end(value: Any = None, error: BaseException | None = None) -> None:
             with suppress(ValueError):  # another context: this one never acted
                 ambient.reset(token)
-            self._finished(started, error, value)
+            passed.end(error, value)
 
         return end
 
@@ -122,45 +121,55 @@ class Admission:
             raise RuntimeError("this admission was run or left before; ask anew")
         return self._judged
 
-    @contextmanager
-    def _passed(self) -> Iterator[list[Any]]:
-        """Hold out the ticket in the block, and record how it ends if no gate did.
+    def _passed(self, judged: Judged) -> _Passed:
+        return _Passed(judged, self._ticket, self._decider, self._clock())
 
-        The block says what was returned.
-        """
-        judged, started = self._judged, self._clock()
-        returned: list[Any] = []
-        acting = None if judged.contract is None else judged.contract.context
-        token = ambient.set(acting)
-        try:
-            with tickets.held_out(self._ticket):
-                yield returned
-        except BaseException as error:
-            self._finished(started, error)
-            raise
-        else:
-            self._finished(started, None, *returned)
-        finally:
-            ambient.reset(token)
 
-    def _finished(
-        self, started: int, error: BaseException | None, value: Any = None
+class _Passed:
+    """Hold out *ticket* in the block, and record how it ends if no gate did.
+
+    The block says what was returned. A class, for every call of a tool passes here.
+    """
+
+    __slots__ = (
+        *("_acted", "_decider", "_held", "_judged", "_started", "_ticket"),
+        "value",
+    )
+
+    def __init__(
+        self, judged: Judged, ticket: Ticket, decider: Decider, started: int
     ) -> None:
+        self._judged, self._ticket, self._decider = judged, ticket, decider
+        self._started = started
+        self.value: Any = None
+
+    def __enter__(self) -> Self:
+        self._acted = ambient.set(_acting(self._judged))
+        self._held = tickets.hold_out(self._ticket)
+        return self
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _trace: object
+    ) -> None:
+        try:
+            tickets.take_back(self._held)
+            self.end(error, self.value)
+        finally:
+            ambient.reset(self._acted)
+
+    def end(self, error: BaseException | None, value: Any) -> None:
+        """Record how it ended, if no gate did."""
+        # INVARIANT: a ticket ends with its block; a later run meets a new decision.
+        if not self._ticket.take():
+            return
         if error is not None:
             status = "cancelled" if isinstance(error, CANCELLED) else "failed"
         else:
             tool = self._decider.tools[self._ticket.tool]
             # A gate that nobody reached: what the framework did instead is not known.
             status = "executed" if tool.foreign else "unknown"
-        self._ended(status, started, error, value)
+        self._decider.settle(self._judged, status, error, self._started, value)
 
-    def _ended(
-        self,
-        status: str,
-        started: int,
-        error: BaseException | None = None,
-        value: Any = None,
-    ) -> None:
-        # INVARIANT: a ticket ends with its block; a later run meets a new decision.
-        if self._ticket.take():
-            self._decider.settle(self._judged, status, error, started, value)
+
+def _acting(judged: Judged) -> CallContext | None:
+    return None if judged.contract is None else judged.contract.context

@@ -307,11 +307,12 @@ class Decider:
             record = record._replace(change=finished(judged.used, status))
         elif review is not None:
             record = record._replace(change=ending.change_of(review))
-        name = "" if judged.contract is None else judged.contract.tool
-        moved = self.moved(name, raised)
-        record = self.ended(
-            record, judged.held, status, began=began, costs=costs, moved=moved
-        )
+        if judged.held:
+            name = "" if judged.contract is None else judged.contract.tool
+            moved = self.moved(name, raised)
+            record = self.ended(
+                record, judged.held, status, began=began, costs=costs, moved=moved
+            )
         # A store that cannot take the outcome leaves it open: reconciled to unknown.
         with suppress(RecordStoreError):
             self._records.append(record)

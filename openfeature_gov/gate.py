@@ -13,8 +13,8 @@ from typing import Any
 
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.judging import Judged
-from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.running import Runner
+from openfeature_gov.outcomes import Status
+from openfeature_gov.running import Ran, Runner, heard
 from openfeature_gov.tools import Tool
 
 
@@ -32,14 +32,14 @@ def gated(
         @functools.wraps(tool.function)
         async def agate(*args: Any, **kwargs: Any) -> Any:
             call, extra = _arrived(tool, args, kwargs)
-            return _answer(await runner.arun(ticketed(tool, call) or call, extra))
+            return _answer(await runner.aran(ticketed(tool, call) or call, extra))
 
         return agate
 
     @functools.wraps(tool.function)
     def gate(*args: Any, **kwargs: Any) -> Any:
         call, extra = _arrived(tool, args, kwargs)
-        return _answer(runner.run(ticketed(tool, call) or call, extra))
+        return _answer(runner.ran(ticketed(tool, call) or call, extra))
 
     return gate
 
@@ -60,6 +60,6 @@ def _arrived(
     return ToolCall(tool.name, given), extra
 
 
-def _answer(outcome: Outcome) -> Any:
-    executed = outcome.status is Status.EXECUTED
-    return outcome.value if executed else outcome.message
+def _answer(ran: Ran) -> Any:
+    executed = ran.status is Status.EXECUTED
+    return ran.value if executed else heard(*ran).message

@@ -711,7 +711,7 @@ class Governor:
         if ticket is None or found is None or found.contract is None:
             return None
         context, here = found.contract.context, ambient.get()
-        if now < ticket.sure_ns and here == context:
+        if now < ticket.sure_ns and (here is context or here == context):
             return found
         asked = ToolCall(tool.name, found.contract.arguments, context)
         again = self._decider.judge.judge(

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,14 +65,17 @@ def leave(ticket: Ticket, now_ns: int) -> None:
     _held.set((*kept, ticket))
 
 
-@contextmanager
-def held_out(ticket: Ticket) -> Iterator[None]:
-    """Put *ticket* where calls below this block, in any copied context, find it."""
-    token = _held.set((*_held.get(), ticket))
-    try:
-        yield
-    finally:
-        _held.reset(token)
+def hold_out(ticket: Ticket) -> Token[tuple[Ticket, ...]]:
+    """Put *ticket* where calls from here on, in any copied context, find it.
+
+    Return what takes it back, for `take_back`.
+    """
+    return _held.set((*_held.get(), ticket))
+
+
+def take_back(token: Token[tuple[Ticket, ...]]) -> None:
+    """Hold out no more what `hold_out` returned *token* for, in the same context."""
+    _held.reset(token)
 
 
 def take(owner: object, tool: str, canonical: bytes, now_ns: int) -> Ticket | None:

@@ -70,7 +70,7 @@ async def measured(name: str, governor: Governor, rounds: int) -> Times:
     }
     turns["decide"] = _decide(governor)
     found: dict[str, list[int]] = {key: [] for key in turns}
-    order, chance = [*turns.items()], random.Random(1)  # noqa: S311 - no secret
+    order, chance = [*turns.items()], random.Random(1)
     for at in range(rounds + WARM_UP):
         chance.shuffle(order)
         for key, turn in order:
@@ -130,8 +130,12 @@ def everywhere(*, quick: bool) -> dict[str, Times]:
     found: dict[str, Times] = {}
     command = ["-m", "tests.benchmarks.adapters", "--json", *(["--quick"] * quick)]
     for python in sorted(ROOT.glob(".adapters/*-latest/bin/python")):
-        done = subprocess.run(  # noqa: S603 - our own environments
-            [str(python), *command], cwd=ROOT, capture_output=True, text=True, check=True
+        done = subprocess.run(
+            [str(python), *command],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         found = {**json.loads(done.stdout.splitlines()[-1]), **found}
     return found

@@ -140,7 +140,7 @@ JUDGING = (
         "gate.py",
         _governor("direct_call_without_context_is_denied"),
         (
-            "return _answer(runner.run(ticketed(tool, call) or call, extra))",
+            "return _answer(runner.ran(ticketed(tool, call) or call, extra))",
             "return tool.function(**kwargs)",
         ),
     ),
