@@ -338,12 +338,12 @@ class Decider:
     def moved(self, name: str, raised: BaseException | str | None) -> bool:
         """Say whether *raised*, or an exception called so, may follow an effect.
 
-        A tool that says by which exceptions it changed nothing may have done its work
-        before any other one.
+        Only a tool that names the exceptions by which it changed nothing is known to
+        have done nothing: after any other failure its effect is unknown.
         """
         tool = self.tools.get(name)
-        if tool is None or not tool.refusals:
-            return False
+        if tool is None:
+            return True
         if isinstance(raised, str):
             return raised not in [one.__name__ for one in tool.refusals]
         return not isinstance(raised, tool.refusals)

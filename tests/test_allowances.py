@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from openfeature_gov import Effect, Extractors, Outcome, ToolCall
@@ -22,6 +24,7 @@ from openfeature_gov.cli import app
 from openfeature_gov.evidence.records import Purse, Settle, Spend
 from openfeature_gov.stores import history, ledger
 from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.full import share
 from tests.test_telemetry import Signals, signals
 
 __all__ = ["signals"]
@@ -354,7 +357,7 @@ class Broken:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def take(self, key: str, count: int, seconds: int) -> bool:
+    def take(self, key: str, count: int, seconds: int, burst: int = 0) -> bool:
         raise self.error
 
 
@@ -453,23 +456,105 @@ def test_a_share_of_less_than_one_is_none(desk: Callable[..., Desk]) -> None:
     assert pay(one, 1).reason == "rate_limited"
 
 
+@pytest.mark.parametrize(("burst", "runs"), [(4, 0), (5, 1), (12, 2)])
+def test_a_share_of_a_bucket_is_a_bucket(
+    desk: Callable[..., Desk], burst: int, runs: int
+) -> None:
+    """Its burst is parted as its rate is: less than one whole call is none."""
+    down = Broken(RatesDownError("away"))
+    limit = f"{{rate: 20/hour, burst: {burst}}}"
+    one = limited(desk, limit, rates=down, **READ)
+    effects = [pay(one, 1).effect for _ in range(3)]
+    assert effects == [Effect.ALLOW] * runs + [Effect.DENY] * (3 - runs)
+
+
+def test_a_bucket_stops_a_burst(desk: Callable[..., Desk]) -> None:
+    """Beside a wide window it holds back what comes too fast, and says so."""
+    at = [10**15]
+    limits = "{rate: 100/hour}, {rate: 60/hour, burst: 3}"
+    one = limited(desk, limits, clock=lambda: at[0])
+    assert [pay(one, 1).effect.value for _ in range(4)] == ["allow"] * 3 + ["deny"]
+    at[0] += 60 * 10**9
+    assert [pay(one, 1).reason for _ in range(2)][1] == "rate_limited"
+    assert len(one.calls) == 4
+    one.governor.close()
+    refused = [*history.records(one.records, kind="decision")][3]
+    (seen,) = [v for v in refused["verdicts"] if v["control"] == "rate_limit"]
+    assert seen["evidence"] == {
+        "rate": "60/hour",
+        "of": "agent",
+        "name": "",
+        "burst": "3",
+    }
+
+
 def test_windows_slide_by_the_monotonic_clock() -> None:
-    """What began in the window before counts for the part of it that is left."""
+    """What began counts for exactly one window, wherever that begins."""
     at = [0]
     rates = LocalRates(lambda: at[0])
     second = 10**9
 
-    def grants(seconds: float) -> int:
+    def grants(seconds: float, most: int = 10, tries: int = 30) -> int:
         at[0] = int(seconds * second)
-        return sum(rates.take("k", 10, 60) for _ in range(30))
+        return sum(rates.take("k", most, 60) for _ in range(tries))
 
-    assert grants(59) == 10, "the window begins with the first call"
-    assert grants(118) == 0
-    assert grants(119) == 0
-    assert grants(125) == 1
-    assert grants(149) == 4
+    assert grants(59, tries=4) == 4
+    assert grants(118) == 6, "a burst at an edge is one burst"
+    assert grants(119 - 1e-6) == 0
+    assert grants(119) == 4, "those of 59"
+    assert grants(149) == 0
+    assert grants(178) == 6
     assert grants(500) == 10
+    # Of many, those that lie close together are remembered together.
+    assert [grants(1_000 + one, 100, 50) for one in (0, 0.9)] == [50, 50]
+    assert grants(1_060.5, 100) == 0, "by the time of the last of them"
+    assert grants(1_060.9, 100) == 30
     assert [rates.take("z", 0, 60), rates.take("z", 1, 60)] == [False, True]
+
+
+@settings(max_examples=share(2000), deadline=None)
+@given(
+    st.integers(1, 200),
+    st.integers(1, 70),
+    st.sampled_from([0, 1, 2, 5, 130]),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 80)), max_size=40),
+)
+def test_no_time_sees_more_begin_than_its_limit(
+    count: int, seconds: int, burst: int, asked: list[tuple[int, int]]
+) -> None:
+    """In a window count, in a bucket burst + count * t / seconds, whenever one looks.
+
+    Asked for again and again after each pause, it also grants what is free.
+    """
+    at = [0]
+    rates, begun = LocalRates(lambda: at[0]), list[int]()
+    for pause, tries in asked:
+        at[0] += pause * 7 * 10**8
+        begun += [at[0] for _ in range(tries) if rates.take("k", count, seconds, burst)]
+    width = seconds * 10**9
+    for first, since in enumerate(begun):
+        for last, until in enumerate(begun[first:], first + 1):
+            many = last - first
+            if burst:
+                assert many * width <= burst * width + count * (until - since)
+            elif until - since < width:
+                assert many <= count
+    if asked:
+        assert len(begun) >= min(asked[0][1], burst or count)
+
+
+def test_a_bucket_refills_at_its_rate() -> None:
+    """Five at once, then one every two seconds, and never more than five at once."""
+    at = [0]
+    rates = LocalRates(lambda: at[0])
+
+    def grants(seconds: float) -> int:
+        at[0] = int(seconds * 10**9)
+        return sum(rates.take("k", 30, 60, 5) for _ in range(9))
+
+    assert [grants(one) for one in (0, 1.999, 2, 3, 6, 100)] == [5, 0, 1, 0, 2, 5]
+    at[0] = 50 * 10**9
+    assert not rates.take("k", 30, 60, 5), "a clock that goes back refills nothing"
 
 
 def test_keys_are_forgotten_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -481,6 +566,10 @@ def test_keys_are_forgotten_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     assert rates.take("a", 9, 1)
     at[0] = 2 * 10**9
     assert rates.take("d", 9, 1)
+    assert [rates.take(k, 9, 1, 1) for k in "ef"] == [True, True]
+    assert not rates.take("g", 9, 1, 1)
+    at[0] += 10**9 // 9 + 1
+    assert rates.take("g", 9, 1, 1), "a bucket that is full again is forgotten"
 
 
 @pytest.fixture
@@ -588,17 +677,21 @@ def test_an_anomaly_is_told_before_the_ceiling(
     assert alert["ref"] in decided
 
 
-@pytest.mark.parametrize(("cents", "spent"), [(1, 0), (2, 20_000)])
+@pytest.mark.parametrize(
+    ("named", "cents", "spent"),
+    [(True, 1, 0), (True, 2, 20_000), (False, 1, 10_000), (False, 2, 20_000)],
+)
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_failure_that_may_have_moved_money_gives_none_back(
-    desk: Callable[..., Desk], cents: int, spent: int, *, elsewhere: bool
+    desk: Callable[..., Desk], cents: int, spent: int, *, named: bool, elsewhere: bool
 ) -> None:
-    """A tool that says how it refuses may have paid before any other exception."""
+    """Only an exception by which a tool says that it changed nothing does."""
     one = desk(
         contract_yaml("pay", budgets=f"[{SPENDING.format(ceiling=9, of='agent')}]")
     )
+    refusals: tuple[type[Exception], ...] = (LookupError,) if named else ()
 
-    @one.governor.tool("pay", extract=EXTRACT, refusals=(LookupError,))
+    @one.governor.tool("pay", extract=EXTRACT, refusals=refusals)
     def pay(cents: int) -> str:
         raise TimeoutError if cents == 2 else LookupError
 
@@ -611,3 +704,14 @@ def test_a_failure_that_may_have_moved_money_gives_none_back(
             one.governor.run(call)
     one.governor.close()
     assert ledger_of(one.records) == {"refunds": spent, "held": 0}
+
+
+def test_what_somebody_knows_not_to_have_run_gives_its_amount_back(
+    desk: Callable[..., Desk],
+) -> None:
+    """Whoever ran it elsewhere may say that nothing happened."""
+    one = paying(desk)
+    call = ToolCall("pay", {"cents": 100}, CONTEXT)
+    one.governor.report(one.governor.decide(call).record_id, "not_run")
+    one.governor.close()
+    assert ledger_of(one.records) == {"refunds": 0, "held": 0}

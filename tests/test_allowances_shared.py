@@ -67,6 +67,64 @@ def test_two_processes_count_together(server: RedisServer, rates: RedisRates) ->
     other.close()
 
 
+def test_many_take_no_more_from_a_bucket_than_it_holds(
+    server: RedisServer, rates: RedisRates
+) -> None:
+    """However many ask at the same moment; nothing of a day's rate comes back soon."""
+    others = [RedisRates(server.url, timeout_s=20) for _ in range(4)]
+    begin = threading.Barrier(16)
+
+    def take(number: int) -> int:
+        begin.wait(60)
+        one = others[number % 4]
+        return sum(one.take("k", 1, 86_400, 40) for _ in range(10))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(take, range(16))) == 40
+    assert not rates.take("k", 1, 86_400, 40)
+    assert rates.take("other", 1, 86_400, 1)
+    for one in others:
+        one.close()
+
+
+def test_a_bucket_in_redis_refills_at_its_rate(rates: RedisRates) -> None:
+    """No more than burst + rate * t begin, and what was taken comes back."""
+    began, granted = time.monotonic(), 0
+    while granted < 40:
+        granted += rates.take("k", 200, 1, 5)
+        assert granted <= 5 + 200 * (time.monotonic() - began)
+        assert time.monotonic() - began < 60
+
+
+def test_a_bucket_leaves_no_name_and_no_key_for_long(
+    server: RedisServer, rates: RedisRates
+) -> None:
+    """Its one key is a digest and goes when the bucket is full again."""
+    assert rates.take("pay|acct-77", 6, 3_600, 5)
+    with redis.Redis(port=server.port) as client:
+        (key,) = client.keys("*bucket")
+        assert b"acct" not in key
+        assert 0 < client.pttl(key) <= 600_001
+
+
+def test_an_emptied_bucket_is_not_believed_until_it_would_be_full(
+    server: RedisServer, rates: RedisRates, clock: Clock
+) -> None:
+    """Ten an hour refill twenty in two hours: so long nothing is granted."""
+    assert sum(rates.take("k", 10, 3_600, 20) for _ in range(30)) == 20
+    server.kill()
+    with pytest.raises(RatesDownError):
+        rates.take("k", 10, 3_600, 20)
+    server.start()
+    clock.ns += REST_NS
+    for passed in (0, 7_199):
+        clock.ns += passed * 10**9
+        with pytest.raises(RatesDownError, match="emptied"):
+            rates.take("k", 10, 3_600, 20)
+    clock.ns += 10**9
+    assert rates.take("k", 10, 3_600, 20)
+
+
 def test_a_set_clock_moves_no_window(
     server: RedisServer, rates: RedisRates, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,14 @@ def test_a_file_without_envelopes_has_none() -> None:
     assert not rules.budgets
 
 
+@pytest.mark.parametrize("burst", ["0", "-1", "100001", "1.5", '"5"'])
+def test_a_burst_that_is_none(burst: str) -> None:
+    """A bucket holds one call at least, and no more than can be counted exactly."""
+    limits = f"[{{rate: 5/hour, burst: {burst}}}]"
+    with pytest.raises(InvalidContractError, match=r"contract.yaml:11: .*burst"):
+        parse(contract_yaml("pay", rateLimits=limits), "contract.yaml")
+
+
 @pytest.mark.parametrize(
     "rate",
     ["20", "0/minute", "-1/minute", "20/week", "20 / minute", "1e3/hour", "20/minutes"],
@@ -104,6 +112,9 @@ def test_one_name_is_one_limit() -> None:
     other = contract_yaml("mail", rateLimits="[{rate: 6/hour, name: out}]")
     with pytest.raises(InvalidContractError, match="rateLimits: 'out' is another one"):
         parse(f"{one}---\n{other}")
+    bursts = contract_yaml("mail", rateLimits="[{rate: 5/hour, name: out, burst: 2}]")
+    with pytest.raises(InvalidContractError, match="rateLimits: 'out' is another one"):
+        parse(f"{one}---\n{bursts}")
     twice = "[{rate: 5/hour, name: out}, {rate: 5/hour, of: tool, name: out}]"
     with pytest.raises(InvalidContractError, match="rateLimits"):
         parse(contract_yaml("pay", rateLimits=twice))

@@ -7,8 +7,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from openfeature_gov.allowances.counting import Bucket, Window
 from openfeature_gov.errors import GovernanceError
 
 MOST_KEYS = 100_000
@@ -21,19 +22,19 @@ class RatesDownError(GovernanceError):
 
 
 class Rates(Protocol):
-    """Count what begins, in sliding windows. Safe to share between threads."""
+    """Count what begins. Safe to share between threads."""
 
     remote: bool
     """Whether taking may wait for another computer."""
     processes: int
     """Among how many processes a limit is parted while the counters are away."""
 
-    def take(self, key: str, count: int, seconds: int) -> bool:
+    def take(self, key: str, count: int, seconds: int, burst: int = 0) -> bool:
         """Say whether one more may begin under *key*, and count it if so.
 
-        On average *count* begin within *seconds*. What began in the window before is
-        taken to be spread evenly: a burst at its end lets fewer than twice as many
-        begin within one such time.
+        Without *burst*, *count* begin within *seconds*, in a sliding window. With it
+        *burst* may begin at once, and *count* within *seconds* refill the bucket: in
+        any time t no more than ``burst + count * t / seconds``.
 
         Raises:
             RatesDownError: when nobody can tell.
@@ -41,20 +42,11 @@ class Rates(Protocol):
         """
 
 
-class _Window(NamedTuple):
-    """Hold the counters of one key: since *begins_ns*, and of the window before."""
-
-    begins_ns: int
-    width_ns: int
-    now: int
-    before: int
-
-
 class LocalRates:
     """Count in this process, by its monotonic clock: a set clock moves no window.
 
-    A child counts on from a fork by itself. Two counters a key: what began in the
-    window before is taken to be spread evenly over it, and rounded up.
+    Within no *seconds* more than *count* begin. A child counts on from a fork by
+    itself.
     """
 
     remote = False
@@ -62,7 +54,7 @@ class LocalRates:
 
     def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock = clock
-        self._windows: dict[str, _Window] = {}
+        self._kept: dict[str, Window | Bucket] = {}
         self._news = 0
         self.unlock()
         _all.add(self)
@@ -71,42 +63,26 @@ class LocalRates:
         """Begin with a lock that nobody holds."""
         self._lock = threading.Lock()
 
-    def take(self, key: str, count: int, seconds: int) -> bool:
+    def take(self, key: str, count: int, seconds: int, burst: int = 0) -> bool:
         """Say whether one more may begin under *key*, and count it if so."""
-        now, width = self._clock(), seconds * 10**9
         with self._lock:
-            window = self._windows.get(key)
-            if window is None:
+            now, kept = self._clock(), self._kept.get(key)
+            if kept is None:
                 if not self._room(now):
                     return False
-                window = _Window(now, width, 0, 0)
-            window = _moved(window, now)
-            left = width - (now - window.begins_ns)
-            if window.now - (-window.before * left // width) >= count:
-                return False
-            self._windows[key] = window._replace(now=window.now + 1)
-            return True
+                width = seconds * 10**9
+                kept = Bucket(width, count) if burst else Window(width)
+                self._kept[key] = kept
+            return kept.take(now, burst or count)
 
     def _room(self, now: int) -> bool:
         """Say whether one more key can be counted; forget those that ended."""
         self._news += 1
-        if self._news >= PRUNE_EVERY or len(self._windows) >= MOST_KEYS:
+        if self._news >= PRUNE_EVERY or len(self._kept) >= MOST_KEYS:
             self._news = 0
-            self._windows = {
-                key: window
-                for key, window in self._windows.items()
-                if now - window.begins_ns < 2 * window.width_ns
-            }
-        return len(self._windows) < MOST_KEYS
-
-
-def _moved(window: _Window, now: int) -> _Window:
-    passed = (now - window.begins_ns) // window.width_ns
-    if not passed:
-        return window
-    before = window.now if passed == 1 else 0
-    begins = window.begins_ns + passed * window.width_ns
-    return _Window(begins, window.width_ns, 0, before)
+            kept = self._kept.items()
+            self._kept = {key: one for key, one in kept if not one.idle(now)}
+        return len(self._kept) < MOST_KEYS
 
 
 _all: weakref.WeakSet[LocalRates] = weakref.WeakSet()

@@ -1,8 +1,10 @@
 """`RedisRates`: rates that many processes share, in Redis or Valkey. Extra ``redis``.
 
 The sliding window of `limits` counts by the server's clock, in one script, so that no
-two processes take the same place. Budgets never stand here: what Redis forgets, such as
-all of it at a restart without persistence, must not be money.
+two processes take the same place; it takes what began in the window before as spread
+evenly over it. `limits` has no token bucket: ours is one script as well, and exact.
+Budgets never stand here: what Redis forgets, such as all of it at a restart without
+persistence, must not be money.
 """
 
 from __future__ import annotations
@@ -21,6 +23,28 @@ REST_NS = 1_000_000_000
 """How long a server that failed is left alone: not every call shall wait for it."""
 PREFIX = "gov-rates"
 SENTINEL = f"{PREFIX}:mark"
+BUCKET = """
+local width, count, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local used, at = 0, now
+local kept = redis.call('GET', KEYS[1])
+if kept then
+    local first, second = string.match(kept, '^(%d+):(%d+)$')
+    used, at = tonumber(first), tonumber(second)
+end
+local passed = math.max(0, now - at)
+if passed * count >= used then used = 0 else used = used - passed * count end
+if used + width > burst * width then
+    return 0
+end
+used = used + width
+local last = math.ceil(used / count / 1000) + 1
+redis.call('SET', KEYS[1], string.format('%.0f:%.0f', used, now), 'PX', last)
+return 1
+"""
+"""A bucket of *burst* that *count* in *width* microseconds refill, as `Bucket` counts.
+Its numbers stay whole and below 2^53, so that they are exact."""
 
 
 @lru_cache(maxsize=4_096)
@@ -79,33 +103,42 @@ class RedisRates:
             "redis_connect_func": self._met,
         }
         self._storage = RedisStorage(url, **options)
+        self._bucket = self._storage.storage.register_script(BUCKET)
 
-    def take(self, key: str, count: int, seconds: int) -> bool:
+    def take(self, key: str, count: int, seconds: int, burst: int = 0) -> bool:
         """Say whether one more may begin under *key*, and count it if so.
 
         Raises:
-            RatesDownError: while the server is away, and for one window after it
-                came back empty.
+            RatesDownError: while the server is away, and after it came back empty for
+                one window, or for as long as it takes to refill the bucket.
 
         """
         now = self._clock()
         if now < self._rest_until:
             raise RatesDownError("the shared counters are away")
         try:
-            free = self._taken(_keys(key), (count, seconds, 1))
+            free = self._taken(key, count, seconds, burst)
         except self._faults as error:
             self._rest_until = self._clock() + REST_NS
             told = type(error).__name__
             raise RatesDownError(f"the shared counters are away: {told}") from error
-        if self._emptied_ns and now - self._emptied_ns < seconds * 10**9:
+        lasts = max(seconds * 10**9, burst * seconds * 10**9 // max(count, 1))
+        if self._emptied_ns and now - self._emptied_ns < lasts:
             raise RatesDownError("the shared counters were emptied")
         return free
 
-    def _taken(self, keys: tuple[str, str], values: tuple[int, int, int]) -> bool:
+    def _taken(self, key: str, count: int, seconds: int, burst: int) -> bool:
         """Run the script by its name, which costs little more than a bare call."""
-        script = self._storage.lua_acquire_sliding_window
+        keys: tuple[str, ...] = _keys(key)
+        if burst:
+            script, keys = self._bucket, (f"{keys[1]}/bucket",)
+            values = (seconds * 1_000_000, count, burst)
+        else:
+            script = self._storage.lua_acquire_sliding_window
+            values = (count, seconds, 1)
+        client = self._storage.storage
         try:
-            return bool(self._storage.storage.evalsha(script.sha, 2, *keys, *values))
+            return bool(client.evalsha(script.sha, len(keys), *keys, *values))
         except self._unknown:
             return bool(script(keys, values))
 

@@ -104,7 +104,7 @@ class Allowances:
             if not one.key:
                 return rate_control.refused(one.limit, rate_control.UNKNOWN)
             try:
-                free = self.rates.take(one.key, one.limit.count, one.limit.seconds)
+                free = _taken(self.rates, one)
             except RatesDownError:
                 refusal = self._alone(contract, one)
             except Exception:  # noqa: BLE001 - an error is the strictest opinion
@@ -123,8 +123,11 @@ class Allowances:
         """
         if contract.consequential:
             return rate_control.refused(one.limit, rate_control.UNAVAILABLE)
-        share = one.limit.count // self.rates.processes
-        free = self._share.take(one.key, share, one.limit.seconds)
+        limit, among = one.limit, self.rates.processes
+        share, burst = limit.count // among, (limit.burst or 0) // among
+        # A bucket of which less than one call is left is none, and no window either.
+        some = share > 0 and (burst > 0 or not limit.burst)
+        free = some and self._share.take(one.key, share, limit.seconds, burst)
         return None if free else _limited(one)
 
     def taken(self, charges: Iterable[Charge], ref: str, ran: str) -> tuple[Held, ...]:
@@ -197,8 +200,9 @@ class Allowances:
     ) -> tuple[Entry, ...]:
         """Return the entries that end what was *held* by a call.
 
-        What failed or never *began* gives everything back, but no amount that *moved*
-        all the same, perhaps; what ended otherwise costs what *costs* says by unit,
+        What never *began* gives everything back, what failed the cost that it did not
+        have, but no amount that *moved* all the same, perhaps: only who knows that
+        nothing was moved says so. What ended otherwise costs what *costs* says by unit,
         else what was taken.
         """
         back = not began or status in ("not_run", "failed")
@@ -250,6 +254,13 @@ def _cost(held: Held, *, back: bool, costs: Mapping[str, Decimal]) -> int | None
 
 def _purse(charge: Charge) -> Purse:
     return Purse(charge.budget.name, charge.scope, charge.task)
+
+
+def _taken(rates: Rates, one: Counted) -> bool:
+    limit = one.limit
+    if limit.burst:
+        return rates.take(one.key, limit.count, limit.seconds, limit.burst)
+    return rates.take(one.key, limit.count, limit.seconds)
 
 
 def _limited(one: Counted) -> Verdict:

@@ -32,12 +32,16 @@ def counted(contract: ActionContract, rules: GovernanceContract) -> Iterator[Cou
     for limit in ranked:
         whose = _whose(limit, contract)
         kind = f"{limit.name or contract.tool}|{limit.rate}|{limit.of}"
+        if limit.burst:
+            kind = f"{kind}|{limit.burst}"
         yield Counted(limit, f"{kind}|{whose}" if whose else "")
 
 
 def refused(limit: RateLimit, reason: str) -> Verdict:
     """Return the verdict on a call that *limit* has no room for: off."""
     seen = {"rate": limit.rate, "of": limit.of, "name": limit.name or ""}
+    if limit.burst:
+        seen["burst"] = f"{limit.burst}"
     return Verdict(NAME, Mode.OFF, reason, evidence=seen)
 
 

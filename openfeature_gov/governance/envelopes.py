@@ -20,6 +20,8 @@ MICRO = 1_000_000
 """Envelopes are counted in whole millionths: nothing is ever rounded off."""
 MOST = Decimal(10**12)
 SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+MOST_BURST = 100_000
+"""More would not be counted exactly: in Redis numbers are exact up to 2^53."""
 TOKENS, CALLS = "tokens", "calls"
 _NUMBER = re.compile(r"[0-9]{1,13}(\.[0-9]{1,6})?")
 _RATE = re.compile(r"([1-9][0-9]{0,6})/(second|minute|hour|day)")
@@ -55,14 +57,16 @@ Unit = Annotated[str, Field(pattern=r"^([A-Z]{3}|tokens|calls)$")]
 class RateLimit(Part):
     """Let calls begin no more often than *rate*, counted in a sliding window.
 
-    *of* says whose calls are counted together: those of one agent instance, of one
-    account, or all of the tool. Contracts that give a limit the same *name* share it;
-    without one it is the tool's own.
+    With *burst* they are counted in a token bucket: so many may begin at once, and
+    *rate* refills it. *of* says whose calls are counted together: those of one agent
+    instance, of one account, or all of the tool. Contracts that give a limit the same
+    *name* share it; without one it is the tool's own.
     """
 
     rate: Annotated[str, AfterValidator(_rate)]
     of: Literal["agent", "tool", "account"] = "agent"
     name: EnvelopeName | None = None
+    burst: Annotated[int, Field(ge=1, le=MOST_BURST)] | None = None
 
     @cached_property
     def count(self) -> int:

@@ -173,7 +173,7 @@ def _shared_names(
         yield "budgets", budget.name, budget.shared
     for limit in contract.rate_limits:
         if limit.name is not None:
-            yield "rateLimits", limit.name, (limit.rate, limit.of)
+            yield "rateLimits", limit.name, (limit.rate, limit.of, limit.burst)
     for one in contract.guardrails:
         if isinstance(one, Money) and one.across == "workflow":
             name = f"{contract.workflow}.{one.name}"

@@ -86,7 +86,13 @@ def groups(stack: ExitStack) -> Iterator[Group]:
     """Yield what to time, all of it open at once."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     local = LocalRates()
-    yield Group({"in process: rate": lambda: local.take("a", 10**6, 60)}, each=2_000)
+    yield Group(
+        {
+            "in process: rate": lambda: local.take("a", 10**6, 60),
+            "in process: bucket": lambda: local.take("b", 10**6, 60, 10**5),
+        },
+        each=2_000,
+    )
     if redis_server.PROGRAM is not None:
         server = stack.enter_context(redis_server.running(folder))
         rates = stack.enter_context(closing(RedisRates(server.url, timeout_s=60)))
@@ -95,6 +101,7 @@ def groups(stack: ExitStack) -> Iterator[Group]:
             {
                 "redis: bare round trip": lambda: client.incr("n"),
                 "redis: rate": lambda: rates.take("a", 10**6, 60),
+                "redis: bucket": lambda: rates.take("b", 10**6, 60, 10**5),
             },
             each=1_000,
         )
