@@ -5,9 +5,10 @@ Nothing here has an effect: no record is written, no tool runs. The Governor doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from secrets import token_bytes
 from typing import Any, NamedTuple
@@ -22,7 +23,6 @@ from openfeature_gov.controls.guardrails import UNKNOWN, Situation
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.controls.recording import StoreHealth
 from openfeature_gov.decisions import (
-    Constraint,
     Decision,
     Effect,
     Verdict,
@@ -35,9 +35,15 @@ from openfeature_gov.evidence.records import Record, Stamp, encoded_now
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.governance import Governance, GovernanceContract
 from openfeature_gov.ladder import Mode
+from openfeature_gov.narrowing import (
+    CONSTRAINED_AGAIN,
+    narrowed,
+    sealed,
+    stricter,
+)
 from openfeature_gov.policies import Knowing
 from openfeature_gov.reviews.queue import Kept as KeptReview
-from openfeature_gov.tools import Function, Narrower, Tool
+from openfeature_gov.tools import Function, Tool
 
 _IDS = count(1)
 """One sequence a process: two Governors on one log must not use an id twice."""
@@ -172,15 +178,7 @@ class Judge:
             raise InvalidCallError("context_missing", "nobody said who acts")
         contract = tool.describe(call, rules, context)
         flags = self._reader.read(contract, rules, demanded)
-        waiting = None if self._waiting is None else self._waiting()
-        verdicts = self._controls.verdicts(
-            contract,
-            rules,
-            flags,
-            self._health(),
-            waiting,
-            self._situation(contract, rules, begun),
-        )
+        verdicts = self._verdicts(contract, rules, flags, begun)
         verdicts += more
         charges: tuple[Charge, ...] = ()
         # What began has paid already: what others find left says nothing of it.
@@ -190,13 +188,19 @@ class Judge:
             verdicts += known
         if release is not None:
             verdicts.append(release.verdict)
-        decision = decide(
-            verdicts,
+        law = partial(
+            decide,
             need=need_of(contract.risk_class, contract.reversibility),
             listed=rules.modes,
             approved=release is not None and release.approved,
         )
-        route = _route(decision, tool, contract, rules)
+        decision, smaller = law(verdicts), None
+        if decision.constraints and tool.narrow is not None and _chosen(decision, tool):
+            smaller = narrowed(tool, tool.narrow, decision, contract, rules)
+            if smaller.canonical != contract.canonical:
+                found = self._verdicts(smaller, rules, flags, begun)
+                decision = _again(law, decision, stricter(verdicts, found))
+        route = _route(decision, tool, contract, rules, smaller)
         runs = route.function is not None
         queued = decision.effect is Effect.QUEUE_FOR_APPROVAL
         record = decision_record(
@@ -223,6 +227,19 @@ class Judge:
             durable=durable,
             release=release,
             charges=charges,
+        )
+
+    def _verdicts(
+        self,
+        contract: ActionContract,
+        rules: GovernanceContract,
+        flags: Readings,
+        begun: str,
+    ) -> list[Verdict]:
+        waiting = None if self._waiting is None else self._waiting()
+        situation = self._situation(contract, rules, begun)
+        return self._controls.verdicts(
+            contract, rules, flags, self._health(), waiting, situation
         )
 
     def _situation(
@@ -272,35 +289,43 @@ def denial(control: str, reason: str) -> Decision:
     return decide((verdict,), need=Mode.AUTONOMOUS, listed=frozenset((Mode.OFF,)))
 
 
+def _again(
+    law: Callable[[Iterable[Verdict]], Decision],
+    first: Decision,
+    added: list[Verdict],
+) -> Decision:
+    """Return the stricter of *first* and what was *added* for the narrowed action."""
+    if not added:
+        return first
+    decision = law((*first.verdicts, *added))
+    # INVARIANT: what was not applied to these very arguments does not count as applied.
+    if decision.constraints != first.constraints:
+        return law((*decision.verdicts, CONSTRAINED_AGAIN))
+    return decision
+
+
 def _route(
     decision: Decision,
     tool: Tool,
     contract: ActionContract,
     rules: GovernanceContract,
+    smaller: ActionContract | None,
 ) -> Route:
-    """Return what *decision* lets run; nothing by default.
+    """Return what *decision* lets run, *smaller* if narrowed; nothing by default.
 
     Raises:
-        InvalidCallError: when someone changed the arguments, or narrowing widened.
+        InvalidCallError: when someone changed the arguments.
 
     """
     chosen = _chosen(decision, tool)
     if chosen is None:
         return Route()
-    arguments, canonical = seal(
-        contract.arguments, max_bytes=rules.limits.argument_bytes
-    )
-    if canonical != contract.canonical:
-        raise InvalidCallError(
-            "arguments_altered", "they are not those that were judged"
-        )
+    if smaller is not None:
+        return Route(*chosen, smaller.arguments, smaller.canonical)
     if decision.constraints:
         # INVARIANT: a constraint that nobody applies is a refusal, for every function.
-        if tool.narrow is None:
-            return Route()
-        smaller = _narrowed(tool, tool.narrow, arguments, decision, contract, rules)
-        arguments, canonical = smaller.arguments, smaller.canonical
-    return Route(*chosen, arguments, canonical)
+        return Route()
+    return Route(*chosen, sealed(contract, rules), contract.canonical)
 
 
 def _chosen(decision: Decision, tool: Tool) -> tuple[str, Function] | None:
@@ -315,49 +340,3 @@ def _chosen(decision: Decision, tool: Tool) -> tuple[str, Function] | None:
             return "fallback", tool.fallback
         case _:
             return None
-
-
-def _narrowed(
-    tool: Tool,
-    narrow: Narrower,
-    arguments: dict[str, Any],
-    decision: Decision,
-    contract: ActionContract,
-    rules: GovernanceContract,
-) -> ActionContract:
-    """Return the narrowed action, derived anew: no more than what was asked."""
-    given = narrow(arguments, decision.constraints)
-    call = ToolCall(tool.name, given, contract.context, contract.call_id)
-    smaller = tool.describe(call, rules, contract.context)
-    grew = (
-        smaller.faults
-        or (smaller.amount or 0) > (contract.amount or 0)
-        or (smaller.records or 0) > (contract.records or 0)
-        or (smaller.facts.discount or 0) > (contract.facts.discount or 0)
-        or smaller.risk_class is not contract.risk_class
-        or smaller.reversibility is not contract.reversibility
-    )
-    if grew:
-        raise InvalidCallError(
-            "narrowing_widened", "the narrowed action is not smaller"
-        )
-    if not all(_obeyed(one, smaller) for one in decision.constraints):
-        raise InvalidCallError(
-            "constraint_ignored", "the narrowed action is beyond a constraint"
-        )
-    return smaller
-
-
-def _obeyed(constraint: Constraint, action: ActionContract) -> bool:
-    """Say whether *action* keeps *constraint*, as far as extractors can tell."""
-    match constraint.kind:
-        case "records" if constraint.limit is not None:
-            return (action.records or 0) <= constraint.limit
-        case "amount" if constraint.limit is not None:
-            return (action.amount or 0) <= constraint.limit
-        case "sources" if constraint.among is not None:
-            # Tools take a list without a source for all of them.
-            asked = action.facts.sources
-            return asked is None or bool(asked and constraint.among.issuperset(asked))
-        case _:
-            return True

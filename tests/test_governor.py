@@ -7,6 +7,7 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -645,6 +646,84 @@ def test_a_search_stays_within_the_sources_that_are_allowed(desk: Make) -> None:
     obedient = False
     assert find("docs", "web").reason == "constraint_ignored"
     assert len(one.calls) == 2
+
+
+FEW = Verdict("few", Mode.AUTONOMOUS, "few", constraints=(Constraint("rows", 2),))
+SECOND = {
+    "lower": (Verdict("second", Mode.OFF, "second"), Effect.DENY),
+    "human": (Verdict("second", Mode.APPROVAL_REQUIRED, "second"), None),
+    "need": (
+        Verdict("second", Mode.APPROVAL_REQUIRED, "second", need=Mode.AUTONOMOUS),
+        Effect.QUEUE_FOR_APPROVAL,
+    ),
+    "fallback": (
+        Verdict("second", Mode.DRAFT_WRITE, "second", fallback=True),
+        Effect.FALLBACK,
+    ),
+    "the same": (replace(FEW, control="second"), Effect.CONSTRAIN),
+    "calm": (Verdict("second", Mode.AUTONOMOUS, "calm"), Effect.CONSTRAIN),
+}
+
+
+def _narrowing(desk: Make, second: Verdict, seen: list[Any], **changes: str) -> Any:
+    """Return a desk whose *second* guardrail minds two rows, but not nine."""
+
+    def few(*_: Any) -> Verdict:
+        return FEW
+
+    def minds(contract: ActionContract, *_: Any) -> Verdict:
+        seen.append(contract.arguments["rows"])
+        calm = Verdict("second", second.cap if second.need else Mode.AUTONOMOUS, "calm")
+        return second if contract.arguments["rows"] == 2 else calm
+
+    controls = Controls(guardrails=(("few", few), ("second", minds)))
+    one = desk(contract_yaml("mail", **changes), controls)
+
+    def narrow(arguments: dict[str, Any], limits: tuple[Constraint, ...]) -> Any:
+        return {"rows": min(arguments["rows"], limits[0].limit or 0)}
+
+    one.governor.tool("mail", narrow=narrow, consequence=lambda _: "mails")(one.spy)
+    return one
+
+
+@pytest.mark.parametrize("case", sorted(SECOND))
+def test_a_narrowed_call_is_weighed_once_more(desk: Make, case: str) -> None:
+    """What its arguments have become is judged as well, and the stricter counts."""
+    second, effect = SECOND[case]
+    seen: list[Any] = []
+    changes = {"need": "scoped_read", "fallback": "external_effect"}
+    one = _narrowing(desk, second, seen, riskClass=changes.get(case, "external_effect"))
+    outcome = one.governor.run(call(rows=9))
+    runs = effect is Effect.CONSTRAIN
+    assert outcome.effect is (effect or Effect.QUEUE_FOR_APPROVAL)
+    assert seen == [9, 2]
+    assert one.calls == ([{"rows": 2}] if runs else [])
+    if not runs:
+        (record,) = log(one, "decision")
+        reasons = [(one["control"], one["reason"]) for one in record["verdicts"]]
+        assert ("second", "calm") in reasons
+        assert ("second", "second") in reasons
+
+
+@pytest.mark.parametrize("kind", ["rows", "region"])
+def test_a_narrowed_call_is_not_narrowed_again(desk: Make, kind: str) -> None:
+    """Constrained to something else it is denied: nobody applied that."""
+    tighter = Verdict(
+        "second", Mode.AUTONOMOUS, "tighter", constraints=(Constraint(kind, 1),)
+    )
+    seen: list[Any] = []
+    one = _narrowing(desk, tighter, seen)
+    outcome = one.governor.run(call(rows=9))
+    assert (outcome.effect, outcome.reason) == (Effect.DENY, "constrained_again")
+    assert (one.calls, seen) == ([], [9, 2])
+
+
+def test_a_call_that_needs_no_narrowing_is_weighed_once(desk: Make) -> None:
+    """Within its constraints it runs as it is, and nothing is asked twice."""
+    seen: list[Any] = []
+    one = _narrowing(desk, SECOND["calm"][0], seen)
+    assert one.governor.run(call(rows=1)).effect is Effect.CONSTRAIN
+    assert (one.calls, seen) == ([{"rows": 1}], [1])
 
 
 def test_narrowing_that_widens_is_denied(desk: Make) -> None:

@@ -25,10 +25,10 @@ JUDGING = (
         "judging.py",
         _governor("constraints_need_a_tool_that_applies_them"),
         (
-            "            return Route()\n        smaller",
-            "            return Route(*chosen, arguments, canonical)\n        smaller",
+            "    if decision.constraints:\n",
+            "    if decision.constraints and smaller:\n",
         ),
-        ("arguments, canonical = smaller.arguments, smaller.canonical", "pass"),
+        ("smaller.arguments, smaller.canonical)", "contract.arguments, b'')"),
         ("case Effect.CONSTRAIN if decision.full", "case Effect.CONSTRAIN if False"),
     ),
     *mutants(
@@ -145,12 +145,32 @@ JUDGING = (
         ),
     ),
     *mutants(
-        "judging.py",
+        "narrowing.py",
         _governor("narrowing_that_widens_is_denied"),
         ("    if grew:", "    if False:"),
     ),
     *mutants(
         "judging.py",
+        _governor(
+            "a_narrowed_call_is_weighed_once_more",
+            "a_narrowed_call_is_not_narrowed_again",
+        ),
+        ("if smaller.canonical != contract.canonical:", "if False:"),
+        ("if decision.constraints != first.constraints:", "if False:"),
+    ),
+    *mutants(
+        "narrowing.py",
+        _governor(
+            "a_narrowed_call_is_weighed_once_more",
+            "a_narrowed_call_is_not_narrowed_again",
+        ),
+        ("or new.cap < old.cap", ""),
+        ("or new.need > old.need", ""),
+        ("or new.fallback > old.fallback", ""),
+        ("bool(new.constraints and new.constraints != old.constraints)", "False"),
+    ),
+    *mutants(
+        "narrowing.py",
         _governor("foreign_code_cannot_change_what_runs"),
         ("if canonical != contract.canonical:", "if False:"),
     ),
