@@ -45,7 +45,7 @@ from openfeature_gov.judging import Judge, Judged, ambient
 from openfeature_gov.ladder import Mode
 from openfeature_gov.observing import Observer
 from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.policies import Erasures, Knowing, Policies
+from openfeature_gov.policies import Erasures, Hosted, Knowing, Policies
 from openfeature_gov.releasing import Approvals, Releases, finished, queued
 from openfeature_gov.reviewing import Reviewing, check
 from openfeature_gov.reviews import ending
@@ -94,7 +94,8 @@ class Governor:
     ) -> None:
         self.governance, self.records = governance, records
         self._clock = clock
-        controls = controls or Controls()
+        hosted = Hosted(controls or Controls())
+        controls = hosted.controls
         allowances = None
         if any(one.rate_limits or one.budgets for one in governance):
             counters = rates or LocalRates(clock)
@@ -103,7 +104,7 @@ class Governor:
         observer = Observer(governance, lambda: now() // 1000, erasures)
         policies = Policies(governance, controls.functions)
         policies.check()
-        self._releases: list[Callable[[], None]] = [policies.close]
+        self._releases: list[Callable[[], None]] = [policies.close, hosted.close]
         if erasures is not None:
             self._releases.append(erasures.close)
         judge = Judge(
@@ -121,6 +122,7 @@ class Governor:
             ),
             allowances=allowances,
             knowing=Knowing(observer, policies),
+            waits=hosted.waits,
         )
         self._decider = Decider(judge, reader, records, clock, observer)
         self._decider.allowances = allowances

@@ -112,8 +112,9 @@ class Judge:
         waiting: Callable[[], QueueHealth] | None = None,
         allowances: Allowances | None = None,
         knowing: Knowing | None = None,
+        waits: bool = False,
     ) -> None:
-        self._knowing = knowing
+        self._knowing, self._waits = knowing, waits
         self._governance, self._reader, self._controls = governance, reader, controls
         self._writer, self._health = writer, health
         self._clock, self._now, self._waiting = clock, now, waiting
@@ -251,11 +252,11 @@ class Judge:
         return self._knowing(contract, rules, begun)
 
     def waits(self, tool: Tool | None) -> bool:
-        """Say whether judging calls of *tool* may wait for a foreign policy."""
+        """Say whether judging calls of *tool* may wait for somebody else's policy."""
         knowing = self._knowing
         if knowing is None or tool is None:
             return False
-        return knowing.policies.waits(self.rules(tool))
+        return self._waits or knowing.policies.waits(self.rules(tool))
 
     def visible(self, tool: Tool, context: CallContext) -> bool:
         """Say whether *tool* is not denied to *context* whatever its arguments are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.approval import Predicate, approval, conditions
@@ -26,7 +26,9 @@ from openfeature_gov.ladder import Mode
 
 Control = Callable[[ActionContract, GovernanceContract, Readings], Verdict]
 
-IDENTITY = "identity"
+IDENTITY, AT_ONCE = "identity", "__gov_at_once__"
+BUDGET_MS = 2_000
+"""Far more than a policy needs, and less than a person or a framework waits."""
 STANDARD: tuple[Control, ...] = (
     authorization,
     classification,
@@ -39,6 +41,18 @@ STANDARD: tuple[Control, ...] = (
 """Ours: total, so that none needs a net; `Judge` denies if one fails all the same."""
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def at_once(function: F) -> F:
+    """Mark a guardrail, predicate or authorizer that only computes and never waits.
+
+    It is asked in the thread of whoever decides, in a microsecond and without a limit.
+    """
+    setattr(function, AT_ONCE, True)
+    return function
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controls:
     """Hold the controls of a deployment: the standard ones and what it adds.
@@ -49,6 +63,8 @@ class Controls:
     guardrails of kind ``custom`` name; *erased* says whether the user, account or
     record of an id was erased. *authorizer* says whether the actor is who it claims to
     be, such as `Identities.authorizer`; it adds to the hard boundary of the contract.
+    Guardrails, predicates and the authorizer have *budget_ms* milliseconds each, unless
+    they are marked `at_once`; then a Governor takes the strictest answer for theirs.
     """
 
     guardrails: tuple[tuple[str, Control], ...] = ()
@@ -58,6 +74,7 @@ class Controls:
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     erased: Callable[[str], bool] | None = None
     authorizer: Control | None = None
+    budget_ms: int = BUDGET_MS
 
     def verdicts(
         self,
@@ -155,4 +172,5 @@ __all__ = [
     "Readings",
     "Situation",
     "StoreHealth",
+    "at_once",
 ]

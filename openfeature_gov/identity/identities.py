@@ -15,6 +15,7 @@ from secrets import token_bytes, token_hex
 from threading import Lock
 
 from openfeature_gov.contracts import ActionContract, is_opaque
+from openfeature_gov.controls import at_once
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.errors import IdentityError
@@ -83,6 +84,7 @@ class Identities:
             self._known[f"{credential}/to"] = to
         return self._remembered(made)
 
+    @at_once
     def authorizer(
         self, contract: ActionContract, _: GovernanceContract, __: Readings
     ) -> Verdict:

@@ -20,6 +20,7 @@ import pytest
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.decisions import Verdict
+from openfeature_gov.ladder import Mode
 from openfeature_gov.testing.rigs import Call, Played, Rig
 from openfeature_gov.testing.workplace import Workplace, ten_rows
 
@@ -200,30 +201,27 @@ class AdapterSuite:
         assert place.ran() == []
 
     @BOTH
-    def test_a_policy_that_hangs(self, opened: Opened, asynchronous: bool) -> None:
-        """While it is not decided nothing runs; and not after it failed either."""
-        entered, ended = threading.Event(), threading.Event()
+    @pytest.mark.parametrize("call", [SMALL, FETCH], ids=["gated", "foreign"])
+    def test_a_policy_that_hangs(
+        self, opened: Opened, call: Call, asynchronous: bool
+    ) -> None:
+        """The run goes on without it, denied, and its late answer changes nothing."""
+        ended, left = threading.Event(), threading.Event()
 
         def hanging(*_: Any) -> Verdict:
-            entered.set()
             ended.wait(PATIENCE_S)
-            raise RuntimeError("too late")
+            left.set()
+            return Verdict("hanging", Mode.AUTONOMOUS, "too_late")
 
         place = opened(hanging=hanging)
-
-        def work() -> None:
-            with suppress(Exception):
-                self.rig().play(place, [SMALL], asynchronous=asynchronous)
-
-        thread = threading.Thread(target=work)
-        thread.start()
         try:
-            assert entered.wait(PATIENCE_S)
+            played = self.rig().play(place, [call], asynchronous=asynchronous)
+            assert not left.is_set()
+            assert "Not executed" in played.answers["call-1"]
             assert place.ran() == []
         finally:
             ended.set()
-            thread.join(PATIENCE_S)
-        assert not thread.is_alive()
+        assert left.wait(PATIENCE_S)
         assert place.ran() == []
 
     @BOTH
