@@ -121,6 +121,13 @@ class Decider:
             return self.judged(call, demanded)
         return await asyncio.to_thread(self.judged, call, demanded)
 
+    async def aqueues(self, call: ToolCall) -> bool:
+        """Say whether the law would let *call* wait for a person."""
+        tool = self.known(call)
+        if not self.judge.waits(tool):
+            return self.judge.queues(call, tool)
+        return await asyncio.to_thread(self.judge.queues, call, tool)
+
     async def _asettled(self, call: ToolCall, demanded: Demanded) -> Judged:
         judged = await self.ajudged(call, demanded)
         if not self._asks(judged):

@@ -417,6 +417,16 @@ class Governor:
         demanded = await self._decider.ademand(at_least_as_fresh)
         return heard(await self._decider.ajudged(call, demanded), Status.PLANNED)
 
+    async def aqueues(self, call: ToolCall) -> bool:
+        """Say whether people could be asked about *call*, and nothing else of it.
+
+        What waits may have been released or refused meanwhile, and what may not run is
+        told so by a decision alone: this is no authority for anything.
+        """
+        if self.approvals is None:
+            return False
+        return await self._decider.aqueues(call)
+
     def decide(self, call: ToolCall, *, at_least_as_fresh: Token = None) -> Outcome:
         """Return the recorded decision about *call*.
 

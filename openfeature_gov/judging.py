@@ -96,6 +96,18 @@ class Judged:
     review: KeptReview | None = None
 
 
+class _Ruled(NamedTuple):
+    """Hold what the law says of a call, before anybody looks at what would run."""
+
+    tool: Tool
+    rules: GovernanceContract
+    contract: ActionContract
+    flags: Readings
+    decision: Decision
+    charges: tuple[Charge, ...]
+    smaller: ActionContract | None
+
+
 class Judge:
     """Turn calls into judgements. Lives as long as the Governor that owns it."""
 
@@ -149,6 +161,17 @@ class Judge:
         except Exception as error:  # noqa: BLE001 - our own fault must deny as well
             return self._refused(call, "internal_error", type(error).__name__)
 
+    def queues(self, call: ToolCall, tool: Tool | None) -> bool:
+        """Say whether the law would let *call* wait for a person, and no more.
+
+        What people said about it before is not asked. Never raises.
+        """
+        try:
+            ruled = self._ruled(call, tool, NOTHING_DEMANDED, None, (), "")
+        except Exception:  # noqa: BLE001 - judged, it would be refused
+            return False
+        return ruled.decision.effect is Effect.QUEUE_FOR_APPROVAL
+
     def canonical(self, tool: Tool, arguments: Mapping[str, Any]) -> bytes | None:
         """Return the canonical bytes of *arguments* for *tool*, None if malformed."""
         limit = self._governance.contracts[tool.name].limits.argument_bytes
@@ -171,6 +194,46 @@ class Judge:
         begun: str,
         started: int,
     ) -> Judged:
+        ruled = self._ruled(call, tool, demanded, release, more, begun)
+        tool, rules, contract, flags, decision, charges, smaller = ruled
+        route = _route(decision, tool, contract, rules, smaller)
+        runs = route.function is not None
+        queued = decision.effect is Effect.QUEUE_FOR_APPROVAL
+        record = decision_record(
+            self.stamp(),
+            contract,
+            rules,
+            flags,
+            decision,
+            ran_arguments=route.canonical if runs else None,
+            latency_us=(self._clock() - started) // 1000,
+        )
+        durable = (runs or queued) and not contract.mere_read
+        # What a budget pays for is in the ledger before it happens.
+        durable = durable or (runs and bool(charges))
+        if durable:
+            # What cannot be written down in full must not happen.
+            record = encoded_now(record)
+        return Judged(
+            decision=decision,
+            record=record,
+            route=route,
+            contract=contract,
+            flags=flags,
+            durable=durable,
+            release=release,
+            charges=charges,
+        )
+
+    def _ruled(
+        self,
+        call: ToolCall,
+        tool: Tool | None,
+        demanded: Demanded,
+        release: Release | None,
+        more: tuple[Verdict, ...],
+        begun: str,
+    ) -> _Ruled:
         if tool is None:
             raise InvalidCallError("tool_unknown", "no tool of exactly this name")
         rules = self._governance.contracts[tool.name]
@@ -201,34 +264,7 @@ class Judge:
             if smaller.canonical != contract.canonical:
                 found = self._verdicts(smaller, rules, flags, begun)
                 decision = _again(law, decision, stricter(verdicts, found))
-        route = _route(decision, tool, contract, rules, smaller)
-        runs = route.function is not None
-        queued = decision.effect is Effect.QUEUE_FOR_APPROVAL
-        record = decision_record(
-            self.stamp(),
-            contract,
-            rules,
-            flags,
-            decision,
-            ran_arguments=route.canonical if runs else None,
-            latency_us=(self._clock() - started) // 1000,
-        )
-        durable = (runs or queued) and not contract.mere_read
-        # What a budget pays for is in the ledger before it happens.
-        durable = durable or (runs and bool(charges))
-        if durable:
-            # What cannot be written down in full must not happen.
-            record = encoded_now(record)
-        return Judged(
-            decision=decision,
-            record=record,
-            route=route,
-            contract=contract,
-            flags=flags,
-            durable=durable,
-            release=release,
-            charges=charges,
-        )
+        return _Ruled(tool, rules, contract, flags, decision, charges, smaller)
 
     def _verdicts(
         self,

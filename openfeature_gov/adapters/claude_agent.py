@@ -98,16 +98,15 @@ class _Hooks:
         for key, door in self._doors.items():
             if asked.tool.startswith(_prefix(key)):
                 tool = asked.tool.removeprefix(_prefix(key))
-                return await self._ask(door, replace(asked, tool=tool))
+                return await self._ask(door, asked._replace(tool=tool))
         return await self._decide(asked)
 
     async def _ask(self, door: Door, asked: Asked) -> dict[str, Any]:
         self.sessions[asked.call_id] = asked.session
         while len(self.sessions) > REMEMBERED:
             self.sessions.pop(next(iter(self.sessions)))
-        outcome = await door.aask(asked)
-        waiting = self._pauses and waits(outcome)
-        return _answer("defer", outcome.message) if waiting else {}
+        outcome = await door.aask(asked) if self._pauses else None
+        return {} if outcome is None else _answer("defer", outcome.message)
 
     async def _decide(self, asked: Asked) -> dict[str, Any]:
         admitted = await self._door.aadmit(asked)
@@ -146,7 +145,7 @@ class _Server(mcp.Governed):
         meta = ctx.params.get("_meta") if isinstance(ctx.params, Mapping) else None
         call_id = str((meta or {}).get(CALL_ID) or "")
         session = self._hooks.sessions.get(call_id, "")
-        return replace(super()._asked(ctx), call_id=call_id, session=session)
+        return super()._asked(ctx)._replace(call_id=call_id, session=session)
 
     def _answer(self, outcome: Outcome) -> Any:
         """Return text alone where there is a note: beside a value it is not shown."""

@@ -29,9 +29,10 @@ import weakref
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import orjson
 from agents import Agent, FunctionTool, Handoff
 
-from openfeature_gov.adapters.shape import Asked, Door, Who, told, waits
+from openfeature_gov.adapters.shape import Asked, Door, Who, told
 from openfeature_gov.errors import RegistrationError
 from openfeature_gov.governor import Governor
 
@@ -136,7 +137,7 @@ def _wrapped(tool: Any, door: Door) -> Any:
 
     async def on_invoke_tool(ctx: Any, raw: str) -> Any:
         async def body(arguments: dict[str, Any]) -> Any:
-            return await inner(ctx, json.dumps(arguments, default=str))
+            return await inner(ctx, orjson.dumps(arguments, default=str).decode())
 
         asked = _asked(ctx, tool.name, _parsed(raw), ctx.tool_call_id)
         outcome = await (await door.aadmit(asked)).arun(body)
@@ -147,7 +148,7 @@ def _wrapped(tool: Any, door: Door) -> Any:
 
     async def needs_approval(ctx: Any, arguments: Any, call_id: str) -> bool:
         asked = _asked(ctx, tool.name, arguments, call_id)
-        return waits(await door.aask(asked))
+        return await door.aask(asked) is not None
 
     setattr(on_invoke_tool, OURS, True)
     governed.on_invoke_tool, governed.needs_approval = on_invoke_tool, needs_approval

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any, Protocol, get_type_hints
+from typing import Any, NamedTuple, Protocol, get_type_hints
 
 import orjson
 from pydantic import TypeAdapter
@@ -84,9 +84,8 @@ class Refused:
         """Run nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Hold what a framework says of one call.
+class Asked(NamedTuple):
+    """Hold what a framework says of one call. Given by name.
 
     *tool* is the name as the framework has it, *call_id* its id if that survives a
     resume, *user* and *session* opaque ids from where its users keep them, *native*
@@ -146,23 +145,27 @@ class Door:
         except Exception as error:  # noqa: BLE001 - the check itself failed: deny
             return _refused(error)
 
-    async def aask(self, asked: Asked) -> Outcome:
-        """Return what a framework that asks before it calls must know; never raises.
+    async def aask(self, asked: Asked) -> Outcome | None:
+        """Return the outcome of a call that waits for a person; never raises.
 
-        Only a call that has to wait is recorded here, with its request: what may run,
-        or was released by a person, is decided when it is called.
+        For a framework that asks before it calls. Only such a call is recorded here,
+        with its request: what may run, was released by a person, or may not run, is
+        decided when it is called, and is None here.
         """
         try:
-            planned = await self.governor.aplan(self.call(asked))
-            if planned.effect is not Effect.QUEUE_FOR_APPROVAL:
-                return planned
-            if await asyncio.to_thread(self._released, planned):
-                return planned
-        except Exception as error:  # noqa: BLE001 - the check itself failed: deny
-            return _refused(error).outcome
+            call = self.call(asked)
+            if not await self.governor.aqueues(call):
+                return None
+            planned = await self.governor.aplan(call)
+            queued = planned.effect is Effect.QUEUE_FOR_APPROVAL
+            if not queued or await asyncio.to_thread(self._released, planned):
+                return None
+        except Exception as error:  # noqa: BLE001 - the call meets its own decision
+            logger.warning("a call was not asked about: %s", type(error).__name__)
+            return None
         admitted = await self.aadmit(asked)
         admitted.leave()
-        return admitted.outcome
+        return admitted.outcome if admitted.waits else None
 
     def _released(self, planned: Outcome) -> bool:
         queue, contract = self.governor.approvals, planned.contract

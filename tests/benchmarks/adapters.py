@@ -35,7 +35,7 @@ from pathlib import Path
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.governor import Governor
-from openfeature_gov.testing.workplace import WHO
+from openfeature_gov.testing.workplace import WHO, People
 from tests.benchmarks.frameworks import (
     ARGUMENTS,
     FOREIGN,
@@ -108,7 +108,7 @@ def measure(*, quick: bool) -> dict[str, Times]:
             contracts.write_text(contract_yaml(TOOL, riskClass="search"))
             write_document(flags, flag_document())
             records = Path(folder, "records.db")
-            with Governor.open(contracts, flags, records) as governor:
+            with Governor.open(contracts, flags, records, people=People()) as governor:
                 run = measured(name, governor, 50 if quick else 2_000)
                 times = asyncio.run(run)
         beyond = times["governed"] - times["bare"] - times["decide"]
