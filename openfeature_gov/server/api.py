@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -20,11 +20,13 @@ from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.steps import MINUTE_US, TEXT_LIMIT, Denied, Step
 from openfeature_gov.approvals.turns import MOST_QUESTIONS
 from openfeature_gov.decisions import Constraint
+from openfeature_gov.reviews.review import Review
 from openfeature_gov.server import reasons
 from openfeature_gov.server.desk import At, Desk
 from openfeature_gov.server.problems import API, DeniedError, responses
 from openfeature_gov.server.shelf import CURSOR
 
+T = TypeVar("T")
 LARGEST_PAGE = 1_000
 LARGEST_LIMIT = 2**53 - 1
 DAY_MINUTES = 24 * 60
@@ -41,10 +43,14 @@ def _integral(value: Any) -> Any:
 
 INTEGRAL = BeforeValidator(_integral)
 Why = Annotated[str, Field(max_length=TEXT_LIMIT)]
+Said = Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+Seen = Annotated[str, Field(min_length=1, max_length=64)]
 Word = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """Be what a caller sends: nothing but what is known, of the right type."""
+
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
@@ -57,7 +63,7 @@ class Paging(BaseModel):
     limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 100
 
 
-class Limit(_Body):
+class Limit(Body):
     """Tighten the action: at most *limit* of *kind*, or only *among*."""
 
     kind: Word
@@ -65,55 +71,55 @@ class Limit(_Body):
     among: Annotated[list[Word], Field(max_length=100)] | None = None
 
 
-class Approval(_Body):
+class Approval(Body):
     """Release the action whose binding was *seen*."""
 
-    seen: Annotated[str, Field(min_length=1, max_length=64)]
+    seen: Seen
     reason: Why = ""
     constraints: Annotated[list[Limit], Field(max_length=20)] = []
 
 
-class Denial(_Body):
+class Denial(Body):
     """Refuse the action; the agent gets the *reason*."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+    reason: Said
 
 
-class Extension(_Body):
+class Extension(Body):
     """Move the deadline by *minutes*."""
 
     minutes: Annotated[int, Field(ge=1, le=DAY_MINUTES), INTEGRAL]
 
 
-class Ask(_Body):
+class Ask(Body):
     """Ask whoever stands behind the action; the deadline stays."""
 
-    text: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+    text: Said
 
 
-class Answer(_Body):
+class Answer(Body):
     """Answer the question *number*, from 1, as who stands behind the action."""
 
     number: Annotated[int, Field(ge=1, le=MOST_QUESTIONS), INTEGRAL]
-    text: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+    text: Said
 
 
-class Handover(_Body):
+class Handover(Body):
     """Let it be the turn of *to*, a group or person that the contract lets be asked."""
 
     to: Annotated[str, Field(min_length=1, max_length=200)]
-    reason: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+    reason: Said
 
 
-class Alarm(_Body):
+class Alarm(Body):
     """Say that no reviewer can be reached; the second who does releases the action."""
 
-    seen: Annotated[str, Field(min_length=1, max_length=64)]
-    reason: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+    seen: Seen
+    reason: Said
 
 
 class Summary(BaseModel):
-    """Say in short what waits; times count microseconds since 1970."""
+    """Say in short what waits, or ran; times count microseconds since 1970."""
 
     id: str
     fingerprint: str
@@ -209,7 +215,7 @@ def waiting(desk: At, me: Me, asked: Annotated[Paging, Query()]) -> Response:
     page = desk.shelf.page(asked.after, asked.limit)
     mine = filter(desk.sight(me).sees, page.requests)
     # A model for each of a thousand would be made, checked and written for nothing.
-    found = {"approvals": [*map(_summary, mine)], "after": page.after}
+    found = {"approvals": [*map(summary, mine)], "after": page.after}
     return Response(orjson.dumps(found), media_type="application/json")
 
 
@@ -236,47 +242,47 @@ def approve(desk: At, request_id: Id, body: Approval, me: Me) -> Whole:
     step = desk.queue.approve(
         request_id, me, seen=body.seen, reason=body.reason, constraints=tighter
     )
-    return _whole(desk, _taken(step), me)
+    return _whole(desk, taken(step), me)
 
 
 @routes.post("/{request_id}/deny", responses=ANSWERS)
 def deny(desk: At, request_id: Id, body: Denial, me: Me) -> Whole:
     """Refuse the action, or take back a release that was not used."""
     step = desk.queue.refuse(request_id, me, reason=body.reason)
-    return _whole(desk, _taken(step), me)
+    return _whole(desk, taken(step), me)
 
 
 @routes.post("/{request_id}/extend", responses=ANSWERS)
 def extend(desk: At, request_id: Id, body: Extension, me: Me) -> Whole:
     """Move the deadline later, to a day from now at most."""
-    return _whole(desk, _taken(extended(desk, request_id, me, body.minutes)), me)
+    return _whole(desk, taken(extended(desk, request_id, me, body.minutes)), me)
 
 
 @routes.post("/{request_id}/ask", responses=ANSWERS)
 def ask(desk: At, request_id: Id, body: Ask, me: Me) -> Whole:
     """Ask whoever stands behind the action; the deadline stays."""
-    return _whole(desk, _taken(desk.queue.ask(request_id, me, text=body.text)), me)
+    return _whole(desk, taken(desk.queue.ask(request_id, me, text=body.text)), me)
 
 
 @routes.post("/{request_id}/answer", responses=ANSWERS)
 def answer(desk: At, request_id: Id, body: Answer, me: Me) -> Whole:
     """Answer a question as who stands behind the action."""
     step = desk.queue.answer(request_id, me, number=body.number, text=body.text)
-    return _whole(desk, _taken(step), me)
+    return _whole(desk, taken(step), me)
 
 
 @routes.post("/{request_id}/reassign", responses=ANSWERS)
 def reassign(desk: At, request_id: Id, body: Handover, me: Me) -> Whole:
     """Pass the request on; whoever was asked before may still answer."""
     step = desk.queue.reassign(request_id, me, to=body.to, reason=body.reason)
-    return _whole(desk, _taken(step), me)
+    return _whole(desk, taken(step), me)
 
 
 @routes.post("/{request_id}/break-glass", responses=ANSWERS)
 def break_glass(desk: At, request_id: Id, body: Alarm, me: Me) -> Whole:
     """Say that no reviewer can be reached; a second person releases the action."""
     step = desk.queue.break_glass(request_id, me, seen=body.seen, reason=body.reason)
-    return _whole(desk, _taken(step), me)
+    return _whole(desk, taken(step), me)
 
 
 def extended(desk: Desk, request_id: str, me: Reviewer, minutes: int) -> Step:
@@ -294,13 +300,20 @@ def extended(desk: Desk, request_id: str, me: Reviewer, minutes: int) -> Step:
     return desk.queue.extend(request_id, me, until_us=until)
 
 
-def _taken(step: Step) -> Request:
+def taken(step: T | Denied) -> T:
+    """Return what came of a step.
+
+    Raises:
+        DeniedError: when it was not taken.
+
+    """
     if isinstance(step, Denied):
         raise DeniedError(reasons.status(step.reason), step.reason)
     return step
 
 
-def _summary(one: Request) -> dict[str, Any]:
+def summary(one: Request | Review) -> dict[str, Any]:
+    """Return the values of the `Summary` of a request or a review."""
     return {
         "id": one.id,
         "fingerprint": one.fingerprint,
@@ -322,7 +335,7 @@ def _summary(one: Request) -> dict[str, Any]:
 def _whole(desk: Desk, one: Request, me: Reviewer) -> Whole:
     facts = plain(one)
     return Whole(
-        **_summary(one),
+        **summary(one),
         **{
             name: facts[name]
             for name in (

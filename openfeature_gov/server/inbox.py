@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Request
@@ -15,6 +14,7 @@ from openfeature_gov.approvals.states import OPEN, State
 from openfeature_gov.approvals.steps import REACH_US, TEXT_LIMIT, Denied, Step
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.server import cards, reasons
+from openfeature_gov.server.answers import REQUEST, answered, denied, unknown
 from openfeature_gov.server.api import DAY_MINUTES, Id, extended
 from openfeature_gov.server.desk import At, Desk
 from openfeature_gov.server.entrance import (
@@ -72,7 +72,7 @@ def shown(desk: At, here: Me, request_id: Id, full: str = "") -> Response:
     """Show one request; with ``full=1`` every byte of it."""
     found = desk.queue.get(request_id)
     if found is None:
-        return _unknown(here)
+        return unknown(REQUEST, here)
     if not desk.sight(here.me).sees(found):
         raise DeniedError(403, "reviewer_not_asked")
     return _card(desk, here, found, full=full == "1")
@@ -82,6 +82,7 @@ def _card(desk: Desk, here: Here, found: requests.Request, *, full: bool) -> Res
     return page(
         "card",
         here=here,
+        link=REQUEST.link(found),
         card=cards.card(found, full=full),
         objection=_objection(desk, here, found),
         may=_may(desk, here, found),
@@ -125,17 +126,6 @@ def _may(desk: Desk, here: Here, found: requests.Request) -> May:
         and subject not in found.callers
         and people.unfit(found, here.me, desk.people) is None,
         answer=tuple(unanswered) if behind else (),
-    )
-
-
-def _unknown(here: Here) -> Response:
-    return page(
-        "answer",
-        404,
-        here=here,
-        title="There is no such request",
-        said="The link may be cut short.",
-        request=None,
     )
 
 
@@ -226,17 +216,8 @@ def _answer(
 ) -> Response:
     """Return the page that says what became of an answer."""
     if isinstance(step, Denied):
-        if step.reason == "approval_unknown":
-            return _unknown(here)
-        found = desk.queue.get(request_id)
-        title, said = "Not done", reasons.words(step.reason)
-        status = reasons.status(step.reason)
-        if found is not None and found.reviewer:
-            said = f"{said} ({found.state.value} by {found.reviewer})"
-    else:
-        found, status = step, HTTPStatus.OK
-        title, said = done or _done(step, desk.now())
-    return page("answer", status, here=here, title=title, said=said, request=found)
+        return denied(REQUEST, here, desk.queue.get(request_id), step)
+    return answered(REQUEST, here, step, done or _done(step, desk.now()))
 
 
 def _done(request: requests.Request, now_us: int) -> tuple[str, str]:

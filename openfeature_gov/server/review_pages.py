@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from fastapi import APIRouter
 from fastapi.responses import Response
 
@@ -13,9 +11,10 @@ from openfeature_gov.reviews.review import Review
 from openfeature_gov.reviews.states import State
 from openfeature_gov.reviews.steps import Step
 from openfeature_gov.server import cards, reasons
+from openfeature_gov.server.answers import REVIEW, answered, denied, unknown
 from openfeature_gov.server.api import Id
 from openfeature_gov.server.desk import At, Desk
-from openfeature_gov.server.entrance import INBOX, Here, Me, Sent
+from openfeature_gov.server.entrance import Here, Me, Sent
 from openfeature_gov.server.forms import Form
 from openfeature_gov.server.inbox import reason_of
 from openfeature_gov.server.pages import page
@@ -24,7 +23,7 @@ from openfeature_gov.server.reviews import objection, seen_by
 
 SHOWN = 250
 """Reviews on the page of the list."""
-PAGES = f"{INBOX}/reviews"
+PAGES = REVIEW.home
 SILENCE = {
     "undo": "The tool's own undo takes it back.",
     "keep": "It stands.",
@@ -37,7 +36,7 @@ routes = APIRouter(include_in_schema=False)
 def listed(desk: At, here: Me) -> Response:
     """Show what is to be looked at, the oldest first."""
     found = seen_by(desk, here.me)
-    shown = [(one, likeness(one)) for one in found[:SHOWN]]
+    shown = [likeness(one) for one in found[:SHOWN]]
     more = len(found) > SHOWN
     return page("reviews", here=here, shown=shown, more=more, now=desk.now())
 
@@ -47,12 +46,13 @@ def shown(desk: At, here: Me, review_id: Id, full: str = "") -> Response:
     """Show one review; with ``full=1`` every byte of it."""
     found = desk.reviews.get(review_id)
     if found is None:
-        return _unknown(here)
+        return unknown(REVIEW, here)
     if not desk.sight(here.me).sees(found):
         raise DeniedError(403, "reviewer_not_asked")
     return page(
         "review",
         here=here,
+        link=REVIEW.link(found),
         review=found,
         card=cards.card(likeness(found), full=full == "1"),
         silence=_silence(found),
@@ -78,30 +78,11 @@ def refuse(desk: At, review_id: Id, here: Sent, fields: Form) -> Response:
     return _answer(desk, here, review_id, step)
 
 
-def _unknown(here: Here) -> Response:
-    return page(
-        *("review_answer", 404),
-        here=here,
-        title="There is no such review",
-        said="The link may be cut short.",
-        review=None,
-    )
-
-
 def _answer(desk: Desk, here: Here, review_id: str, step: Step) -> Response:
     """Return the page that says what became of an answer."""
     if isinstance(step, Denied):
-        if step.reason == "review_unknown":
-            return _unknown(here)
-        found = desk.reviews.get(review_id)
-        title, said = "Not done", reasons.words(step.reason)
-        status = reasons.status(step.reason)
-    else:
-        found, status = step, HTTPStatus.OK
-        title, said = _done(step)
-    return page(
-        "review_answer", status, here=here, title=title, said=said, review=found
-    )
+        return denied(REVIEW, here, desk.reviews.get(review_id), step)
+    return answered(REVIEW, here, step, _done(step))
 
 
 def _done(review: Review) -> tuple[str, str]:

@@ -9,19 +9,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openfeature_gov.approvals import people
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.steps import TEXT_LIMIT, Denied
 from openfeature_gov.reviews.review import Review, plain
 from openfeature_gov.reviews.states import State, refusal
-from openfeature_gov.reviews.steps import Step
-from openfeature_gov.server import reasons
 from openfeature_gov.server.api import (
     ANSWERS,
     COMMON,
     LARGEST_PAGE,
+    Body,
     Id,
     Me,
     Route,
+    Said,
+    Seen,
+    Summary,
     Why,
+    summary,
+    taken,
 )
 from openfeature_gov.server.desk import At, Desk
 from openfeature_gov.server.problems import REVIEWS, DeniedError, responses
@@ -38,43 +41,25 @@ class ReviewLimit(BaseModel):
     limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 100
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class Acceptance(_Body):
+class Acceptance(Body):
     """Let the action stand whose binding was *seen*."""
 
-    seen: Annotated[str, Field(min_length=1, max_length=64)]
+    seen: Seen
     reason: Why = ""
 
 
-class Refusal(_Body):
+class Refusal(Body):
     """Have the action undone whose binding was *seen*."""
 
-    seen: Annotated[str, Field(min_length=1, max_length=64)]
-    reason: Annotated[str, Field(min_length=1, max_length=TEXT_LIMIT)]
+    seen: Seen
+    reason: Said
 
 
-class ReviewSummary(BaseModel):
+class ReviewSummary(Summary):
     """Say in short what ran; times count microseconds since 1970."""
 
-    id: str
-    fingerprint: str
-    state: str
-    tool: str
-    workflow: str
-    agent: str
-    riskClass: str  # noqa: N815 - as in records
-    reversibility: str
-    consequence: str
-    holder: str
-    onExpiry: str  # noqa: N815
+    onExpiry: str  # noqa: N815 - as in records
     undoable: bool
-    votes: int
-    quorum: int
-    createdUs: int  # noqa: N815
-    deadlineUs: int  # noqa: N815
 
 
 class ReviewListing(BaseModel):
@@ -132,14 +117,14 @@ def show(desk: At, review_id: Id, me: Me) -> ReviewWhole:
 def accept(desk: At, review_id: Id, body: Acceptance, me: Me) -> ReviewWhole:
     """Let the action stand, or count a vote for that."""
     step = desk.reviews.accept(review_id, me, seen=body.seen, reason=body.reason)
-    return _whole(desk, _taken(step), me)
+    return _whole(desk, taken(step), me)
 
 
 @routes.post("/{review_id}/refuse", responses=ANSWERS)
 def refuse(desk: At, review_id: Id, body: Refusal, me: Me) -> ReviewWhole:
     """Have the action undone where its tool runs, or handed over."""
     step = desk.reviews.refuse(review_id, me, seen=body.seen, reason=body.reason)
-    return _whole(desk, _taken(step), me)
+    return _whole(desk, taken(step), me)
 
 
 def seen_by(desk: Desk, me: Reviewer) -> list[Review]:
@@ -156,31 +141,8 @@ def objection(desk: Desk, one: Review, me: Reviewer) -> str | None:
     return people.objection(one, me, desk.people)
 
 
-def _taken(step: Step) -> Review:
-    if isinstance(step, Denied):
-        raise DeniedError(reasons.status(step.reason), step.reason)
-    return step
-
-
 def _summary(one: Review) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "fingerprint": one.fingerprint,
-        "state": one.state.value,
-        "tool": one.tool,
-        "workflow": one.workflow,
-        "agent": one.agent,
-        "riskClass": str(one.facts.get("riskClass", "")),
-        "reversibility": str(one.facts.get("reversibility", "")),
-        "consequence": str(one.facts.get("consequence", "")),
-        "holder": one.holder,
-        "onExpiry": one.on_expiry,
-        "undoable": one.undoable,
-        "votes": len(one.votes),
-        "quorum": one.quorum,
-        "createdUs": one.created_us,
-        "deadlineUs": one.deadline_us,
-    }
+    return {**summary(one), "onExpiry": one.on_expiry, "undoable": one.undoable}
 
 
 def _whole(desk: Desk, one: Review, me: Reviewer) -> ReviewWhole:

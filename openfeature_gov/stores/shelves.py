@@ -72,26 +72,9 @@ class RecordShelf:
             RecordStoreError: when they cannot be read.
 
         """
-        wanted: dict[str, Any] = {
-            f"state_{number}": state.value
-            for number, state in enumerate(sorted(states))
-        }
-        where = f"state IN ({', '.join(f':{name}' for name in wanted)})"
-        if digest:
-            where, wanted = (
-                f"{where} AND digest = :digest",
-                {**wanted, "digest": digest},
-            )
-        if due_us is not None:
-            where, wanted = (
-                f"{where} AND deadline_us <= :due",
-                {**wanted, "due": due_us},
-            )
+        where, wanted = _where(states, digest, due_us)
         if since_us is not None:
-            where, wanted = (
-                f"{where} AND created_us >= :since",
-                {**wanted, "since": since_us},
-            )
+            where, wanted["since"] = f"{where} AND created_us >= :since", since_us
         if newest:
             late = f"{where} ORDER BY created_us DESC, id DESC"
             return self._read(late, wanted, limit)[::-1]
@@ -141,15 +124,7 @@ class RecordShelf:
             RecordStoreError: when they cannot be read.
 
         """
-        wanted: dict[str, Any] = {
-            f"state_{number}": state.value
-            for number, state in enumerate(sorted(states))
-        }
-        where = f"state IN ({', '.join(f':{name}' for name in wanted)})"
-        if digest:
-            where, wanted["digest"] = f"{where} AND digest = :digest", digest
-        if due_us is not None:
-            where, wanted["due"] = f"{where} AND deadline_us <= :due", due_us
+        where, wanted = _where(states, digest, due_us)
         return self._reviewed(f"{where} ORDER BY created_us, id", wanted, limit)
 
     def _read(self, where: str, values: dict[str, Any], limit: int) -> list[Kept]:
@@ -178,3 +153,18 @@ class RecordShelf:
         with opened(self._records) as log:
             rows = list(log.rows(query, {**values, "limit": limit}))
         return [(bytes(packed), version) for packed, version in rows]
+
+
+def _where(
+    states: Iterable[State | ReviewState], digest: str, due_us: int | None
+) -> tuple[str, dict[str, Any]]:
+    """Return the condition of what is wanted, and its values."""
+    wanted: dict[str, Any] = {
+        f"state_{number}": state.value for number, state in enumerate(sorted(states))
+    }
+    where = f"state IN ({', '.join(f':{name}' for name in wanted)})"
+    if digest:
+        where, wanted["digest"] = f"{where} AND digest = :digest", digest
+    if due_us is not None:
+        where, wanted["due"] = f"{where} AND deadline_us <= :due", due_us
+    return where, wanted
