@@ -8,9 +8,6 @@ reason; what a tool raises is recorded and passed on, and so is cancellation.
 from __future__ import annotations
 
 import asyncio
-import inspect
-import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -20,39 +17,37 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from openfeature.provider import FeatureProvider
 
-from openfeature_gov import signals, tickets
+from openfeature_gov import resuming, signals
 from openfeature_gov.admission import Admission
-from openfeature_gov.allowances.rates import LocalRates, Rates
-from openfeature_gov.allowances.taking import Allowances, reported
-from openfeature_gov.approvals.codec import arguments
+from openfeature_gov.allowances.rates import Rates
 from openfeature_gov.approvals.people import Directory
 from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
-from openfeature_gov.approvals.states import State
-from openfeature_gov.approvals.watching import QueueWatch
-from openfeature_gov.awaited import Awaited, Open
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.controls import Controls
-from openfeature_gov.deciding import Decider, Token
-from openfeature_gov.errors import RegistrationError
-from openfeature_gov.evidence.records import outcome_record
-from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL
-from openfeature_gov.flags.reader import NOTHING_DEMANDED, FlagReader
+from openfeature_gov.deciding import Token
+from openfeature_gov.flags.reader import FlagReader
 from openfeature_gov.gate import gated
-from openfeature_gov.governance import TOOL_NAME, Governance
-from openfeature_gov.governance.envelopes import MOST
-from openfeature_gov.judging import Judge, Judged, ambient
+from openfeature_gov.governance import Governance
+from openfeature_gov.handing import Handing
+from openfeature_gov.judging import ambient
 from openfeature_gov.ladder import Mode
-from openfeature_gov.observing import Observer
 from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.policies import Erasures, Hosted, Knowing, Policies
-from openfeature_gov.releasing import Approvals, Releases, finished, queued
-from openfeature_gov.reviewing import Reviewing, check
-from openfeature_gov.reviews import ending
+from openfeature_gov.releasing import Approvals, Releases, queued
+from openfeature_gov.resuming import call_of
+from openfeature_gov.reviewing import Reviewing
 from openfeature_gov.reviews.queue import ReviewQueue
 from openfeature_gov.reviews.review import Review
 from openfeature_gov.running import Runner, heard
 from openfeature_gov.stores import RecordStore
+from openfeature_gov.ticketing import Ticketing
+from openfeature_gov.toolbox import (
+    Toolbox,
+    elsewhere,
+    name_of,
+    refuse_async,
+    refuse_injected,
+)
 from openfeature_gov.tools import (
     Consequence,
     Extractors,
@@ -63,14 +58,13 @@ from openfeature_gov.tools import (
     Undo,
 )
 from openfeature_gov.undoing import Rounds, Undoer
+from openfeature_gov.wiring import decider_of
 
 if TYPE_CHECKING:  # what seals is loaded with the store that it seals
     from openfeature_gov.evidence.sealing import Sealing
 
 
 F = TypeVar("F", bound=Callable[..., Any])
-_APPROVAL = re.compile(r"[0-9a-f]{32}")
-REPORTED = ("executed", "failed", "cancelled", "not_run")
 
 
 class Governor:
@@ -92,50 +86,27 @@ class Governor:
         clock: Callable[[], int] = time.monotonic_ns,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.governance, self.records = governance, records
-        self._clock = clock
-        hosted = Hosted(controls or Controls())
-        controls = hosted.controls
-        allowances = None
-        if any(one.rate_limits or one.budgets for one in governance):
-            counters = rates or LocalRates(clock)
-            allowances = Allowances(counters, clock, lambda: now() // 1000)
-        erasures = None if controls.erased is None else Erasures(controls.erased)
-        observer = Observer(governance, lambda: now() // 1000, erasures)
-        policies = Policies(governance, controls.functions)
-        policies.check()
-        self._releases: list[Callable[[], None]] = [policies.close, hosted.close]
-        if erasures is not None:
-            self._releases.append(erasures.close)
-        judge = Judge(
-            governance,
-            reader,
-            controls,
-            writer=lambda: records.writer,
-            health=records.health,
+        self.governance, self.records, self._clock = governance, records, clock
+        self._decider, self._releases = decider_of(
+            *(governance, reader, records),
+            controls=controls or Controls(),
+            approvals=approvals,
+            rates=rates,
             clock=clock,
             now=now,
-            waiting=None
-            if approvals is None
-            else QueueWatch(
-                approvals.shelf, clock, lambda: now() // 1000, controls.limits
-            ),
-            allowances=allowances,
-            knowing=Knowing(observer, policies),
-            waits=hosted.waits,
         )
-        self._decider = Decider(judge, reader, records, clock, observer)
-        self._decider.allowances = allowances
         self.approvals: ApprovalQueue | None = None
         self.reviews: ReviewQueue | None = None
         self._undoer: Undoer | None = None
         self._rounds = Rounds(self.settle_reviews)
         if approvals is not None:
-            self._take_approvals(judge, approvals, lambda: now() // 1000)
-            self._take_reviews(judge, reader, approvals, lambda: now() // 1000)
+            self._ask(approvals, reader, lambda: now() // 1000)
+        self._toolbox = Toolbox(
+            governance, self._decider.tools, reviewed=approvals is not None
+        )
         self._runner = Runner(self._decider, clock)
-        self._awaited = Awaited()
-        self._lock = threading.Lock()
+        self._tickets = Ticketing(self._decider, self._runner, clock)
+        self._handing = Handing(self._decider, records)
 
     @classmethod
     def open(
@@ -199,21 +170,13 @@ class Governor:
                 observer, self.governance, records, self._decider.judge.stamp().at_us
             )
 
-    def _take_approvals(
-        self, judge: Judge, approvals: Approvals, now_us: Callable[[], int]
+    def _ask(
+        self, approvals: Approvals, reader: FlagReader, now_us: Callable[[], int]
     ) -> None:
-        shelf, people = approvals
+        """Ask people beforehand where a call waits, and afterwards where one ran."""
+        (shelf, people), judge = approvals, self._decider.judge
         self.approvals = ApprovalQueue(shelf, people, now_us)
         self._decider.releases = Releases(judge, shelf, self.approvals, now_us)
-
-    def _take_reviews(
-        self,
-        judge: Judge,
-        reader: FlagReader,
-        approvals: Approvals,
-        now_us: Callable[[], int],
-    ) -> None:
-        shelf, people = approvals
         self.reviews = ReviewQueue(shelf, people, now_us)
         self._decider.reviewing = Reviewing(judge, shelf, now_us, self._rounds.begin)
         self._undoer = Undoer(
@@ -292,7 +255,7 @@ class Governor:
                 Mode.DRAFT_WRITE: draft,
             }
             tool = Tool(
-                name=name if name is not None else _named(function),
+                name=name if name is not None else name_of(function),
                 function=function,
                 extractors=extract or Extractors(),
                 handlers={mode: one for mode, one in handlers.items() if one},
@@ -306,7 +269,7 @@ class Governor:
                 refusals=refusals,
             )
             self._add(tool)
-            return cast("F", gated(tool, self._ticketed, self._runner))
+            return cast("F", gated(tool, self._tickets.honoured, self._runner))
 
         return register
 
@@ -331,7 +294,7 @@ class Governor:
         self._add(
             Tool(
                 name=name,
-                function=_elsewhere,
+                function=elsewhere,
                 extractors=extract or Extractors(),
                 fallback=fallback,
                 narrow=narrow,
@@ -345,18 +308,7 @@ class Governor:
         return self._decider.tools.get(name)
 
     def _add(self, tool: Tool) -> None:
-        if not TOOL_NAME.fullmatch(tool.name) or tool.name not in self.governance:
-            raise RegistrationError(
-                f"{tool.name!r}: no governance contract names this tool; add one to "
-                "the governance file"
-            )
-        rules = self.governance.contracts[tool.name]
-        check(tool, rules, kept=self.reviews is not None)
-        with self._lock:
-            if tool.name in self._decider.tools:
-                raise RegistrationError(f"{tool.name!r} is registered already")
-            self._decider.tools[tool.name] = tool
-        if rules.review is not None:
+        if self._toolbox.add(tool).review is not None:
             self._rounds.begin()
 
     @contextmanager
@@ -435,14 +387,14 @@ class Governor:
         seconds for flag data that holds it, and believes no flag without it.
         """
         demanded = self._decider.demand(at_least_as_fresh)
-        return self._handed_over(self._decider.recorded(call, demanded))
+        return self._handing.over(self._decider.recorded(call, demanded))
 
     async def adecide(
         self, call: ToolCall, *, at_least_as_fresh: Token = None
     ) -> Outcome:
         """Return the recorded decision about *call*; the async twin of `decide`."""
         demanded = await self._decider.ademand(at_least_as_fresh)
-        return self._handed_over(await self._decider.arecorded(call, demanded))
+        return self._handing.over(await self._decider.arecorded(call, demanded))
 
     def enforce(self, call: ToolCall, *, at_least_as_fresh: Token = None) -> Outcome:
         """Decide, and leave a ticket for the tool's own function to run once.
@@ -455,9 +407,9 @@ class Governor:
             RegistrationError: when the tool is async; use `aenforce`.
 
         """
-        self._refuse_async(call)
+        refuse_async(self._decider.known(call))
         judged = self._decider.recorded(call, self._decider.demand(at_least_as_fresh))
-        return self._leave(judged) or self._runner.run(judged)
+        return self._tickets.left(judged) or self._runner.run(judged)
 
     async def aenforce(
         self, call: ToolCall, *, at_least_as_fresh: Token = None
@@ -466,17 +418,17 @@ class Governor:
         judged = await self._decider.arecorded(
             call, await self._decider.ademand(at_least_as_fresh)
         )
-        return self._leave(judged) or await self._runner.arun(judged)
+        return self._tickets.left(judged) or await self._runner.arun(judged)
 
     def admit(self, call: ToolCall) -> Admission:
         """Decide, for an adapter whose framework runs the tool in its own way."""
         asked = self._clock()
-        return self._admission(self._decider.recorded(call), asked)
+        return self._tickets.admission(self._decider.recorded(call), asked)
 
     async def aadmit(self, call: ToolCall) -> Admission:
         """Decide, for a framework that runs the tool; the async twin of `admit`."""
         asked = self._clock()
-        return self._admission(await self._decider.arecorded(call), asked)
+        return self._tickets.admission(await self._decider.arecorded(call), asked)
 
     def run(
         self,
@@ -495,8 +447,8 @@ class Governor:
                 a parameter that was not registered as such.
 
         """
-        self._refuse_async(call)
-        self._refuse_foreign(call, injected)
+        refuse_async(self._decider.known(call))
+        refuse_injected(self._decider.known(call), injected)
         judged = self._decider.recorded(call, self._decider.demand(at_least_as_fresh))
         return self._runner.run(judged, injected)
 
@@ -516,7 +468,7 @@ class Governor:
             RegistrationError: *injected* names a parameter that was not registered.
 
         """
-        self._refuse_foreign(call, injected)
+        refuse_injected(self._decider.known(call), injected)
         judged = await self._decider.arecorded(
             call, await self._decider.ademand(at_least_as_fresh)
         )
@@ -554,13 +506,17 @@ class Governor:
             RegistrationError: as `run`.
 
         """
-        return self.run(self._call_of(approval_id), injected=injected)
+        return self.run(
+            call_of(self.approvals, approval_id, self._decider), injected=injected
+        )
 
     async def aresume(
         self, approval_id: str, *, injected: Mapping[str, Any] | None = None
     ) -> Outcome:
         """Decide again about a call that waited; the async twin of `resume`."""
-        call = await asyncio.to_thread(self._call_of, approval_id)
+        call = await asyncio.to_thread(
+            call_of, self.approvals, approval_id, self._decider
+        )
         return await self.arun(call, injected=injected)
 
     async def answered(self, approval_id: str, *, every_s: float = 0.5) -> Request:
@@ -574,31 +530,7 @@ class Governor:
             RecordStoreError: when it cannot be read, or its end not be recorded.
 
         """
-        while True:
-            request = await asyncio.to_thread(self._standing, approval_id)
-            if request is None:
-                raise ValueError(_unknown(approval_id))
-            if request.state is not State.PENDING:
-                return request
-            await asyncio.sleep(every_s)
-
-    def _request(self, approval_id: str) -> Request | None:
-        return None if self.approvals is None else self.approvals.get(approval_id)
-
-    def _standing(self, approval_id: str) -> Request | None:
-        return None if self.approvals is None else self.approvals.standing(approval_id)
-
-    def _call_of(self, approval_id: str) -> ToolCall:
-        request = self._request(approval_id)
-        if request is None:
-            self._decider.refuse(UNKNOWN_TOOL, "approval_unknown", _shown(approval_id))
-            raise ValueError(_unknown(approval_id))
-        if request.facts.get("resumable") is not True:
-            self._decider.refuse(request.tool, "approval_not_resumable", approval_id)
-            raise ValueError(
-                f"{approval_id}: its arguments are more than JSON; call it again"
-            )
-        return ToolCall(request.tool, arguments(request), call_id=request.call_id)
+        return await resuming.answered(self.approvals, approval_id, every_s)
 
     def report(
         self,
@@ -629,41 +561,16 @@ class Governor:
             RecordStoreError: when the outcome could not be made durable.
 
         """
-        if status not in REPORTED:
-            raise ValueError(f"status {status!r} is none of {', '.join(REPORTED)}")
-        said = cost is None or (cost.is_finite() and 0 <= cost <= MOST)
-        if not said or not 0 <= (tokens or 0) <= MOST:
-            raise ValueError("a cost is a finite number from 0 to 10^12")
-        used, held, review, tool_name = self._awaited.take(record_id)
-        self._decider.observer.end(record_id, status)
-        ended = None
-        if review is not None and self._decider.reviewing is not None:
-            tool = self._decider.tools.get(review.review.tool)
-            ended = self._decider.reviewing.ended(review, tool, status, value=result)
-        told = {"undo": undo, "hand_over": hand_over, **ending.told(ended)}
-        record = outcome_record(
-            self._decider.judge.stamp(),
-            record_id,
-            status=status,
-            error=error,
+        self._handing.report(
+            *(record_id, status),
             cost=cost,
+            tokens=tokens,
+            result=result,
+            error=error,
+            undo=undo,
+            hand_over=hand_over,
             incident=incident,
             output=output,
-            **told,
-        )
-        if used is not None:
-            record = record._replace(change=finished(used, status))
-        elif ended is not None:
-            record = record._replace(change=ending.change_of(ended))
-        self.records.commit(
-            self._decider.ended(
-                record,
-                held,
-                status,
-                began=status != "not_run",
-                costs=reported(held, cost, tokens),
-                moved=self._decider.moved(tool_name, error),
-            )
         )
 
     def settle_reviews(self) -> list[Review]:
@@ -677,93 +584,3 @@ class Governor:
 
         """
         return [] if self._undoer is None else [*self._undoer.settle()]
-
-    def _handed_over(self, judged: Judged) -> Outcome:
-        if judged.route.function is not None:
-            tool = "" if judged.contract is None else judged.contract.tool
-            ends = Open(judged.used, judged.held, judged.review, tool)
-            self._awaited.add(judged.record.id, ends)
-        return heard(judged, Status.DECIDED)
-
-    def _leave(self, judged: Judged) -> Outcome | None:
-        if judged.route.ran != "tool" or judged.contract is None:
-            return None
-        now = self._clock()
-        tickets.leave(self._ticket(judged, now), now)
-        return heard(judged, Status.RELEASED)
-
-    def _ticket(self, judged: Judged, now_ns: int) -> tickets.Ticket:
-        return tickets.Ticket(
-            self,
-            "" if judged.contract is None else judged.contract.tool,
-            judged.route.canonical,
-            now_ns + tickets.LIFETIME_NS,
-            judged,
-        )
-
-    def _admission(self, judged: Judged, asked_ns: int) -> Admission:
-        ticket = self._ticket(judged, self._clock())
-        # Since then a person or the disk may have taken any time.
-        ticket.sure_ns = asked_ns + tickets.SURE_NS
-        return Admission(judged, ticket, self._decider, self._runner, self._clock)
-
-    def _ticketed(self, tool: Tool, call: ToolCall) -> Judged | None:
-        """Return the decision that *call* may run under, if it still stands.
-
-        The one who calls must be the one who was decided about, and everything is
-        judged again: a kill between decision and run is obeyed. Within an `Admission`
-        that is milliseconds old the decision stands without a second look.
-        """
-        canonical = self._decider.judge.canonical(tool, call.arguments)
-        if canonical is None:
-            return None
-        now = self._clock()
-        ticket = tickets.take(self, tool.name, canonical, now)
-        found: Judged | None = None if ticket is None else ticket.release
-        if ticket is None or found is None or found.contract is None:
-            return None
-        context, here = found.contract.context, ambient.get()
-        if now < ticket.sure_ns and (here is context or here == context):
-            return found
-        asked = ToolCall(tool.name, found.contract.arguments, context)
-        again = self._decider.judge.judge(
-            asked, tool, NOTHING_DEMANDED, found.release, begun=found.record.id
-        ).route
-        same = again.ran == "tool" and again.canonical == found.route.canonical
-        if same and here in (None, context):
-            return found
-        self._decider.settle(found, "not_run")
-        return None
-
-    def _refuse_foreign(
-        self, call: ToolCall, injected: Mapping[str, Any] | None
-    ) -> None:
-        tool = self._decider.known(call)
-        if tool is not None and injected and not injected.keys() <= tool.injected:
-            raise RegistrationError(f"{tool.name}: not registered as injected")
-
-    def _refuse_async(self, call: ToolCall) -> None:
-        tool = self._decider.known(call)
-        if tool is not None and inspect.iscoroutinefunction(tool.function):
-            raise RegistrationError(f"{tool.name} is async; use the async twin")
-
-
-def _shown(approval_id: object) -> str:
-    """Return *approval_id* if it looks like one: records keep no other text."""
-    known = isinstance(approval_id, str) and _APPROVAL.fullmatch(approval_id)
-    return str(approval_id) if known else "no id of a request"
-
-
-def _unknown(approval_id: str) -> str:
-    return f"{_shown(approval_id)}: no such request for approval"
-
-
-def _elsewhere(**_: Any) -> Any:
-    raise RegistrationError("this tool is foreign: only an adapter runs it")
-
-
-def _named(function: Function) -> str:
-    name = getattr(function, "__name__", None)
-    if not isinstance(name, str):
-        raise RegistrationError("the function has no name; give the tool's")
-    return name

@@ -84,10 +84,10 @@ JUDGING = (
         ),
     ),
     *mutants(
-        "governor.py",
+        "toolbox.py",
         _governor("registration_refuses_what_cannot_be_governed"),
-        ("if tool.name in self._decider.tools", "if tool is None"),
-        ("or tool.name not in self.governance", ""),
+        ("if tool.name in self._tools", "if tool is None"),
+        ("or tool.name not in self._governance", ""),
     ),
     *mutants(
         "governor.py",
@@ -109,8 +109,8 @@ JUDGING = (
         "governor.py",
         _governor("async_twins_do_the_same"),
         (
-            "self._refuse_async(call)\n        self._refuse_foreign",
-            "self._refuse_foreign",
+            "refuse_async(self._decider.known(call))\n        refuse_injected",
+            "refuse_injected",
         ),
     ),
     *mutants(
@@ -185,7 +185,7 @@ JUDGING = (
         ("if decision.constraints:", "if decision.constraints and decision.full:"),
     ),
     *mutants(
-        "governor.py",
+        "ticketing.py",
         _governor(
             "a_kill_between_decision_and_run_is_obeyed",
             "ticket_is_for_the_one_decided_about",
@@ -194,7 +194,7 @@ JUDGING = (
         (" and here in (None, context)", ""),
     ),
     *mutants(
-        "governor.py",
+        "handing.py",
         _governor("report_takes_one_known_status_for_one_known_decision"),
         ("if status not in REPORTED:", "if not status:"),
     ),
@@ -205,7 +205,7 @@ JUDGING = (
         ("return self._ids.pop(record_id)", "return self._ids[record_id]"),
     ),
     *mutants(
-        "governor.py",
+        "toolbox.py",
         _governor("injected_parameters_are_not_the_agents"),
         ("not injected.keys() <= tool.injected", "False"),
     ),
@@ -217,7 +217,7 @@ JUDGING = (
     *mutants(
         "governor.py",
         _governor("async_twins_do_the_same"),
-        ("self._refuse_async(call)\n        judged", "judged"),
+        ("refuse_async(self._decider.known(call))\n        judged", "judged"),
     ),
     *mutants(
         "tickets.py",

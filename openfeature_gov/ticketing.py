@@ -1,0 +1,77 @@
+"""What a decision leaves for the tool's own function, and what the gate there finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from openfeature_gov import tickets
+from openfeature_gov.admission import Admission
+from openfeature_gov.contracts import ToolCall
+from openfeature_gov.deciding import Decider
+from openfeature_gov.flags.reader import NOTHING_DEMANDED
+from openfeature_gov.judging import Judged, ambient
+from openfeature_gov.outcomes import Outcome, Status
+from openfeature_gov.running import Runner, heard
+from openfeature_gov.tickets import Ticket
+from openfeature_gov.tools import Tool
+
+
+class Ticketing:
+    """Leave tickets and honour them. Lives with its Governor, safe to share."""
+
+    def __init__(
+        self, decider: Decider, runner: Runner, clock: Callable[[], int]
+    ) -> None:
+        self._decider, self._runner, self._clock = decider, runner, clock
+
+    def left(self, judged: Judged) -> Outcome | None:
+        """Leave a ticket for the tool that *judged* lets run, None where none runs."""
+        if judged.route.ran != "tool" or judged.contract is None:
+            return None
+        now = self._clock()
+        tickets.leave(self._ticket(judged, now), now)
+        return heard(judged, Status.RELEASED)
+
+    def admission(self, judged: Judged, asked_ns: int) -> Admission:
+        """Return *judged*, asked for at *asked_ns*, for a framework that runs it."""
+        ticket = self._ticket(judged, self._clock())
+        # Since then a person or the disk may have taken any time.
+        ticket.sure_ns = asked_ns + tickets.SURE_NS
+        return Admission(judged, ticket, self._decider, self._runner, self._clock)
+
+    def honoured(self, tool: Tool, call: ToolCall) -> Judged | None:
+        """Return the decision that *call* may run under, if it still stands.
+
+        The one who calls must be the one who was decided about, and everything is
+        judged again: a kill between decision and run is obeyed. Within an `Admission`
+        that is milliseconds old the decision stands without a second look.
+        """
+        canonical = self._decider.judge.canonical(tool, call.arguments)
+        if canonical is None:
+            return None
+        now = self._clock()
+        ticket = tickets.take(self, tool.name, canonical, now)
+        found: Judged | None = None if ticket is None else ticket.release
+        if ticket is None or found is None or found.contract is None:
+            return None
+        context, here = found.contract.context, ambient.get()
+        if now < ticket.sure_ns and (here is context or here == context):
+            return found
+        asked = ToolCall(tool.name, found.contract.arguments, context)
+        again = self._decider.judge.judge(
+            asked, tool, NOTHING_DEMANDED, found.release, begun=found.record.id
+        ).route
+        same = again.ran == "tool" and again.canonical == found.route.canonical
+        if same and here in (None, context):
+            return found
+        self._decider.settle(found, "not_run")
+        return None
+
+    def _ticket(self, judged: Judged, now_ns: int) -> Ticket:
+        return Ticket(
+            self,
+            "" if judged.contract is None else judged.contract.tool,
+            judged.route.canonical,
+            now_ns + tickets.LIFETIME_NS,
+            judged,
+        )
