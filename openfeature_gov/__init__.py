@@ -25,13 +25,13 @@ if TYPE_CHECKING:
         RecordStoreError,
         RegistrationError,
     )
+    from openfeature_gov.extracting import Extractors
     from openfeature_gov.flags.hook import GovernanceHook
     from openfeature_gov.flags.reader import FlagReader
     from openfeature_gov.governance import Governance, GovernanceContract
     from openfeature_gov.governor import Governor
     from openfeature_gov.ladder import Intent, Mode, Reversibility, RiskClass
     from openfeature_gov.outcomes import Outcome, Status
-    from openfeature_gov.tools import Extractors
 
 _HOMES = {
     "ActionContract": "contracts",
@@ -43,7 +43,7 @@ _HOMES = {
     "Decision": "decisions",
     "Effect": "decisions",
     "Evidence": "contracts",
-    "Extractors": "tools",
+    "Extractors": "extracting",
     "Facts": "contracts",
     "FlagReader": "flags.reader",
     "Governance": "governance",

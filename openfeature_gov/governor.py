@@ -26,6 +26,7 @@ from openfeature_gov.approvals.requests import Request
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.controls import Controls
 from openfeature_gov.deciding import Token
+from openfeature_gov.extracting import Extractors
 from openfeature_gov.flags.reader import FlagReader
 from openfeature_gov.gate import gated
 from openfeature_gov.governance import Governance
@@ -48,15 +49,7 @@ from openfeature_gov.toolbox import (
     refuse_async,
     refuse_injected,
 )
-from openfeature_gov.tools import (
-    Consequence,
-    Extractors,
-    Function,
-    Narrower,
-    Reference,
-    Tool,
-    Undo,
-)
+from openfeature_gov.tools import Consequence, Function, Narrower, Reference, Tool, Undo
 from openfeature_gov.undoing import Rounds, Undoer
 from openfeature_gov.wiring import decider_of
 

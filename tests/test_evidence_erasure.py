@@ -23,9 +23,9 @@ from openfeature_gov.evidence.erasure import Erased, Subject, erase
 from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.evidence.records import note_record
 from openfeature_gov.evidence.standalone import gov_verify
+from openfeature_gov.extracting import Extractors
 from openfeature_gov.stores import erasing, history, sealed
 from openfeature_gov.stores.sqlite import SqliteStore
-from openfeature_gov.tools import Extractors
 from tests.conftest import Desk, contract_yaml
 
 KEY = "key-of-7731"

@@ -41,11 +41,11 @@ from openfeature_gov.evidence.texts import (
     reference,
     scalar,
 )
+from openfeature_gov.extracting import Extractors
 from openfeature_gov.ladder import Mode
 from openfeature_gov.stores import history
 from openfeature_gov.targets import Signed, changes
 from openfeature_gov.targets.file import FileTarget
-from openfeature_gov.tools import Extractors
 from tests.conftest import CONTEXT, KEYS, Desk, contract_yaml
 
 Make = Callable[..., Desk]

@@ -18,6 +18,7 @@ import pytest
 from openfeature_gov import Effect, Governor, ToolCall
 from openfeature_gov.controls import Controls
 from openfeature_gov.controls.guardrails import weigh
+from openfeature_gov.extracting import Extractors
 from openfeature_gov.governance import Governance
 from openfeature_gov.governance.guardrails import Money
 from openfeature_gov.observing import Observer
@@ -25,7 +26,6 @@ from openfeature_gov.observing.days import Days, day_of
 from openfeature_gov.observing.table import Table
 from openfeature_gov.outcomes import Outcome, Status
 from openfeature_gov.stores import history
-from openfeature_gov.tools import Extractors
 from tests.conftest import CONTEXT, Desk, contract_yaml
 from tests.guarding import ACTION, NOW, ruled
 

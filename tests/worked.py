@@ -11,7 +11,7 @@ from typing import Any
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Actor, CallContext, Effect, Governor, ToolCall
 from openfeature_gov.contracts import Evidence, Lineage
-from openfeature_gov.tools import Extractors
+from openfeature_gov.extracting import Extractors
 from tests.conftest import contract_yaml, flag_document
 
 TOOLS = {

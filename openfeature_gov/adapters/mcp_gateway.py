@@ -19,9 +19,9 @@ from fastmcp.server import create_proxy
 from openfeature_gov.adapters.fastmcp import Governed
 from openfeature_gov.adapters.shape import Who
 from openfeature_gov.decisions import need_of
+from openfeature_gov.extracting import Extractors
 from openfeature_gov.governor import Governor
 from openfeature_gov.ladder import SEVERITY, Reversibility, RiskClass
-from openfeature_gov.tools import Extractors
 
 HINTS = ("readOnlyHint", "destructiveHint", "openWorldHint", "idempotentHint")
 UNDECIDED = ("resources/", "prompts/", "completion/")

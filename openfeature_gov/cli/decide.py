@@ -32,6 +32,7 @@ from openfeature_gov.controls import HEALTHY, Controls
 from openfeature_gov.decisions import Effect
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.evidence.records import merged, outcome_record
+from openfeature_gov.extracting import Extractors
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
 from openfeature_gov.governance import Governance
 from openfeature_gov.judging import Judge, Judged
@@ -41,7 +42,7 @@ from openfeature_gov.policies import Knowing, Policies
 from openfeature_gov.recalling import recall
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.writing import QueuedStore
-from openfeature_gov.tools import Extractors, Tool
+from openfeature_gov.tools import Tool
 
 CODES = {Effect.ALLOW: Exit.OK, Effect.QUEUE_FOR_APPROVAL: Exit.PENDING}
 Id = Annotated[str, typer.Option(help="Opaque id.")]

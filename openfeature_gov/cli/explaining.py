@@ -16,8 +16,8 @@ from openfeature_gov.cli.decide import about, judged_by, reading
 from openfeature_gov.cli.options import CONTRACTS, FLAGS, Contracts, Flags
 from openfeature_gov.contracts import Actor, CallContext, Evidence, Proof, ToolCall
 from openfeature_gov.embedded import load_governance
+from openfeature_gov.extracting import Extractor, Extractors
 from openfeature_gov.ladder import MODES
-from openfeature_gov.tools import Extractor, Extractors
 
 AMOUNTS = frozenset({"amount", "discount", "account_value"})
 FACTS = (

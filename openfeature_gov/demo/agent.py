@@ -17,9 +17,10 @@ from openfeature_gov.decisions import Effect
 from openfeature_gov.demo import consequences
 from openfeature_gov.demo.orders import TOOLS, OrderError, OrderStore
 from openfeature_gov.demo.recorded import RecordedCall
+from openfeature_gov.extracting import Extractors
 from openfeature_gov.governor import Governor
 from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.tools import Extractors, Undo, Undoing
+from openfeature_gov.tools import Undo, Undoing
 
 Tools = Mapping[str, Callable[..., Any]]
 HAND_OVER = "transfer_to_human_agents"

@@ -24,12 +24,12 @@ from openfeature_gov.contracts import Actor, CallContext
 from openfeature_gov.controls import Control, Controls
 from openfeature_gov.decisions import Constraint, Verdict
 from openfeature_gov.embedded import assemble
+from openfeature_gov.extracting import Extractors
 from openfeature_gov.governor import Governor
 from openfeature_gov.ladder import MODES, Mode
 from openfeature_gov.releasing import Approvals
 from openfeature_gov.stores import history
 from openfeature_gov.stores.shelves import RecordShelf
-from openfeature_gov.tools import Extractors
 
 WHO = CallContext(actor=Actor(agent="conformance"), environment="test")
 REVIEWER = Reviewer("reviewer-1", frozenset({"reviewers"}), way="cli")

@@ -38,10 +38,10 @@ from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Actor, CallContext, Effect, Governor, ToolCall
 from openfeature_gov.controls.readings import Reading
 from openfeature_gov.decisions import Decision
+from openfeature_gov.extracting import Extractors
 from openfeature_gov.flags.kinds import KINDS
 from openfeature_gov.ladder import MODES, Mode
 from openfeature_gov.testing.featbit import SimulatedFeatBit
-from openfeature_gov.tools import Extractors
 from tests.conftest import contract_yaml
 from tests.integration.featbit import LONG
 

@@ -14,8 +14,8 @@ from openfeature_gov import Effect, Extractors, Governor, ToolCall
 from openfeature_gov.canonical import MAX_DEPTH, seal
 from openfeature_gov.contracts import Actor, CallContext, Evidence
 from openfeature_gov.errors import InvalidCallError
+from openfeature_gov.extracting import money
 from openfeature_gov.stores import history
-from openfeature_gov.tools import money
 from tests.conftest import CONTEXT, Desk, contract_yaml
 from tests.full import share
 

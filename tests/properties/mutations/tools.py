@@ -10,7 +10,7 @@ _governor = partial(tests_of, "test_governor.py")
 _hostile = partial(tests_of, "properties/test_hostile.py")
 TOOLS = (
     *mutants(
-        "tools.py",
+        "extracting.py",
         _governor("extractors_decide_what_the_action_is"),
         ("            risk = max(", "            risk = min("),
         ('self.faults.append("amount_unreadable")', "pass"),
@@ -20,7 +20,7 @@ TOOLS = (
         ("0 <= count <= MAX_RECORDS", "0 <= count"),
     ),
     *mutants(
-        "tools.py",
+        "extracting.py",
         _governor("extractor_that_fails_leaves_the_worst"),
         (
             "self._word(self._extractors.reversibility, Reversibility.NONE)",
@@ -34,7 +34,7 @@ TOOLS = (
         ('self.faults.append("target_unreadable")', "pass"),
     ),
     *mutants(
-        "tools.py",
+        "extracting.py",
         _governor("claims_only_lower_authority"),
         (
             "except ValueError:\n        return worst",
@@ -67,13 +67,13 @@ TOOLS = (
         ("(parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL)", "()"),
     ),
     *mutants(
-        "tools.py",
+        "extracting.py",
         _governor("extractors_only_tighten"),
         ("undo = max(undo", "undo = min(undo"),
         ("(need_of(one, undo), SEVERITY[one])", "-SEVERITY[one]"),
     ),
     *mutants(
-        "tools.py",
+        "extracting.py",
         _hostile("money_is_a_finite_amount"),
         ("(type(value) is float and isfinite(value))", "type(value) is float"),
         ("type(value) is Decimal and value.is_finite()", "type(value) is Decimal"),
@@ -89,12 +89,12 @@ TOOLS = (
         "tools.py",
         _governor("foreign_code_cannot_change_what_runs"),
         (
-            "_Facts(self.extractors, _own(self, arguments))",
-            "_Facts(self.extractors, arguments)",
+            "Derivation(self.extractors, _own(self, arguments))",
+            "Derivation(self.extractors, arguments)",
         ),
     ),
     *mutants(
-        "tools.py",
+        "extracting.py",
         _governor("targets_that_are_no_ids_are_kept_as_digests"),
         ("if not name or is_opaque(name):", "if True:"),
         ("if not name or is_opaque(name):", "if is_opaque(name):"),
