@@ -28,7 +28,7 @@ from openfeature_gov.evidence.records import (
     outcome_record,
 )
 from openfeature_gov.stores import postgres as module
-from openfeature_gov.stores import postgres_schema, writing
+from openfeature_gov.stores import postgres_statements, writing
 from openfeature_gov.stores.migrating import upgrade
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.postgres import PostgresStore
@@ -798,5 +798,5 @@ def test_the_plan_of_each_start_reads_few_rows(url: str, store: PostgresStore) -
         " 'd' || n, 'decision', n, 'w', 0, '' FROM generate_series(1, 20000) n",
         "ANALYZE records",
     )
-    plan = ask(url, f"EXPLAIN {postgres_schema.OPEN_WRITERS % {'only': 'NULL'}}")
+    plan = ask(url, f"EXPLAIN {postgres_statements.OPEN_WRITERS % {'only': 'NULL'}}")
     assert "records_log" in str(plan)

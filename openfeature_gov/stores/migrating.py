@@ -24,8 +24,8 @@ from openfeature_gov.stores.postgres_schema import (
     FORMER_REVIEW_STEP,
     FORMER_STEP,
     SETUP_LOCK,
-    place,
 )
+from openfeature_gov.stores.postgres_sessions import place
 
 
 def upgrade(records: Path | str, revision: str = "head") -> None:

@@ -25,7 +25,8 @@ from openfeature_gov.evidence.notes import Signer
 from openfeature_gov.evidence.records import Record, changes, entries, note_record
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import ledger, postgres_erasing
-from openfeature_gov.stores import postgres_schema as schema
+from openfeature_gov.stores import postgres_sessions as sessions
+from openfeature_gov.stores import postgres_statements as statements
 from openfeature_gov.stores.postgres_sealed import Seals, seals
 from openfeature_gov.stores.schema import CONSUMED, REVIEWED, row
 from openfeature_gov.stores.writing import (
@@ -73,7 +74,7 @@ class PostgresStore(QueuedStore):
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._url, self._sealing = url, sealing
-        super().__init__(schema.place(url), now=now, clock=clock)
+        super().__init__(sessions.place(url), now=now, clock=clock)
 
     def personal(self) -> Iterator[tuple[str, bytes]]:
         """Yield the id and the personal part of every record, of any writer.
@@ -178,7 +179,7 @@ class PostgresStore(QueuedStore):
     def _ready(self) -> None:
         if self._connection is not None:
             return
-        connection = schema.connect(self._url, _session(self.writer))
+        connection = sessions.connect(self._url, _session(self.writer))
         try:
             self._claim(connection)
             self._connection = connection
@@ -219,7 +220,9 @@ class PostgresStore(QueuedStore):
 
     def _unsettled(self, only: str | None = None) -> list[tuple[str, bool]]:
         """Return the writers without an end, all or *only* one, as `OPEN_WRITERS`."""
-        return self._opened().execute(schema.OPEN_WRITERS, {"only": only}).fetchall()
+        return (
+            self._opened().execute(statements.OPEN_WRITERS, {"only": only}).fetchall()
+        )
 
     def _opened(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None:
@@ -265,7 +268,7 @@ class PostgresStore(QueuedStore):
             with connection.transaction() if moves or paid else nullcontext():
                 require_rows(_inserted(connection, rows), len(rows))
                 for change in moves:
-                    schema.put(connection, change)
+                    statements.put(connection, change)
                 for entry in paid:
                     ledger.enter(ledger.of_postgres(connection), entry)
         except SwallowedError:
@@ -305,7 +308,7 @@ class PostgresStore(QueuedStore):
         Right after a restart of the server everyone looks dead: those who were alive
         before have `RETURN_S` to come back.
         """
-        [(young,)] = self._all(schema.YOUNG, RETURN_S)
+        [(young,)] = self._all(statements.YOUNG, RETURN_S)
         if young:
             self._settle_at = self._clock() + RETURN_S * 10**9
         dead = []
@@ -324,7 +327,7 @@ class PostgresStore(QueuedStore):
         self._died.set()
 
     def _orphans(self, writer: str) -> list[str]:
-        return [ref for (ref,) in self._all(schema.ORPHANS, writer)]
+        return [ref for (ref,) in self._all(statements.ORPHANS, writer)]
 
     def _consumed(self) -> list[tuple[bytes, int]]:
         return [(bytes(packed), version) for packed, version in self._all(CONSUMED)]
@@ -337,7 +340,7 @@ class PostgresStore(QueuedStore):
 
     def _abandon(self) -> object:
         if self._connection is not None:
-            schema.leave(self._connection)
+            sessions.leave(self._connection)
         if self._seals is not None:
             self._seals.abandon()
         return (self._connection, self._seals)
@@ -352,11 +355,11 @@ def _inserted(
         return 0
     if len(rows) == 1:
         return connection.execute(
-            schema.INSERT, rows[0], prepare=True, binary=True
+            statements.INSERT, rows[0], prepare=True, binary=True
         ).rowcount
     with connection.cursor() as cursor:
-        with cursor.copy(schema.COPY) as copy:
-            copy.set_types(schema.COPIED)
+        with cursor.copy(statements.COPY) as copy:
+            copy.set_types(statements.COPIED)
             for one in rows:
                 copy.write_row(one)
         return cursor.rowcount

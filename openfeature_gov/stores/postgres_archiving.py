@@ -22,8 +22,8 @@ from openfeature_gov.evidence.standalone.gov_verify import (
 )
 from openfeature_gov.stores.keeping import Source
 from openfeature_gov.stores.postgres_evidence import PostgresEvidence
-from openfeature_gov.stores.postgres_schema import place
 from openfeature_gov.stores.postgres_sealed import CHECKPOINT, LEDGER
+from openfeature_gov.stores.postgres_sessions import place
 
 ENTERED: LiteralString = """
 SELECT ref, body FROM records WHERE writer = %s AND kind = %s AND seq <= %s

@@ -11,7 +11,7 @@ import psycopg
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.erasure import Ended
 from openfeature_gov.stores.erasing import ENDED
-from openfeature_gov.stores.postgres_schema import place
+from openfeature_gov.stores.postgres_sessions import place
 
 PORTION = 2_000
 EMPTIED = {

@@ -31,8 +31,8 @@ from openfeature_gov.stores.postgres_schema import (
     GUARDED_TABLES,
     REVIEW_STEP,
     STEP,
-    place,
 )
+from openfeature_gov.stores.postgres_sessions import place
 
 PORTION = 2_000
 WRITERS: LiteralString = """

@@ -13,7 +13,7 @@ from psycopg.sql import SQL
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.stores.logs import COLUMNS, DERIVED, Log, Values
-from openfeature_gov.stores.postgres_schema import place, reached
+from openfeature_gov.stores.postgres_sessions import place, reached
 
 NAME = "gov-audit"
 PORTION = 1_000 if psycopg.pq.version() >= 170_000 else 1

@@ -14,7 +14,7 @@ from psycopg import Connection, Error
 from psycopg.sql import SQL, Identifier
 
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.stores.postgres_schema import connect, place
+from openfeature_gov.stores.postgres_sessions import connect, place
 
 WRITTEN = SQL("records, checkpoints, approvals, reviews, budgets, holds")
 TABLES = SQL("{}, archives").format(WRITTEN)

@@ -1,4 +1,4 @@
-"""The PostgreSQL schema of the record logs, and the settings that make them durable.
+"""The PostgreSQL schema of the record logs: tables, and triggers that guard them.
 
 Every writer has a log of its own, numbered by itself: nobody waits for anybody. What
 was written is changed by nobody but who erases a personal part, and removed by nobody
@@ -8,48 +8,13 @@ Roles keep each user to what it needs.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from typing import Any, LiteralString
 
-from psycopg import Connection, Error, sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import InsufficientPrivilege, ProgrammingError
+from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege
 
-from openfeature_gov.errors import LostRaceError, RecordStoreError
-from openfeature_gov.evidence.records import COLUMNS, Change
+from openfeature_gov.errors import RecordStoreError
 
-STORED = ("seq", *COLUMNS, "body", "personal")
-TYPES = {
-    "seq": "int8",
-    "at_us": "int8",
-    "executes": "int2",
-    "amount": "float8",
-    "body": "bytea",
-    "personal": "bytea",
-}
-"""The types of the columns that are not text."""
-OLDEST = 140_000
-SETTINGS: tuple[tuple[str, str | None, str], ...] = (
-    ("synchronous_commit", "on", "on"),
-    ("statement_timeout", "20s", "20000"),
-    ("idle_session_timeout", "0", "0"),
-    ("client_encoding", "UTF8", "UTF8"),
-    ("fsync", None, "on"),
-    ("full_page_writes", None, "on"),
-    ("server_encoding", None, "UTF8"),
-    ("transaction_read_only", None, "off"),
-    ("session_replication_role", None, "origin"),
-)
-"""Name, value to set for the session, and what reading it back must say."""
-REACH = {
-    "connect_timeout": "5",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "15000",
-}
-"""How soon a server that fell silent counts as lost, unless the URL says otherwise."""
 SETUP_LOCK = 0x676F765265636F72
 TABLES: tuple[LiteralString, ...] = (
     """CREATE TABLE records (
@@ -292,96 +257,6 @@ BEGIN
   RAISE EXCEPTION 'a review that ended stays as it is' USING ERRCODE = '23001';
 END """
 """Those of version 5, which are stricter."""
-NAMED = sql.SQL(", ").join(map(sql.Identifier, STORED))
-INSERT = sql.SQL("INSERT INTO records ({}) VALUES ({})").format(
-    NAMED, sql.SQL(", ").join([sql.Placeholder()] * len(STORED))
-)
-COPY = sql.SQL("COPY records ({}) FROM STDIN (FORMAT BINARY)").format(NAMED)
-COPIED = [TYPES.get(name, "text") for name in STORED]
-
-ADD = sql.SQL("""
-INSERT INTO {} (id, version, state, digest, deadline_us, created_us, packed, binding)
-  VALUES (%(id)s, 1, %(state)s, %(digest)s, %(deadline_us)s, %(created_us)s, %(packed)s,
-    %(binding)s)
-  ON CONFLICT DO NOTHING
-""")
-MOVE = sql.SQL("""
-UPDATE {} SET version = version + 1, state = %(state)s,
-  deadline_us = %(deadline_us)s, packed = %(packed)s
-  WHERE id = %(id)s AND version = %(was)s
-""")
-
-ORPHANS = """
-SELECT d.id FROM records d WHERE d.writer = %s AND d.executes = 1 AND NOT EXISTS
-  (SELECT 1 FROM records o WHERE o.ref = d.id AND o.kind = 'outcome') ORDER BY d.seq
-"""
-
-# A writer opens with a start, or a resumed where it had been taken for dead, and ends
-# with a stop of its own or with somebody else's reconciled.
-OPEN_WRITERS = """
-SELECT s.writer, to_timestamp(max(s.at_us) / 1e6) < pg_postmaster_start_time() FROM
-  (SELECT CASE WHEN kind IN ('start', 'resumed') THEN writer ELSE ref END AS writer,
-          CASE WHEN kind IN ('start', 'resumed') THEN 1 ELSE -1 END AS step, at_us
-   FROM records WHERE kind IN ('start', 'resumed', 'stop', 'reconciled')) s
-WHERE s.writer = %(only)s OR %(only)s IS NULL
-GROUP BY s.writer HAVING sum(s.step) > 0 ORDER BY min(s.at_us)
-"""
-"""The writers without an end, each with whether it is older than the server's run."""
-YOUNG = "SELECT clock_timestamp() < pg_postmaster_start_time() + %s * interval '1s'"
-
-
-def place(url: str) -> str:
-    """Return what may be said of *url* in a message: where, and nobody's password.
-
-    Raises:
-        RecordStoreError: when it is no connection string.
-
-    """
-    try:
-        parts = conninfo_to_dict(url)
-    except ProgrammingError:
-        raise RecordStoreError(
-            "the record store is no PostgreSQL URL; write"
-            " postgresql://USER@HOST:PORT/DATABASE, the password percent-encoded"
-        ) from None
-    host, port = parts.get("host") or "local", parts.get("port") or 5432
-    return f"postgresql://{host}:{port}/{parts.get('dbname') or ''}"
-
-
-def reached(url: str, name: str) -> str:
-    """Return *url* with bounds on every wait for the server, for a session *name*."""
-    given: dict[str, Any] = {**REACH, **conninfo_to_dict(url)}
-    return make_conninfo(**{**given, "application_name": name})
-
-
-def connect(url: str, name: str) -> Connection[tuple[Any, ...]]:
-    """Open *url* for one writer as *name*, with schema and settings verified.
-
-    Raises:
-        RecordStoreError: for a server on which records would not be durable.
-        psycopg.Error: when it does not answer, or refuses the user.
-
-    """
-    connection = Connection.connect(reached(url, name), autocommit=True)
-    try:
-        _check(connection, place(url))
-        _prepare(connection, url)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def put(connection: Connection[tuple[Any, ...]], change: Change) -> None:
-    """Put a request for approval, or a review, in its place.
-
-    Raises:
-        LostRaceError: when it has another version by now, or its like waits already.
-
-    """
-    statement = (MOVE if change.was else ADD).format(sql.Identifier(change.table))
-    if connection.execute(statement, change._asdict()).rowcount != 1:
-        raise LostRaceError(f"{change.table} {change.id}: somebody else was faster")
 
 
 def guarded(connection: Connection[tuple[Any, ...]], table: str) -> bool:
@@ -390,42 +265,15 @@ def guarded(connection: Connection[tuple[Any, ...]], table: str) -> bool:
     return found.fetchone() == (True,)
 
 
-def leave(connection: Connection[tuple[Any, ...]]) -> None:
-    """Close the socket of *connection* in a forked child; its session is the parent's.
+def prepare(connection: Connection[tuple[Any, ...]], url: str, where: str) -> None:
+    """Create what is missing, once, and see that the guards are in force.
 
-    Closing the connection would end the session; a socket that stays open would keep
-    the session, and its lease, when the parent dies.
+    *where* is what messages may say of *url*.
+
+    Raises:
+        RecordStoreError: when they are not, or the user may not create it.
+
     """
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    with suppress(Error):
-        os.dup2(nothing, connection.fileno(), inheritable=False)
-    os.close(nothing)
-
-
-def _check(connection: Connection[tuple[Any, ...]], where: str) -> None:
-    if (version := connection.info.server_version) < OLDEST:
-        raise RecordStoreError(
-            f"{where}: PostgreSQL {version // 10_000} is too old; 14 is the least"
-        )
-    connection.execute(
-        "SELECT set_config(name, value, false)"
-        " FROM unnest(%s::text[], %s::text[]) AS s (name, value) WHERE value <> ''",
-        [[name for name, *_ in SETTINGS], [value or "" for _, value, _ in SETTINGS]],
-    )
-    found: dict[str, str] = dict(
-        connection.execute("SELECT name, setting FROM pg_settings").fetchall()
-    )
-    for name, _, expected in SETTINGS:
-        if (actual := found.get(name)) != expected:
-            raise RecordStoreError(
-                f"{where}: {name} is {actual!r}, not {expected!r}; records would not"
-                " be durable on this server"
-            )
-
-
-def _prepare(connection: Connection[tuple[Any, ...]], url: str) -> None:
-    """Create what is missing, once; raise where the guards are not in force."""
-    where = place(url)
     if not _present(connection):
         try:
             with connection.transaction():

@@ -35,6 +35,8 @@ from openfeature_gov.evidence.sealing import (
     seen,
 )
 from openfeature_gov.stores import postgres_schema as schema
+from openfeature_gov.stores import postgres_sessions as sessions
+from openfeature_gov.stores import postgres_statements as statements
 from openfeature_gov.stores.schema import row
 
 LEDGER = "ledger"
@@ -126,7 +128,7 @@ def seals(
     signer, path = _signer(sealing, url), sealing.checkpoints
     if path is None:
         raise RecordStoreError(
-            f"{schema.place(url)}: name the file that checkpoints are published to"
+            f"{sessions.place(url)}: name the file that checkpoints are published to"
         )
     with ExitStack() as opened:
         log = opened.enter_context(closing(PostgresLog(url, LEDGER)))
@@ -162,7 +164,7 @@ def seals(
 def _signer(sealing: Sealing, url: str) -> Callable[[], Signer]:
     if sealing.key is None:
         raise RecordStoreError(
-            f"{schema.place(url)}: name the key that seals; all writers share it"
+            f"{sessions.place(url)}: name the key that seals; all writers share it"
         )
     return sealing.key if callable(sealing.key) else partial(keys.open_key, sealing.key)
 
@@ -183,7 +185,7 @@ def _enter(url: str, books: Books, ledger: Sealer, writer: str, note: str) -> No
     stamp = books.stamp()
     identity = f"checkpoint-{sha256(note.encode()).hexdigest()[:32]}"
     mine = Stamp(identity, stamp.at_us, LEDGER)
-    with psycopg.connect(schema.reached(url, f"gov-ledger {writer}")) as connection:
+    with psycopg.connect(sessions.reached(url, f"gov-ledger {writer}")) as connection:
         connection.execute("SET LOCAL synchronous_commit = on")
         # Who stops in here must not keep the others from the ledger for long.
         connection.execute("SET LOCAL lock_timeout = '10s'")
@@ -198,7 +200,7 @@ def _enter(url: str, books: Books, ledger: Sealer, writer: str, note: str) -> No
             head = connection.execute(HEAD, (LEDGER,)).fetchone()
             told = {} if head is None else {SEEN: seen(*head)}
             record = note_record(mine, CHECKPOINT, writer, note=note, **told)
-            connection.execute(schema.INSERT, (last + 1, *row(record, LEDGER)))
+            connection.execute(statements.INSERT, (last + 1, *row(record, LEDGER)))
     ledger.seal()
 
 
@@ -270,7 +272,7 @@ class PostgresLog:
         self._connection = self._connect()
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        return schema.connect(self._url, f"gov-seals {self._writer}")
+        return sessions.connect(self._url, f"gov-seals {self._writer}")
 
     def _all(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
         if self._connection.closed:
@@ -377,5 +379,5 @@ class PostgresLog:
 
     def abandon(self) -> None:
         """Let go in a forked child; the connection stays the parent's."""
-        schema.leave(self._connection)
+        sessions.leave(self._connection)
         _abandoned.append(self._connection)

@@ -57,14 +57,14 @@ def made(path: Path, records: int, agents: int) -> int:
 
 def copied(url: str, records: int, agents: int) -> int:
     """Write the same as the logs of some writers to *url*; return the last time."""
-    from openfeature_gov.stores import postgres_schema
+    from openfeature_gov.stores import postgres_sessions, postgres_statements
 
     last = 0
     numbers = [0] * WRITERS
-    with closing(postgres_schema.connect(url, "benchmark")) as connection:
+    with closing(postgres_sessions.connect(url, "benchmark")) as connection:
         connection.execute("SET statement_timeout = 0")
-        with connection.cursor().copy(postgres_schema.COPY) as copy:
-            copy.set_types(postgres_schema.COPIED)
+        with connection.cursor().copy(postgres_statements.COPY) as copy:
+            copy.set_types(postgres_statements.COPIED)
             for row in _rows(_pairs(), records, agents):
                 writer = row[AT] // 900 % WRITERS
                 numbers[writer] += 1

@@ -10,13 +10,13 @@ _store = partial(tests_of, "test_stores_postgres.py")
 _sealed = partial(tests_of, "test_stores_postgres_sealed.py")
 POSTGRES = (
     *mutants(
-        "stores/postgres_schema.py",
+        "stores/postgres_sessions.py",
         _store("commits_wait_for_the_disk_whatever_the_url_says"),
         ('("synchronous_commit", "on", "on")', '("synchronous_commit", None, "on")'),
         ('    ("idle_session_timeout", "0", "0"),\n', ""),
     ),
     *mutants(
-        "stores/postgres_schema.py",
+        "stores/postgres_sessions.py",
         _store("a_server_that_may_lose_records_is_refused"),
         ('    ("fsync", None, "on"),\n', ""),
         ('    ("full_page_writes", None, "on"),\n', ""),
@@ -43,7 +43,7 @@ POSTGRES = (
         ("    OLD.personal := NULL;\n", ""),
     ),
     *mutants(
-        "stores/postgres_schema.py",
+        "stores/postgres_sessions.py",
         _store("a_password_is_in_no_message"),
         ("        ) from None", "        ) from error"),
     ),
@@ -108,7 +108,7 @@ POSTGRES = (
         ("            self._reconcile()\n", "            pass\n"),
     ),
     *mutants(
-        "stores/postgres_schema.py",
+        "stores/postgres_sessions.py",
         _store("a_childs_copy_of_the_session_keeps_no_lease"),
         ("        os.dup2(", "        print("),
     ),
