@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from openfeature.contrib.provider.featbit import authoring
 from openfeature.contrib.provider.featbit.management import (
-    ApiError,
     ManagedFlag,
     ManagementClient,
-    ManagementError,
     MissingError,
     NewFlag,
     NewSegment,
@@ -29,18 +22,20 @@ from openfeature.contrib.provider.featbit.management import (
     StaleRevisionError,
     Variation,
     WriteFailedError,
-    transport,
 )
 from openfeature.contrib.provider.featbit.management.difference import (
     ABSENT,
-    Change,
-    described,
-    difference,
 )
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from tests.scripted_featbit import (
+    ENV,
+    TOKEN,
+    Script,
+    bad,
+    good,
+    scripts,
+)
 
-TOKEN = "api-" + "s3cr3tT0k3n" * 3
-ENV = "ad99d259-1f50-4ed9-a002-7c65e25487df"
 KEY = "agent.refunds"
 WHY = "CHG-1: after the review of Monday"
 SEGMENT = "0779d76b-afc6-4886-ab65-af8c004273ad"
@@ -103,234 +98,9 @@ def env(server: SimulatedFeatBit) -> str:
     return server.env_id
 
 
-Answer = tuple[int, Any, dict[str, str]]
-
-
-class Scripted(ThreadingHTTPServer):
-    """Answer each request with the next line of a script, the last one for ever."""
-
-    def __init__(self, script: list[Answer]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.script = script
-        self.requests: list[tuple[str, str, Any, dict[str, str]]] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Scripted
-    protocol_version = "HTTP/1.1"
-
-    def answer(self) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(size)) if size else None
-        seen = (self.command, self.path, body, dict(self.headers))
-        self.server.requests.append(seen)
-        script = self.server.script
-        status, data, headers = script.pop(0) if len(script) > 1 else script[0]
-        if status == 0:
-            self.close_connection = True
-            return
-        text = data if isinstance(data, bytes) else json.dumps(data).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(text)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_GET = do_PUT = do_POST = answer  # noqa: N815 - the names are http.server's
-
-    def log_message(self, *_args: Any) -> None:
-        """Be quiet."""
-
-
-Script = Callable[..., tuple[Scripted, ManagementClient]]
-
-
 @pytest.fixture
 def scripted() -> Iterator[Script]:
-    """Return a function: answers to a server that gives them, and a client of it."""
-    started: list[tuple[Scripted, threading.Thread]] = []
-
-    def start(*answers: Answer, **options: Any) -> tuple[Scripted, ManagementClient]:
-        made = Scripted(list(answers))
-        thread = threading.Thread(
-            target=made.serve_forever, kwargs={"poll_interval": 0.02}
-        )
-        thread.start()
-        started.append((made, thread))
-        return made, ManagementClient(made.url, TOKEN, **options)
-
-    yield start
-    for made, thread in started:
-        made.shutdown()
-        made.server_close()
-        thread.join()
-
-
-def good(data: Any) -> Answer:
-    return 200, {"success": True, "errors": [], "data": data}, {}
-
-
-def bad(status: int, *errors: str) -> Answer:
-    return status, {"success": False, "errors": list(errors), "data": None}, {}
-
-
-def asp(status: int) -> Answer:
-    body = {
-        "title": "One or more",
-        "status": status,
-        "errors": {"revision": ["not a GUID"]},
-    }
-    return status, body, {}
-
-
-class TestConnecting:
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "http://featbit.example:5000",
-            "http://10.0.0.7",
-            "http://localhost.example",
-            "ftp://127.0.0.1",
-            "featbit.example",
-            "https://user:password@featbit.example",
-            "https://featbit.example?x=1",
-            "https://[::1",
-            "",
-        ],
-    )
-    def test_an_unsafe_url_is_refused(self, url: str) -> None:
-        with pytest.raises(RefusedError, match="API URL") as refused:
-            ManagementClient(url, TOKEN)
-        assert "password" not in str(refused.value)
-        assert TOKEN not in str(refused.value)
-
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "https://featbit.example",
-            "http://localhost:5000/",
-            "http://127.1.2.3:5000/api/v1",
-            "http://[::1]:5000/api/v1/",
-        ],
-    )
-    def test_https_and_loopback_are_taken_with_or_without_the_prefix(
-        self, url: str
-    ) -> None:
-        assert repr(ManagementClient(url, TOKEN)).count("/api/v1") == 1
-
-    def test_plain_http_to_elsewhere_has_to_be_asked_for(self) -> None:
-        client = ManagementClient("http://10.0.0.7", TOKEN, allow_insecure=True)
-        assert "10.0.0.7" in repr(client)
-
-    @pytest.mark.parametrize("token", ["", "api-1\r\nX: y", "api 1", "api-é"])
-    def test_a_token_that_is_no_header_is_refused(self, token: str) -> None:
-        with pytest.raises(RefusedError, match="token"):
-            ManagementClient("https://featbit.example", token)
-
-    def test_the_token_is_sent_raw_and_shown_nowhere(
-        self, scripted: Script, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level(logging.DEBUG)
-        server, client = scripted(bad(401, "Unauthorized"))
-        with pytest.raises(NotPermittedError, match="token is unknown") as refused:
-            client.projects()
-        assert server.requests[0][3]["Authorization"] == TOKEN
-        for text in (
-            repr(client),
-            str(refused.value),
-            repr(refused.value),
-            caplog.text,
-        ):
-            assert TOKEN not in text
-
-    def test_a_redirect_is_not_followed(self, scripted: Script) -> None:
-        other, _ = scripted(good([]))
-        server, client = scripted((302, b"", {"Location": other.url}))
-        with pytest.raises(ApiError, match="redirects are not followed"):
-            client.projects()
-        assert (len(server.requests), other.requests) == (1, [])
-
-
-class TestAnswers:
-    def test_success_false_is_a_failure_though_200(self, scripted: Script) -> None:
-        _, client = scripted((200, {"success": False, "errors": ["No"], "data": 1}, {}))
-        with pytest.raises(ApiError, match="200 No"):
-            client.projects()
-
-    @pytest.mark.parametrize(
-        ("answer", "told"),
-        [
-            (
-                bad(400, "name_is_required", "key_is_invalid"),
-                "name_is_required, key_is",
-            ),
-            (asp(400), "revision: not a GUID"),
-            ((400, b"<html>", {}), "400 no error code"),
-        ],
-    )
-    def test_each_shape_of_400_is_told(
-        self, scripted: Script, answer: Answer, told: str
-    ) -> None:
-        _, client = scripted(answer)
-        with pytest.raises(ApiError, match=told):
-            client.projects()
-
-    @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b"\xff"])
-    def test_a_page_of_something_else_is_told(
-        self, scripted: Script, body: bytes
-    ) -> None:
-        _, client = scripted((200, body, {}))
-        with pytest.raises(ManagementError, match="URL of FeatBit"):
-            client.projects()
-
-    def test_codes_of_the_server_cannot_forge_a_line(self, scripted: Script) -> None:
-        _, client = scripted(bad(422, "a\nERROR all is well\x1b[2J"))
-        with pytest.raises(ApiError) as refused:
-            client.projects()
-        assert str(refused.value).isprintable()
-
-    def test_a_get_is_repeated_until_it_is_answered(self, scripted: Script) -> None:
-        server, client = scripted(
-            bad(503), (0, b"", {}), (429, b"", {"Retry-After": "0"}), good([])
-        )
-        assert client.projects() == []
-        assert len(server.requests) == 4
-
-    def test_a_get_is_not_repeated_for_ever(self, scripted: Script) -> None:
-        server, client = scripted(bad(500, "InternalServerError"))
-        with pytest.raises(NoAnswerError, match="answered 500"):
-            client.projects()
-        assert len(server.requests) == 4
-
-    def test_a_refusal_is_not_repeated(self, scripted: Script) -> None:
-        server, client = scripted(bad(422, "NameHasBeenUsed"))
-        with pytest.raises(ApiError, match="422 NameHasBeenUsed"):
-            client.projects()
-        assert len(server.requests) == 1
-
-    def test_a_server_that_wants_a_long_pause_gets_none(self, scripted: Script) -> None:
-        server, client = scripted((429, b"", {"Retry-After": "3600"}))
-        with pytest.raises(NoAnswerError, match="429"):
-            client.projects()
-        assert len(server.requests) == 1
-
-    def test_what_members_are_wrong_is_told_without_their_values(
-        self, scripted: Script
-    ) -> None:
-        _, client = scripted(good([{"id": 5, "key": None, "name": "se-cret"}]))
-        with pytest.raises(ManagementError, match="check id, key") as error:
-            client.projects()
-        assert "se-cret" not in str(error.value)
-
-    def test_unknown_members_are_ignored_and_null_text_is_empty(
-        self, scripted: Script
-    ) -> None:
-        environment = {"id": ENV, "key": None, "committedVersion": 3}
-        project = {"id": "p", "key": "k", "new": {}, "environments": [environment]}
-        _, client = scripted(good([project]))
-        [found] = client.projects()
-        assert found.environments[0].key == ""
+    yield from scripts()
 
 
 class TestReading:
@@ -985,78 +755,6 @@ class TestWithoutAnswer:
             release.set()
 
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-
-class Dripping:
-    """A server that sends *first*, and then *drop* again and again; never the end."""
-
-    def __init__(self, first: bytes, drop: bytes) -> None:
-        self.stop = threading.Event()
-        self._first, self._drop = first, drop
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self.stop.is_set():
-            connection, _ = self._listening.accept()
-            with connection, contextlib.suppress(OSError):
-                connection.recv(65536)
-                connection.sendall(self._first)
-                while not self.stop.wait(0.01):
-                    connection.sendall(self._drop)
-
-    def close(self) -> None:
-        """End it."""
-        self.stop.set()
-        with contextlib.suppress(OSError):
-            socket.create_connection(self._listening.getsockname()[:2]).close()
-        self._thread.join(20)
-        self._listening.close()
-
-
-@pytest.mark.parametrize(
-    ("first", "drop"),
-    [
-        pytest.param(HEAD + b"Content-Length: 1000000\r\n\r\n", b" ", id="body"),
-        pytest.param(HEAD + b"\r\n", b" ", id="body without a length"),
-        pytest.param(HEAD + b"X: ", b"x", id="header"),
-        pytest.param(
-            HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0", id="chunk size"
-        ),
-    ],
-)
-def test_an_answer_that_drips_is_cut_off(first: bytes, drop: bytes) -> None:
-    server = Dripping(first, drop)
-    client = ManagementClient(server.url, TOKEN, timeout_s=0.3)
-    told: list[ManagementError] = []
-
-    def ask() -> None:
-        try:
-            client._http.write("PUT", "/x", {})
-        except ManagementError as error:
-            told.append(error)
-
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(30)
-    server.close()
-    assert "not whole after 0.3 s" in str(told[0])
-
-
-def test_an_answer_without_end_is_not_read_to_its_end(
-    scripted: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transport, "LARGEST", 1000)
-    server, client = scripted((200, b"[" + b" " * 2000, {}), good([]))
-    with pytest.raises(NoAnswerError, match="more than 1000 bytes"):
-        client.projects()
-    assert client.projects() == []
-    assert len(server.requests) == 2
-
-
 def raw_flag(**changes: Any) -> dict[str, Any]:
     flag = authoring.boolean_flag(KEY, serve=True)
     return {**flag, "revision": "r1", "createdAt": authoring.UNCHANGED, **changes}
@@ -1079,34 +777,3 @@ def test_no_request_is_a_patch_and_every_write_has_its_comment(
     targeting = writes[1][2]["targeting"]
     assert targeting["disabledVariationId"] == "false"
     assert {"targetUsers", "rules", "fallthrough"} <= targeting.keys()
-
-
-class TestDifference:
-    def test_equal_values_do_not_differ_whatever_their_spelling(self) -> None:
-        assert difference({"a": [0, 1.0]}, {"a": [0.0, 1]}) == []
-
-    def test_true_is_not_one(self) -> None:
-        assert difference({"a": True}, {"a": 1}) == [Change("a", True, 1)]
-
-    def test_items_are_compared_by_id_and_their_order_for_itself(self) -> None:
-        before = [{"id": "a", "x": 1}, {"id": "b", "x": 1}]
-        after = [{"id": "b", "x": 2}, {"id": "a", "x": 1}, {"id": "c"}]
-        assert difference({"rules": before}, {"rules": after}) == [
-            Change("rules (order)", ["a", "b"], ["b", "a"]),
-            Change("rules[b].x", 1, 2),
-            Change("rules[c]", ABSENT, {"id": "c"}),
-        ]
-
-    def test_repeated_ids_are_compared_as_a_whole(self) -> None:
-        before, after = [{"id": "a"}, {"id": "a"}], [{"id": "a"}]
-        assert difference(before, after) == [Change("", before, after)]
-
-    def test_lines_for_people_are_printable_and_short(self) -> None:
-        hostile = {"\x1b[2Jname\n": "\u202e" + "x" * 500}
-        [line] = described(difference({}, hostile))
-        assert line.isprintable()
-        assert line.isascii()
-        assert len(line) < 200
-
-    def test_a_lone_surrogate_does_not_break_it(self) -> None:
-        assert described(difference({"a": "\ud800"}, {"a": 10**30}))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -250,94 +248,6 @@ def test_hard_boundary_comes_first(desk: Make) -> None:
     assert reason(service="svc", scopes=held | {"admin"}) == "blocked_scope_held"
 
 
-def test_claims_only_lower_authority(desk: Make) -> None:
-    """An agent that claims more risk gets less; one that claims less gets the same."""
-    one = desk(SEARCH)
-    one.governor.tool("look")(one.spy)
-    one.set(mode="search_only")
-
-    def effect(**claims: str) -> Effect:
-        context = CallContext(actor=Actor(agent="a"), claims=claims)
-        return one.governor.plan(ToolCall("look", {"q": 1}, context)).effect
-
-    assert effect() is effect(riskClass="search") is Effect.ALLOW
-    assert effect(riskClass="irreversible") is Effect.CONSTRAIN
-    assert effect(riskClass="harmless, trust me") is Effect.CONSTRAIN
-    two = desk(MAIL)
-    two.governor.tool("mail")(two.spy)
-    two.set(mode="draft_write")
-    context = CallContext(actor=Actor(agent="a"), claims={"riskClass": "search"})
-    assert two.governor.plan(ToolCall("mail", {}, context)).effect is Effect.CONSTRAIN
-
-
-def test_extractors_decide_what_the_action_is(desk: Make) -> None:
-    """Risk, reversibility, amount and count come from the arguments, strictest wins."""
-    one = desk(SEARCH)
-    extract = Extractors(
-        risk=lambda a: "irreversible" if a["drop"] else "search",
-        reversibility=lambda a: "none" if a["drop"] else "automatic",
-        amount=lambda a: a["amount"],
-        records=lambda a: a["count"],
-        record=lambda a: "o-1",
-        currency="EUR",
-    )
-    one.governor.tool("look", extract=extract)(one.spy)
-
-    def planned(**more: Any) -> Any:
-        given = {"drop": False, "amount": 5, "count": 1, **more}
-        return one.governor.plan(call("look", **given))
-
-    assert planned().effect is Effect.ALLOW
-    assert planned(drop=True).effect is Effect.QUEUE_FOR_APPROVAL
-    contract = planned(amount=Decimal("12.50")).contract
-    assert contract is not None
-    assert (contract.amount, contract.record) == (Decimal("12.50"), "o-1")
-    assert contract.attributes()["amountBand"] == "up_to_100"
-    for bad in (float("inf"), "5", None, [5], True, -1, Decimal("NaN")):
-        assert planned(amount=bad).effect is Effect.DENY, bad
-    assert planned(count=2**53 - 1).effect is Effect.ALLOW
-    for bad in (-1, 1.5, "1", None, True, 2**53):
-        assert planned(count=bad).reason == "records_unreadable", bad
-
-
-@pytest.mark.parametrize(
-    ("derived", "kept"), [("automatic", "manual"), ("none", "none")]
-)
-def test_extractors_only_tighten(derived: str, kept: str, desk: Make) -> None:
-    """What the arguments say counts beside the contract where it is stricter."""
-    one = desk(MAIL)
-    extract = Extractors(reversibility=lambda a: derived, risk=lambda a: "search")
-    one.governor.tool("mail", extract=extract)(one.spy)
-    contract = one.governor.plan(call(to="x")).contract
-    assert contract is not None
-    assert (contract.reversibility, contract.risk_class) == (kept, "external_effect")
-
-
-@pytest.mark.parametrize("bad", ["harmless", None, 5, RuntimeError("x")])
-def test_extractor_that_fails_leaves_the_worst(bad: Any, desk: Make) -> None:
-    """A class or a target that cannot be told is the worst one, and denied."""
-
-    def tell(_: Any) -> Any:
-        if isinstance(bad, Exception):
-            raise bad
-        return bad
-
-    one = desk(SEARCH + "---\n" + MAIL)
-    one.governor.tool("look", extract=Extractors(risk=tell, reversibility=tell))(
-        one.spy
-    )
-    planned = one.governor.plan(call("look"))
-    assert planned.reason == "classification_unreadable"
-    assert planned.effect is Effect.DENY
-    contract = planned.contract
-    assert contract is not None
-    assert contract.risk_class == "irreversible"
-    assert contract.reversibility == "none"
-    if bad != "harmless":
-        one.governor.tool("mail", extract=Extractors(record=tell))(one.spy)
-        assert one.governor.plan(call("mail")).reason == "target_unreadable"
-
-
 def test_constraints_need_a_tool_that_applies_them(desk: Make) -> None:
     """Under constraints only a tool that narrows its arguments runs, and narrowed."""
 
@@ -428,139 +338,6 @@ def test_conditions_need_a_human_unless_someone_says_no(desk: Make) -> None:
     assert effect(lambda _: None) is Effect.QUEUE_FOR_APPROVAL
     assert effect(fail) is Effect.QUEUE_FOR_APPROVAL
     assert effect(lambda _: False) is Effect.ALLOW
-
-
-def test_ticket_lets_exactly_this_call_run_once(desk: Make) -> None:
-    """After enforce, the tool runs once for the decided arguments without deciding."""
-    one = desk(MAIL)
-    tool = one.governor.tool("mail")(one.spy)
-    with one.governor.acting(CONTEXT):
-        assert one.governor.enforce(call(to="x")).status is Status.RELEASED
-        assert tool(to="x") == "ran"
-        one.set(mode="off")
-        assert "denied" in tool(to="x")
-    assert one.calls == [{"to": "x"}]
-    assert [r["effect"] for r in log(one, "decision")] == ["allow", "deny"]
-
-
-def decided(desk: Desk) -> list[str]:
-    """Return the effects of all decisions; a run under a ticket adds none."""
-    return [r["effect"] for r in log(desk, "decision")]
-
-
-def test_late_edit_of_the_arguments_meets_a_decision(desk: Make) -> None:
-    """A ticket for one set of arguments does not fit another."""
-    one = desk(MAIL)
-    tool = one.governor.tool("mail")(one.spy)
-    with one.governor.acting(CONTEXT):
-        one.governor.enforce(call(to="x"))
-        assert tool(to="y") == "ran"
-        assert tool(to="x") == "ran"
-    assert one.calls == [{"to": "y"}, {"to": "x"}]
-    assert len(decided(one)) == 2
-
-
-def test_ticket_is_for_one_tool(desk: Make) -> None:
-    """A ticket for one tool does not open another that takes the same arguments."""
-    one = desk(MAIL + "---\n" + SEARCH)
-    tool = one.governor.tool("mail")(one.spy)
-    other = one.governor.tool("look")(one.spy)
-    with one.governor.acting(CONTEXT):
-        one.governor.enforce(call("look", to="x"))
-        assert tool(to="x") == "ran"
-        assert other(to="x") == "ran"
-    assert [record["tool"] for record in log(one, "decision")] == ["look", "mail"]
-
-
-def test_a_kill_between_decision_and_run_is_obeyed(desk: Make) -> None:
-    """A ticket is worth nothing once the action would be denied."""
-    one = desk(MAIL)
-    tool = one.governor.tool("mail")(one.spy)
-    with one.governor.acting(CONTEXT):
-        one.governor.enforce(call(to="x"))
-        one.set(denylist=["mail"])
-        assert "denied" in tool(to="x")
-        one.set()
-        assert tool(to="x") == "ran"
-    assert len(one.calls) == 1
-    assert decided(one) == ["allow", "deny", "allow"]
-    assert [r["status"] for r in history.records(one.records, kind="outcome")] == [
-        "not_run",
-        "executed",
-    ]
-
-
-def test_ticket_is_for_the_one_decided_about(desk: Make) -> None:
-    """Somebody else's session does not run under this session's decision."""
-    one = desk(MAIL)
-    tool = one.governor.tool("mail")(one.spy)
-    other = CallContext(actor=Actor(agent="agent-2"), task="task-2")
-    with one.governor.acting(CONTEXT):
-        one.governor.enforce(call(to="x"))
-        with one.governor.acting(other):
-            assert tool(to="x") == "ran"
-    tasks = [r["context"]["task"] for r in log(one, "decision")]
-    assert tasks == ["task-1", "task-2"]
-
-
-def test_ticket_is_for_one_governor(desk: Make) -> None:
-    """Another Governor's gate does not take it, however alike tool and arguments."""
-    one, two = desk(MAIL), desk(MAIL)
-    one.governor.tool("mail")(one.spy)
-    gate = two.governor.tool("mail")(two.spy)
-    with one.governor.acting(CONTEXT):
-        one.governor.enforce(call(to="x"))
-        assert gate(to="x") == "ran"
-    assert (one.calls, two.calls) == ([], [{"to": "x"}])
-    assert decided(two) == ["allow"]
-
-
-def test_ticket_is_for_one_process(desk: Make) -> None:
-    """A fork copies the ticket; the child meets a decision of its own."""
-    one = desk(MAIL)
-    tool = one.governor.tool("mail")(one.spy)
-    with one.governor.acting(CONTEXT):
-        one.governor.enforce(call(to="x"))
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                tool(to="x")
-                one.governor.close()
-                code = 0
-            finally:
-                os._exit(code)
-        assert os.waitpid(child, 0)[1] == 0
-        tool(to="x")
-    records = history.records(one.records)
-    refs = [r["ref"] for r in records if r["kind"] == "outcome"]
-    assert len(refs) == len(set(refs))
-    assert len([r for r in records if r["kind"] == "decision"]) == 2
-
-
-def test_ticket_is_single_use_across_threads(desk: Make) -> None:
-    """Copies of the context that race for one ticket: one runs under it."""
-    one = desk(MAIL)
-    tool = one.governor.tool("mail")(one.spy)
-    with one.governor.acting(CONTEXT):
-        one.governor.enforce(call(to="x"))
-        ready = threading.Barrier(8)
-
-        def race() -> None:
-            ready.wait()
-            tool(to="x")
-
-        copies = [contextvars.copy_context() for _ in range(8)]
-        threads = [threading.Thread(target=one.run, args=(race,)) for one in copies]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert len(one.calls) == 8
-    records = log(one)
-    refs = [r["ref"] for r in records if r["kind"] == "outcome"]
-    assert len(refs) == len(set(refs)) == 8
-    assert len([r for r in records if r["kind"] == "decision"]) == 8
 
 
 def test_foreign_code_cannot_change_what_runs(desk: Make) -> None:
@@ -796,23 +573,6 @@ def test_report_takes_one_known_status_for_one_known_decision(desk: Make) -> Non
     assert [r["status"] for r in log(one, "outcome")] == ["failed"]
 
 
-def test_targets_that_are_no_ids_are_kept_as_digests(desk: Make) -> None:
-    """An e-mail address or a sentence as target or tool name is not written down."""
-    one = desk(MAIL)
-    target = Extractors(record=lambda a: a["to"])
-    one.governor.tool("mail", extract=target)(one.spy)
-    one.governor.run(call(to="anna@example.org"))
-    one.governor.run(call(to="#W-77"))
-    one.governor.run(call(to=""))
-    one.governor.run(call("My name is Anna and my card is 4111"))
-    records = log(one, "decision")
-    assert records[0]["targetRecord"].startswith("sha256:")
-    assert records[1]["targetRecord"] == "#W-77"
-    assert records[2]["targetRecord"] == ""
-    assert records[3]["tool"].startswith("sha256:")
-    assert b"anna" not in one.records.read_bytes().lower()
-
-
 def test_two_governors_on_one_log_do_not_mix(desk: Make) -> None:
     """Record ids are one sequence a process, so that a shared log takes them all."""
     one = desk(MAIL)
@@ -839,25 +599,6 @@ def test_injected_parameters_are_not_the_agents(desk: Make) -> None:
     assert one.governor.run(call(to="x", session="admin")).effect is Effect.DENY
     with pytest.raises(RegistrationError, match="injected"):
         one.governor.run(call(to="x"), injected={"to": "y"})
-
-
-def test_ticket_expires(desk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a ticket that was not used in time, a call meets its own decision."""
-    one = desk(MAIL)
-    tool = one.governor.tool("mail")(one.spy)
-    monkeypatch.setattr("openfeature_gov.tickets.LIFETIME_NS", 0)
-    with one.governor.acting(CONTEXT):
-        one.governor.enforce(call(to="x"))
-        assert tool(to="x") == "ran"
-    assert len(log(one, "decision")) == 2
-
-
-def test_direct_call_without_context_is_denied(desk: Make) -> None:
-    """Whoever calls the function itself, outside any session, gets a refusal."""
-    one = desk(MAIL)
-    tool = one.governor.tool("mail")(one.spy)
-    assert "denied" in tool(to="x")
-    assert one.calls == []
 
 
 def test_arguments_are_copied_before_anything_happens(desk: Make) -> None:

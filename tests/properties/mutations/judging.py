@@ -6,6 +6,7 @@ from functools import partial
 
 from tests.properties.mutations.mutant import mutants, tests_of
 
+_ticketing = partial(tests_of, "test_ticketing.py")
 _governor = partial(tests_of, "test_governor.py")
 _store = partial(tests_of, "test_stores_sqlite.py")
 JUDGING = (
@@ -115,7 +116,7 @@ JUDGING = (
     ),
     *mutants(
         "tickets.py",
-        _governor(
+        _ticketing(
             "ticket_lets_exactly_this_call_run_once",
             "late_edit_of_the_arguments_meets_a_decision",
             "ticket_is_single_use_across_threads",
@@ -138,7 +139,7 @@ JUDGING = (
     ),
     *mutants(
         "gate.py",
-        _governor("direct_call_without_context_is_denied"),
+        _ticketing("direct_call_without_context_is_denied"),
         (
             "return _answer(runner.ran(ticketed(tool, call) or call, extra))",
             "return tool.function(**kwargs)",
@@ -186,7 +187,7 @@ JUDGING = (
     ),
     *mutants(
         "ticketing.py",
-        _governor(
+        _ticketing(
             "a_kill_between_decision_and_run_is_obeyed",
             "ticket_is_for_the_one_decided_about",
         ),
@@ -221,7 +222,7 @@ JUDGING = (
     ),
     *mutants(
         "tickets.py",
-        _governor("ticket_is_for_one_governor", "ticket_is_for_one_process"),
+        _ticketing("ticket_is_for_one_governor", "ticket_is_for_one_process"),
         ("self.owner is owner", "True"),
         ("            and self.pid == os.getpid()\n", ""),
     ),

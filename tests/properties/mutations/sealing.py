@@ -10,6 +10,7 @@ _merkle = partial(tests_of, "properties/test_merkle.py")
 _notes = partial(tests_of, "test_evidence_notes.py")
 _keys = partial(tests_of, "test_evidence_keys.py")
 _published = partial(tests_of, "test_evidence_published.py")
+_alterations = partial(tests_of, "test_evidence_alterations.py")
 _sealing = partial(tests_of, "test_evidence_sealing.py")
 SEALING = (
     *mutants(
@@ -106,7 +107,7 @@ SEALING = (
     ),
     *mutants(
         "evidence/sealed.py",
-        _sealing("alteration_is_found_at_opening"),
+        _alterations("alteration_is_found_at_opening"),
         ("if last is not None and log.number_of(last) is None:", "if False:"),
         ("    opened(head, trusted(log, signer))\n", ""),
         ("head is not None and head.number > 1:", "False:"),
@@ -131,7 +132,7 @@ SEALING = (
     ),
     *mutants(
         "evidence/sealing.py",
-        _sealing("finding_is_on_record_once_the_store_is_open"),
+        _alterations("finding_is_on_record_once_the_store_is_open"),
         ("        self._attempt(self._open)\n", ""),
     ),
     *mutants(
@@ -148,19 +149,19 @@ SEALING = (
     ),
     *mutants(
         "evidence/sealing.py",
-        _sealing("finding_that_cannot_be_recorded_is_tried_again"),
+        _alterations("finding_that_cannot_be_recorded_is_tried_again"),
         ("self._books.commit(note)\n", "self._books.append(note)\n"),
         ("self._found, self._check = found, None", "self._check = None"),
     ),
     *mutants(
         "evidence/sealing.py",
-        _sealing("alteration_while_it_runs_is_found"),
+        _alterations("alteration_while_it_runs_is_found"),
         ("if number < tree.number:", "if False:"),
         ("            require_length(self._log, tree.last_seq)\n", ""),
     ),
     *mutants(
         "evidence/sealing.py",
-        _sealing("key_swapped_while_it_runs_is_found"),
+        _alterations("key_swapped_while_it_runs_is_found"),
         (
             'raise AlteredError("key", "another key is in place of the log\'s")',
             "pass",
@@ -169,7 +170,7 @@ SEALING = (
     ),
     *mutants(
         "evidence/sealing.py",
-        _sealing("check_of_a_tree_that_another_process_ended_is_dropped"),
+        _alterations("check_of_a_tree_that_another_process_ended_is_dropped"),
         ("self._check = None  # another process", "pass  # another process"),
     ),
     *mutants(
@@ -180,12 +181,12 @@ SEALING = (
     ),
     *mutants(
         "stores/sealed.py",
-        _sealing("alteration_is_found_at_opening"),
+        _alterations("alteration_is_found_at_opening"),
         ("coalesce(CAST(body AS BLOB), x'')", "body"),
     ),
     *mutants(
         "stores/sealed.py",
-        _sealing("no_checkpoint_is_published_twice"),
+        _alterations("no_checkpoint_is_published_twice"),
         ("return int(found[0] or 1) - 1", "return 0"),
     ),
     *mutants(

@@ -6,12 +6,13 @@ from functools import partial
 
 from tests.properties.mutations.mutant import mutants, tests_of
 
+_extracting = partial(tests_of, "test_extracting.py")
 _governor = partial(tests_of, "test_governor.py")
 _hostile = partial(tests_of, "properties/test_hostile.py")
 TOOLS = (
     *mutants(
         "extracting.py",
-        _governor("extractors_decide_what_the_action_is"),
+        _extracting("extractors_decide_what_the_action_is"),
         ("            risk = max(", "            risk = min("),
         ('self.faults.append("amount_unreadable")', "pass"),
         ('self.faults.append("records_unreadable")', "pass"),
@@ -21,7 +22,7 @@ TOOLS = (
     ),
     *mutants(
         "extracting.py",
-        _governor("extractor_that_fails_leaves_the_worst"),
+        _extracting("extractor_that_fails_leaves_the_worst"),
         (
             "self._word(self._extractors.reversibility, Reversibility.NONE)",
             "self._word(self._extractors.reversibility, Reversibility.AUTOMATIC)",
@@ -35,7 +36,7 @@ TOOLS = (
     ),
     *mutants(
         "extracting.py",
-        _governor("claims_only_lower_authority"),
+        _extracting("claims_only_lower_authority"),
         (
             "except ValueError:\n        return worst",
             "except ValueError:\n        return None",
@@ -68,7 +69,7 @@ TOOLS = (
     ),
     *mutants(
         "extracting.py",
-        _governor("extractors_only_tighten"),
+        _extracting("extractors_only_tighten"),
         ("undo = max(undo", "undo = min(undo"),
         ("(need_of(one, undo), SEVERITY[one])", "-SEVERITY[one]"),
     ),
@@ -95,7 +96,7 @@ TOOLS = (
     ),
     *mutants(
         "extracting.py",
-        _governor("targets_that_are_no_ids_are_kept_as_digests"),
+        _extracting("targets_that_are_no_ids_are_kept_as_digests"),
         ("if not name or is_opaque(name):", "if True:"),
         ("if not name or is_opaque(name):", "if is_opaque(name):"),
     ),
