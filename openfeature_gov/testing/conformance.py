@@ -382,3 +382,26 @@ class AdapterSuite:
             with suppress(Exception):
                 self.rig().play(place, [call], asynchronous=asynchronous)
         assert place.ran() == []
+
+    # What others see
+
+    @BOTH
+    def test_spans_join(self, place: Workplace, asynchronous: bool) -> None:
+        """Each decision is in the caller's trace, and on the framework's own span."""
+        pytest.importorskip("opentelemetry.sdk", reason="install opentelemetry-sdk")
+        from openfeature_gov.testing import spans  # noqa: PLC0415 - needs the SDK
+
+        calls = [SMALL, Call("drop_table", {"table": "orders"}, "call-2")]
+        effects = {"refund": "allow", "drop_table": "deny"}
+        rig = self.rig()
+        with rig.instrumented():
+            found = spans.traced(
+                lambda: rig.play(place, calls, asynchronous=asynchronous)
+            )
+        ours = spans.named(found, "gov.decide ")
+        assert sorted(one.name for one in ours) == [
+            "gov.decide drop_table",
+            "gov.decide refund",
+        ]
+        assert spans.traces(ours) == spans.traces(spans.named(found, spans.HOST))
+        assert spans.decisions(spans.named(found, rig.span or spans.HOST)) == effects

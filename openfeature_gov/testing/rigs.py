@@ -12,6 +12,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,14 @@ class Rig(ABC):
     """Drive one framework. Built anew for each test, and in other processes.
 
     *pauses* says that the framework can stop and be resumed elsewhere, *sessions* that
-    it knows of sessions; *lacks* names tests that make no sense for it, and why.
+    it knows of sessions; *lacks* names tests that make no sense for it, and why. *span*
+    is how the name begins of the framework's own span that is current when a call is
+    decided about, empty where it has none.
     """
 
     pauses = True
     sessions = True
+    span = ""
     lacks: dict[str, str] = {}  # noqa: RUF012 - subclasses state theirs
 
     @abstractmethod
@@ -70,6 +74,10 @@ class Rig(ABC):
         every call in a hook after ours; with *sub* the calls are made by a sub-agent
         that has no adapter, behind the tool ``delegate``.
         """
+
+    def instrumented(self) -> AbstractContextManager[object]:
+        """Let the framework emit its spans within the block, where it must be told."""
+        return nullcontext()
 
     @abstractmethod
     def wake(

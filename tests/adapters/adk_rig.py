@@ -56,6 +56,8 @@ def scripted(*turns: Sequence[Call]) -> Any:
 class ADKRig(Rig):
     """A runner whose sessions lie in the place's folder."""
 
+    span = "execute_tool"
+
     def play(
         self,
         place: Workplace,

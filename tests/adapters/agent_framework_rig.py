@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from agent_framework import (
@@ -20,6 +21,7 @@ from agent_framework import (
     FunctionTool,
     Message,
 )
+from agent_framework.observability import enable_instrumentation
 
 from openfeature_gov.adapters.agent_framework import Governed, wake
 from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
@@ -83,7 +85,18 @@ class Late(FunctionMiddleware):
 
 
 class AgentFrameworkRig(Rig):
-    """An agent whose session is its state; it streams where it is not async."""
+    """An agent whose session is its state; it streams where it is not async.
+
+    The span of a tool's own call begins only after the decision.
+    """
+
+    span = "invoke_agent"
+
+    @contextmanager
+    def instrumented(self) -> Iterator[None]:
+        """Emit spans, as the framework's later versions do anyhow."""
+        enable_instrumentation()
+        yield
 
     def play(
         self,

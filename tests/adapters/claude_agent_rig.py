@@ -28,7 +28,12 @@ PREFIX = "mcp__shop__"
 
 
 class ClaudeAgentRig(Rig):
-    """A query whose session waits on disk; the client where it is not async."""
+    """A query whose session waits on disk; the client where it is not async.
+
+    The span is that of an in-process server; the SDK's own process has others.
+    """
+
+    span = "tools/call"
 
     def play(
         self,

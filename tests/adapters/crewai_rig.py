@@ -13,7 +13,6 @@ from typing import Any
 os.environ.update(
     CREWAI_DISABLE_TELEMETRY="true",
     CREWAI_TRACING_ENABLED="false",
-    OTEL_SDK_DISABLED="true",
 )
 
 from crewai import Agent, Crew, Task

@@ -32,6 +32,7 @@ class FastMCPRig(Rig):
 
     pauses = False
     sessions = False
+    span = "tools/call"
     mode = "auto"
 
     def play(

@@ -21,6 +21,7 @@ class MCPRig(Rig):
 
     pauses = False
     sessions = False
+    span = "tools/call"
 
     def play(
         self,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic_ai import Agent, DeferredToolRequests, Tool
@@ -36,6 +37,17 @@ class Late(AbstractCapability[Any]):
 
 class PydanticAIRig(Rig):
     """An agent whose messages are its state."""
+
+    span = "execute_tool"
+
+    @contextmanager
+    def instrumented(self) -> Iterator[None]:
+        """Let every agent emit spans."""
+        Agent.instrument_all()
+        try:
+            yield
+        finally:
+            Agent.instrument_all(False)
 
     def play(
         self,
