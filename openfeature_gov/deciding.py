@@ -387,12 +387,16 @@ class _Taking:
             refusal = allowances.rate(contract, self._decider.judge.rules(tool))
             self._placed = refusal is None
             self._refusals = () if refusal is None else (refusal,)
+        held: tuple[Held, ...] = ()
+        if not self._refusals:
+            taken = _held(allowances, judged)
+            held = () if isinstance(taken, Verdict) else taken
+            self._refusals = (taken,) if isinstance(taken, Verdict) else ()
         if self._refusals:
             again = self._decider.judge.judge(
                 self._call, tool, self._demanded, judged.release, self._refusals
             )
             return self._decider.reviewed(self._call, tool, self._demanded, again)
-        held = allowances.taken(judged.charges, judged.record.id, judged.route.ran)
         if not held:
             return judged
         entries = tuple(one.spend for one in held)
@@ -411,3 +415,9 @@ class _Taking:
         """Refuse the call from now on: a budget had too little left for it."""
         if self._decider.allowances is not None:
             self._refusals = self._decider.allowances.overspent(judged.held, error)
+
+
+def _held(allowances: Allowances, judged: Judged) -> tuple[Held, ...] | Verdict:
+    """Return what *judged* takes of its budgets, or why it may not."""
+    take = allowances.alone if judged.alone else allowances.taken
+    return take(judged.charges, judged.record.id, judged.route.ran)

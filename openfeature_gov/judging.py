@@ -79,7 +79,8 @@ class Judged:
     *approval* is the id of the request that the call waits for or was decided by,
     *release* what it said, *used* the request as this call's record uses it up,
     *review* the review that this call's record opens. *charges* are what it would take
-    of budgets, *held* what its record takes of them.
+    of budgets, *held* what its record takes of them; *alone* says that their ledger
+    does not answer.
     """
 
     decision: Decision
@@ -93,6 +94,7 @@ class Judged:
     used: Kept | None = None
     charges: tuple[Charge, ...] = ()
     held: tuple[Held, ...] = ()
+    alone: bool = False
     review: KeptReview | None = None
 
 
@@ -105,6 +107,7 @@ class _Ruled(NamedTuple):
     flags: Readings
     decision: Decision
     charges: tuple[Charge, ...]
+    alone: bool
     smaller: ActionContract | None
 
 
@@ -195,7 +198,7 @@ class Judge:
         started: int,
     ) -> Judged:
         ruled = self._ruled(call, tool, demanded, release, more, begun)
-        tool, rules, contract, flags, decision, charges, smaller = ruled
+        tool, rules, contract, flags, decision, charges, alone, smaller = ruled
         route = _route(decision, tool, contract, rules, smaller)
         runs = route.function is not None
         queued = decision.effect is Effect.QUEUE_FOR_APPROVAL
@@ -209,8 +212,8 @@ class Judge:
             latency_us=(self._clock() - started) // 1000,
         )
         durable = (runs or queued) and not contract.mere_read
-        # What a budget pays for is in the ledger before it happens.
-        durable = durable or (runs and bool(charges))
+        # What a budget pays for is in the ledger before it happens, while that answers.
+        durable = durable or (runs and bool(charges) and not alone)
         if durable:
             # What cannot be written down in full must not happen.
             record = encoded_now(record)
@@ -223,6 +226,7 @@ class Judge:
             durable=durable,
             release=release,
             charges=charges,
+            alone=alone,
         )
 
     def _ruled(
@@ -242,7 +246,8 @@ class Judge:
             raise InvalidCallError("context_missing", "nobody said who acts")
         contract = tool.describe(call, rules, context)
         flags = self._reader.read(contract, rules, demanded)
-        verdicts = self._verdicts(contract, rules, flags, begun)
+        health = self._health()
+        verdicts = self._verdicts(contract, rules, flags, health, begun)
         verdicts += more
         charges: tuple[Charge, ...] = ()
         # What began has paid already: what others find left says nothing of it.
@@ -262,21 +267,24 @@ class Judge:
         if decision.constraints and tool.narrow is not None and _chosen(decision, tool):
             smaller = narrowed(tool, tool.narrow, decision, contract, rules)
             if smaller.canonical != contract.canonical:
-                found = self._verdicts(smaller, rules, flags, begun)
+                found = self._verdicts(smaller, rules, flags, health, begun)
                 decision = _again(law, decision, stricter(verdicts, found))
-        return _Ruled(tool, rules, contract, flags, decision, charges, smaller)
+        # What `recording` lets run meanwhile goes by the share of this process.
+        alone = bool(charges) and health.failing_ns > 0
+        return _Ruled(tool, rules, contract, flags, decision, charges, alone, smaller)
 
     def _verdicts(
         self,
         contract: ActionContract,
         rules: GovernanceContract,
         flags: Readings,
+        health: StoreHealth,
         begun: str,
     ) -> list[Verdict]:
         waiting = None if self._waiting is None else self._waiting()
         situation = self._situation(contract, rules, begun)
         return self._controls.verdicts(
-            contract, rules, flags, self._health(), waiting, situation
+            contract, rules, flags, health, waiting, situation
         )
 
     def _situation(

@@ -106,6 +106,28 @@ def test_one_name_is_one_budget() -> None:
         parse(f"{one}---\n{contract_yaml('refund', budgets=f'[{other}]')}")
 
 
+def test_no_more_is_set_aside_than_there_is() -> None:
+    """The shares of all processes fit into the ceiling; without one there is none."""
+    (rules,) = parse(contract_yaml("pay", budgets=f"[{BUDGET}]"))
+    (budget,) = rules.budgets
+    assert budget.away_micro == 0
+    assert budget.ceiling_micro == micro(budget.ceiling)
+    (aside,) = parse(_aside("1.99", 10)).contracts["pay"].budgets
+    assert aside.ceiling_micro == micro(budget.ceiling) - 10 * micro(Decimal("1.99"))
+    with pytest.raises(
+        InvalidContractError, match=r"awayShare: 11 times 1\.99 is more"
+    ):
+        parse(_aside("1.99", 11))
+    other = contract_yaml("refund", budgets=f"[{BUDGET}]")
+    with pytest.raises(InvalidContractError, match="another one in the contract of"):
+        parse(f"{_aside('1.99', 10)}---\n{other}")
+
+
+def _aside(share: str, processes: int) -> str:
+    more = f'awayShare: "{share}", awayProcesses: {processes}'
+    return contract_yaml("pay", budgets=f"[{BUDGET[:-1]}, {more}}}]")
+
+
 def test_one_name_is_one_limit() -> None:
     """Contracts that share a limit agree on it: two rates would be two counts."""
     one = contract_yaml("pay", rateLimits="[{rate: 5/hour, name: out}]")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
+from openfeature_gov.allowances.aside import Aside, Held
 from openfeature_gov.allowances.rates import LocalRates, Rates, RatesDownError
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls import budget as control
@@ -18,18 +19,15 @@ from openfeature_gov.evidence.records import Entry, Purse, Settle, Spend
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.envelopes import CALLS, TOKENS, Budget, micro
 
+__all__ = ["Allowances", "Anomaly", "Held", "priced", "reported"]
+
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 WIDTH_US = {"hour": HOUR_US, "day": DAY_US}
 SHORT_NS = 1_000_000_000
 """How long a budget that had too little left is not asked again for as much."""
 MOST_NOTES = 10_000
-
-
-class Held(NamedTuple):
-    """Hold what one decision took of one budget."""
-
-    charge: Charge
-    spend: Spend
+GRANTED = 2**62
+"""The ceiling of what was granted already: there is none above it."""
 
 
 class Anomaly(NamedTuple):
@@ -61,7 +59,7 @@ class Allowances:
         self, rates: Rates, clock: Callable[[], int], now: Callable[[], int]
     ) -> None:
         self.rates, self._clock, self._now = rates, clock, now
-        self._share = LocalRates(clock)
+        self._share, self._aside = LocalRates(clock), Aside()
         self._short: dict[Purse, tuple[int, int]] = {}
         self._anomalous: dict[Purse, int] = {}
 
@@ -140,6 +138,21 @@ class Allowances:
             for charge in charges
             if ran == "tool" or charge.budget.charge == "cost"
         )
+
+    def alone(
+        self, charges: Iterable[Charge], ref: str, ran: str
+    ) -> tuple[Held, ...] | Verdict:
+        """Return what *ref* takes of this process's share while the ledger is away.
+
+        Return the refusal where a share has too little left. The ledger hears of it
+        when it is back, and cannot refuse what was set aside for this.
+        """
+        held = self.taken(charges, ref, ran)
+        refused = self._aside.take(held)
+        if refused is not None:
+            return control.unavailable(refused)
+        granted = [one.spend._replace(ceiling=GRANTED, multiple=0) for one in held]
+        return tuple(map(Held, (one.charge for one in held), granted))
 
     def _spend(self, charge: Charge, ref: str) -> Spend:
         budget = charge.budget

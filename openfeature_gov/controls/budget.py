@@ -20,6 +20,7 @@ from openfeature_gov.ladder import Mode
 
 NAME = "budget"
 EXHAUSTED, UNKNOWN, ANOMALY = "budget_exhausted", "budget_unknown", "budget_anomaly"
+UNAVAILABLE = "budget_unavailable"
 
 
 class Charge(NamedTuple):
@@ -71,6 +72,15 @@ def unknown(found: Unknown) -> Verdict:
 def exhausted(charge: Charge) -> Verdict:
     """Return the verdict on a call that a budget has too little left for: off."""
     return Verdict(NAME, Mode.OFF, EXHAUSTED, evidence=_seen(charge))
+
+
+def unavailable(charge: Charge) -> Verdict:
+    """Return the verdict on a call beyond this process's share of a ledger away: off.
+
+    Source: threats table 5, "Budget/rate store down".
+    """
+    seen = {**_seen(charge), "awayShare": f"{charge.budget.away_share}"}
+    return Verdict(NAME, Mode.OFF, UNAVAILABLE, evidence=seen)
 
 
 def anomalous(charge: Charge) -> Verdict:

@@ -88,6 +88,11 @@ class Budget(Part):
     counted together. *anomaly_multiple* of the usual is told before the ceiling, and
     *anomaly_mode* caps what comes after it. Contracts that name the same budget share
     it, and must agree on it.
+
+    While the ledger does not answer nothing is spent, unless *away_share* sets a part
+    of the ceiling aside: each of at most *away_processes* processes may then spend that
+    much of a window on mere reads, which the ledger hears of when it is back. What is
+    set aside the ledger never grants, so that together they stay below the ceiling.
     """
 
     name: EnvelopeName
@@ -99,11 +104,18 @@ class Budget(Part):
     reserve: Quantity | None = None
     anomaly_multiple: Annotated[int, Field(ge=2, le=1000)] | None = None
     anomaly_mode: LadderMode = Mode.AUTONOMOUS
+    away_share: Quantity = Decimal(0)
+    away_processes: Annotated[int, Field(ge=1, le=1000)] = 10
 
     @cached_property
     def ceiling_micro(self) -> int:
-        """Return the ceiling in millionths."""
-        return micro(self.ceiling)
+        """Return in millionths what the ledger grants: all that is not set aside."""
+        return micro(self.ceiling) - self.away_micro * self.away_processes
+
+    @cached_property
+    def away_micro(self) -> int:
+        """Return in millionths what one process may spend while the ledger is away."""
+        return micro(self.away_share)
 
     @cached_property
     def shared(self) -> tuple[object, ...]:
@@ -111,6 +123,7 @@ class Budget(Part):
         return (
             *(self.unit, self.ceiling, self.per, self.of),
             *(self.anomaly_multiple, self.anomaly_mode),
+            *(self.away_share, self.away_processes),
         )
 
     @model_validator(mode="after")
@@ -121,6 +134,11 @@ class Budget(Part):
             raise ValueError("reserve: an amount is known before the call")
         if self.unit == CALLS and self.reserve is not None:
             raise ValueError("reserve: a call counts as one")
+        if self.ceiling_micro < 0:
+            raise ValueError(
+                f"awayShare: {self.away_processes} times {self.away_share} is more than"
+                f" the ceiling {self.ceiling}; state less, or fewer awayProcesses"
+            )
         if self.anomaly_multiple is None and self.anomaly_mode is not Mode.AUTONOMOUS:
             raise ValueError("anomalyMode: needs anomalyMultiple")
         return self

@@ -83,6 +83,26 @@ LIMITS = (
         ("(limit.burst or 0) // among", "(limit.burst or 0)"),
     ),
     *mutants(
+        "allowances/aside.py",
+        _allowances(
+            "a_share_is_set_aside_for_when_the_ledger_is_away",
+            "windows_of_a_share_are_bounded",
+        ),
+        ("before + spend.amount > charge.budget.away_micro", "False"),
+        ("self._taken |= wanted", "pass"),
+        ("if not 0 < window[1] < now_us - OVER_US", "if False"),
+    ),
+    *mutants(
+        "governance/envelopes.py",
+        _allowances("all_shares_together_stay_below_the_ceiling"),
+        (" - self.away_micro * self.away_processes", ""),
+    ),
+    *mutants(
+        "judging.py",
+        _allowances("a_share_is_set_aside_for_when_the_ledger_is_away"),
+        ("alone = bool(charges) and health.failing_ns > 0", "alone = False"),
+    ),
+    *mutants(
         "allowances/shared.py",
         _shared(
             "a_server_that_came_back_empty_is_not_believed",
