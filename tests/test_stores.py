@@ -20,7 +20,7 @@ from openfeature_gov.approvals.queue import change
 from openfeature_gov.approvals.states import State
 from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence.records import Record, note_record, outcome_record
-from openfeature_gov.stores import history, writing
+from openfeature_gov.stores import backlog, history, writing
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.sqlite import SqliteStore
 from openfeature_gov.stores.writing import QueuedStore
@@ -282,8 +282,8 @@ def test_full_backlog_refuses_and_says_how_many(
     log: Log, store: QueuedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the backlog a record is refused, and the log later tells the gap."""
-    monkeypatch.setattr(writing, "BACKLOG", 20)
-    monkeypatch.setattr(writing, "BATCH", 20)
+    monkeypatch.setattr(backlog, "BACKLOG", 20)
+    monkeypatch.setattr(backlog, "BATCH", 20)
     log.fill()
     refused = 0
     for count in range(40):
@@ -305,7 +305,7 @@ def test_threads_under_pressure_take_turns_and_lose_nothing(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who pauses goes on once the writer caught up, also when the first is gone."""
-    monkeypatch.setattr(writing, "BATCH", 8)
+    monkeypatch.setattr(backlog, "BATCH", 8)
     store = log.open()
 
     def work(_: int) -> None:

@@ -428,8 +428,8 @@ def test_a_trigger_that_swallows_records_is_a_failure(
     records = [note(store, count=number) for number in range(count)]
     failures: list[Exception | None] = []
     for record in records:
-        store._pending.append((record, failures.append))
-    store._wake(urgent=True)
+        store._backlog._items.append((record, failures.append))
+    store._backlog.hurry()
     wait_for(lambda: len(failures) == count)
     assert all("were inserted" in str(one) for one in failures)
     assert store.health() is not HEALTHY
@@ -715,7 +715,7 @@ def test_what_another_opener_settled_meanwhile_is_left_alone(url: str) -> None:
 def forget(url: str, store: PostgresStore) -> None:
     """Let *store* die as a killed process does: its session ends, it says nothing."""
     store._closing = True
-    store._wake(urgent=True)
+    store._backlog.hurry()
     store._thread.join()
     store._close()
     writing._stores.discard(store)

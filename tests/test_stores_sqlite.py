@@ -20,7 +20,7 @@ from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence.erasure import Subject, erase
 from openfeature_gov.evidence.records import Record, note_record, parted_record
 from openfeature_gov.evidence.sealing import Sealing
-from openfeature_gov.stores import history, leases, writing
+from openfeature_gov.stores import history, leases, sqlite, writing
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.opening import shown
 from openfeature_gov.stores.schema import SETTINGS, connect
@@ -174,6 +174,19 @@ def test_runs_and_find(desk: Callable[..., Desk]) -> None:
         "outcome",
         "decision",
     ]
+
+
+def test_the_write_ahead_log_is_begun_anew_by_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record a batch fills it with many pages: it stays as small as it may be."""
+    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 100)
+    store = SqliteStore(tmp_path / "records.db", sealing=None)
+    for _ in range(200):
+        store.commit(note(store))
+    size = (tmp_path / "records.db-wal").stat().st_size
+    store.close()
+    assert 200_000 < size < 1_000_000
 
 
 class Stumbling(SqliteStore):

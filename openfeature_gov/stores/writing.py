@@ -15,7 +15,6 @@ import threading
 import time
 import weakref
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from secrets import token_hex
@@ -35,16 +34,8 @@ from openfeature_gov.evidence.records import (
     readable,
 )
 from openfeature_gov.reviews import ending
+from openfeature_gov.stores.backlog import BACKLOG, Backlog, Done, Item
 
-BACKLOG = 10_000
-"""How many records may wait in memory; beyond that nothing more may happen."""
-BATCH = 1024
-"""How many records share a transaction; with as many more waiting, one thread goes on
-and the others pause: many busy threads would keep Python's lock from the writer."""
-PAUSE_S = 1.0
-LINGER_S = 0.002
-GATHER_S = 0.0001
-"""How long a batch waits for those who waited for the last one: they share a sync."""
 RETRY_S = 1.0
 STALL_NS = 2_000_000_000
 """How long one batch may take before the store counts as failing."""
@@ -52,8 +43,6 @@ COMMIT_WAIT_S = 30.0
 FORK_WAIT_S = 5.0
 """How long a fork waits for what a store has under way."""
 
-Done = Callable[[Exception | None], None]
-Item = tuple[Record, Done | None]
 Errors = tuple[type[Exception], ...]
 logger = logging.getLogger(__name__)
 _abandoned: list[object] = []
@@ -211,12 +200,8 @@ class QueuedStore(ABC):
         self.writer = token_hex(8)
         self._begun = False
         self._count = 0
-        self._pending: deque[Item] = deque()
-        self._work, self._urgent = threading.Event(), threading.Event()
-        self._space = threading.Condition()
-        self._awake = self._closing = False
-        self._pacer: int | None = None
-        self._waiters = 0
+        self._backlog = Backlog(self._failing)
+        self._closing = False
         self._failing_since: int | None = None
         self._busy_since: int | None = None
         self._unsealed_since: int | None = None
@@ -274,21 +259,12 @@ class QueuedStore(ABC):
             RecordStoreError: when it could not be written; it stays in the backlog.
 
         """
-        done = threading.Lock()  # held until told; an Event takes three times as long
-        done.acquire()
-        failure: list[Exception] = []
-
-        def settle(error: Exception | None) -> None:
-            if error is not None:
-                failure.append(error)
-            if done.locked():
-                done.release()
-
-        self._put(record, settle)
-        if not done.acquire(timeout=COMMIT_WAIT_S):
+        wait = Wait()
+        self._put(record, wait)
+        if not wait.told(COMMIT_WAIT_S):
             raise RecordStoreError(f"{self.place}: no answer in {COMMIT_WAIT_S} s")
-        if failure:
-            raise self._failure(failure[0]) from failure[0]
+        if wait.error is not None:
+            raise self._failure(wait.error) from wait.error
 
     async def acommit(self, record: Record) -> None:
         """Take *record* and return once it is durable, without blocking the loop.
@@ -331,7 +307,11 @@ class QueuedStore(ABC):
         if since is None and (busy is None or now - busy < STALL_NS):
             return StoreHealth(unsealed_ns=behind) if behind else HEALTHY
         start = min(one for one in (since, busy) if one is not None)
-        return StoreHealth(max(1, now - start), full=self._full(), unsealed_ns=behind)
+        full = self._backlog.full()
+        return StoreHealth(max(1, now - start), full=full, unsealed_ns=behind)
+
+    def _failing(self) -> bool:
+        return self.health().failing_ns > 0
 
     def _behind_ns(self) -> int:
         """Return since when a checkpoint that was due could not be published."""
@@ -366,22 +346,24 @@ class QueuedStore(ABC):
         if self._closing:
             return
         self._closing = True
-        self._wake(urgent=True)
+        self._backlog.hurry()
         self._thread.join(COMMIT_WAIT_S)
         faults: Errors = (*self.FAULTS, RecordStoreError)
+        left: list[Item] = []
         try:
             if not self._begun:
                 self._begin()
             with self._turn():
                 self._ready()
                 # Whoever appended while the writer was leaving.
-                self._write([*self._gap(), *self._pending])
-                self._pending.clear()
+                left += [*self._gap(), *self._backlog.empty()]
+                self._write(left)
                 self._settle_orphans(self.writer)
                 self._write([(note_record(self.stamp(), "stop", self.writer), None)])
         except faults as error:
-            _settle([*self._pending], error)
-            lost = f"{len(self._pending)} records were left unwritten"
+            left += self._backlog.empty()
+            _settle(left, error)
+            lost = f"{len(left)} records were left unwritten"
             raise RecordStoreError(f"{self.place}: {lost}: {error}") from error
         finally:
             self._let_go()
@@ -394,75 +376,23 @@ class QueuedStore(ABC):
     def _put(self, record: Record, done: Done | None) -> None:
         if self._closing:
             raise RecordStoreError(f"{self.place}: the store is closed")
-        if len(self._pending) >= BATCH:
-            self._make_room()
-        self._pending.append((record, done))
-        if done is not None or not self._awake:
-            self._wake(urgent=done is not None)
-
-    def _wake(self, *, urgent: bool) -> None:
-        self._awake = True
-        self._work.set()
-        if urgent:
-            self._urgent.set()
-
-    def _make_room(self) -> None:
-        """Return when the caller may append; one thread at a time need not pause."""
-        me = threading.get_ident()
-        if self._pacer == me and not self._full():
-            return
-        self._wake(urgent=True)
-        with self._space:
-            if self._pacer is None:
-                self._pacer = me
-            if self._full():
-                self._space.wait_for(self._roomy, COMMIT_WAIT_S)
-            elif self._pacer != me and self.health() is HEALTHY:
-                self._space.wait_for(self._roomy, PAUSE_S)
-        if self._full():
+        if not self._backlog.put(record, done):
             self._lost += 1
             raise RecordStoreError(f"{self.place}: {BACKLOG} records wait already")
 
-    def _roomy(self) -> bool:
-        return len(self._pending) < BATCH or self._failing_since is not None
-
-    def _full(self) -> bool:
-        return len(self._pending) >= BACKLOG
-
     def _run(self) -> None:
         while True:
-            idle = not self._work.wait(self.IDLE_S)
-            if not self._closing:
-                self._urgent.wait(LINGER_S)
-            # INVARIANT: cleared before looking, so that whoever appends or closes while
-            # the flag still says awake is seen now, and whoever comes later wakes us.
-            self._awake = False
-            self._work.clear()
-            self._urgent.clear()
+            failed = self._failing_since is not None
+            found = self._backlog.wait(
+                RETRY_S if failed else self.IDLE_S, retrying=failed
+            )
+            # INVARIANT: read before what waits: nobody puts after it was set.
             closing = self._closing
-            if len(self._pending) < self._waiters:
-                time.sleep(GATHER_S)
-            batch = self._drain()
-            self._waiters = sum(done is not None for _, done in batch)
-            if batch or idle or self._failing_since is not None:
+            batch = self._backlog.take()
+            if batch or failed or not found:
                 self._flush(batch)
-            if self._failing_since is not None and not closing:
-                self._urgent.wait(RETRY_S)
-            if closing and (self._failing_since is not None or not self._pending):
+            if closing and (self._failing_since is not None or not self._backlog):
                 return
-
-    def _drain(self) -> list[Item]:
-        batch: list[Item] = []
-        with suppress(IndexError):
-            while len(batch) < BATCH:
-                batch.append(self._pending.popleft())
-        if self._pending:
-            self._work.set()
-        if len(self._pending) < BATCH:
-            with self._space:
-                self._pacer = None
-                self._space.notify_all()
-        return batch
 
     def _flush(self, batch: list[Item]) -> None:
         batch = self._gap() + batch
@@ -484,13 +414,10 @@ class QueuedStore(ABC):
         """Keep *batch* for later, tell who waits, and reopen before the next try."""
         if self._failing_since is None:
             self._failing_since = self._clock()
-        self._pending.extendleft((record, None) for record, _ in reversed(batch))
+        self._backlog.give_back(batch)
         # After an I/O error the handle may report success for pages that were lost.
         self._drop()
         _settle(batch, error)
-        with self._space:
-            self._space.notify_all()
-        self._work.set()
 
     def _gap(self) -> list[Item]:
         """Return a record of how many denied calls could not even be kept in memory."""
@@ -593,7 +520,7 @@ class QueuedStore(ABC):
         if not self._begun:
             self._failing_since = self._clock()
             self._launch()
-            self._wake(urgent=True)
+            self._backlog.hurry()
         threading.Thread(
             target=self._seal_later, name="gov-sealing-later", daemon=True
         ).start()
@@ -642,6 +569,27 @@ def require_rows(inserted: int, rows: int) -> None:
             f"{inserted} of {rows} records were inserted: look for a trigger or rule on"
             " the table records"
         )
+
+
+class Wait:
+    """Let one thread wait until its record is durable, or cannot be."""
+
+    __slots__ = ("_silence", "error")
+
+    def __init__(self) -> None:
+        self._silence = threading.Lock()  # held until told; an Event is far slower
+        self._silence.acquire()
+        self.error: Exception | None = None
+
+    def __call__(self, error: Exception | None) -> None:
+        """Tell how it ended; what is said twice counts once."""
+        if self._silence.locked():
+            self.error = error
+            self._silence.release()
+
+    def told(self, seconds: float) -> bool:
+        """Return True once it has ended, False after *seconds*."""
+        return self._silence.acquire(timeout=seconds)
 
 
 def _settle(batch: list[Item], error: Exception | None) -> None:

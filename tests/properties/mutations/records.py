@@ -9,6 +9,7 @@ from tests.properties.mutations.postgres import POSTGRES
 
 _governor = partial(tests_of, "test_governor.py")
 _store = partial(tests_of, "test_stores_sqlite.py")
+_backlog = partial(tests_of, "test_stores_backlog.py")
 _shared = partial(tests_of, "test_stores.py")
 _hostile = partial(tests_of, "properties/test_hostile.py")
 _facts = partial(tests_of, "test_evidence_records.py")
@@ -89,23 +90,57 @@ RECORDS = (
     *mutants(
         "stores/writing.py",
         _shared("full_disk_fails_the_commit_and_keeps_the_record"),
-        ("failure.append(error)", "pass"),
+        ("            self.error = error\n", ""),
         ("_settle(batch, error)", "_settle(batch, None)"),
         (
-            "self._failing_since = self._clock()\n        self._p",
-            "pass\n        self._p",
+            "self._failing_since = self._clock()\n        self._b",
+            "pass\n        self._b",
         ),
-        ("self._pending.extendleft(", "list("),
+        ("        self._backlog.give_back(batch)\n", ""),
     ),
     *mutants(
         "stores/writing.py",
         _shared("full_backlog_refuses_and_says_how_many"),
-        (
-            "        if self._full():\n            self._lost",
-            "        if False:\n            self._lost",
-        ),
         ("            self._lost += 1\n            raise", "            raise"),
-        ("full=self._full()", "full=False"),
+        ("full=full", "full=False"),
+    ),
+    *mutants(
+        "stores/backlog.py",
+        _backlog("nothing_is_taken_beyond_the_bound"),
+        ("return not self.full()", "return True"),
+    ),
+    *mutants(
+        "stores/backlog.py",
+        _backlog("what_is_given_back_waits_for_the_next_try"),
+        ("            self._awake = retrying\n", ""),
+        ("if not rung and (retrying or not self._items):", "if not self._items:"),
+        ("for record, _ in reversed(batch)", "for record, _ in batch"),
+    ),
+    *mutants(
+        "stores/backlog.py",
+        _backlog("what_waits_comes_in_order_and_in_batches"),
+        ("while len(batch) < BATCH", "while True"),
+        ("if not rung and (retrying or not self._items):", "if not rung:"),
+    ),
+    *mutants(
+        "stores/backlog.py",
+        _backlog("a_batch_gathers_those_who_waited_for_the_last"),
+        ("        self._target = self._crowd\n", ""),
+        ("        self._crowd = sum(done is not None for _, done in batch)\n", ""),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("the_write_ahead_log_is_begun_anew_by_its_size"),
+        ("BATCH_PAGES + ROW_PAGES * rows", "0"),
+        ("BATCH_PAGES + ROW_PAGES * rows", "rows"),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("a_trigger_that_swallows_records_is_a_failure"),
+        (
+            "require_rows(connection.execute(_INSERTS[1], rows[0]).rowcount, 1)",
+            "connection.execute(_INSERTS[1], rows[0])",
+        ),
     ),
     *mutants(
         "stores/writing.py",
