@@ -18,6 +18,7 @@ from typing import Any
 
 os.environ.update(
     CREWAI_DISABLE_TELEMETRY="true",
+    CREWAI_TESTING="true",
     CREWAI_TRACING_ENABLED="false",
     OTEL_SDK_DISABLED="true",
 )

@@ -28,6 +28,7 @@ BOTH = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "asyn
 SMALL = Call("refund", {"order": "o-1", "amount": 50})
 LARGE = Call("refund", {"order": "o-1", "amount": 500})
 FETCH = Call("fetch", {"url": "https://example.com"})
+CHARGE = Call("charge", {"order": "o-1"})
 PATIENCE_S = 60.0
 Opened = Callable[..., Workplace]
 
@@ -361,6 +362,93 @@ class AdapterSuite:
         effects = {one["tool"]: one["effect"] for one in place.log("decision")}
         assert effects["drop_table"] == "deny"
         assert effects["refund"] == "queue_for_approval"
+
+    @BOTH
+    def test_a_call_within_a_tool(self, place: Workplace, asynchronous: bool) -> None:
+        """It meets a decision of its own, for whom the outer call acts."""
+        tools = place.tools
+
+        def within() -> str:
+            asked = [
+                tools["drop_table"](table="orders"),
+                tools["refund"](order="o-1", amount=500.0),
+                tools["look_up"](query="kettles"),
+                tools["delegate"](task="do it"),
+            ]
+            return " ".join(map(str, asked))
+
+        place.delegated = within
+        outer = Call("delegate", {"task": "do it"})
+        played = self.rig().play(place, [outer], asynchronous=asynchronous)
+        assert [one["tool"] for one in place.ran()] == [
+            "delegate",
+            "look_up",
+            "delegate",
+        ]
+        assert "denied by policy" in played.answers["call-1"]
+        decisions = place.log("decision")
+        assert len(decisions) == 5
+        assert {one["context"]["agent"] for one in decisions} == {"conformance"}
+        assert [one.tool for one in place.waiting()] == ["refund"]
+
+    # Streams and repetitions
+
+    @BOTH
+    def test_a_streamed_run(self, place: Workplace, asynchronous: bool) -> None:
+        """What is denied or waits does not run in it, with a gate or without."""
+        place.serve("fetch.approval", "true")
+        calls = [
+            Call("look_up", {"query": "kettles"}, "call-1"),
+            Call("refund", {"order": "o-1", "amount": 500}, "call-2"),
+            Call("fetch", {"url": "https://example.com"}, "call-3"),
+            Call("drop_table", {"table": "orders"}, "call-4"),
+        ]
+        self.rig().play(place, calls, asynchronous=asynchronous, streams=True)
+        assert [one["tool"] for one in place.ran()] == ["look_up"]
+        waiting = {one.tool for one in place.waiting()}
+        assert waiting
+        assert waiting <= {"refund", "fetch"}
+        assert "executed" in [one["status"] for one in place.log("outcome")]
+
+    @BOTH
+    def test_a_retry_is_decided_anew(
+        self, place: Workplace, asynchronous: bool
+    ) -> None:
+        """Each run of a tool that failed has its own decision and outcome."""
+        with suppress(Exception):
+            self.rig().play(place, [CHARGE], asynchronous=asynchronous, retries=True)
+        ran = len(place.ran())
+        assert ran > 1
+        decided = sorted(one["id"] for one in place.log("decision"))
+        ended = [one for one in place.log("outcome") if one["status"] == "failed"]
+        assert sorted(one["ref"] for one in ended) == decided
+        assert len(decided) == ran
+
+    @BOTH
+    def test_an_approval_is_for_no_retry(
+        self, place: Workplace, asynchronous: bool
+    ) -> None:
+        """What a person released runs once, though it failed."""
+        place.serve("charge.approval", "true")
+        played = self._queued(place, CHARGE, asynchronous=asynchronous, retries=True)
+        place.approve(place.waiting()[0])
+        for _ in range(2):
+            with suppress(Exception):
+                self.rig().wake(
+                    place, played.state, asynchronous=asynchronous, retries=True
+                )
+        assert len(place.ran()) == 1
+
+    @BOTH
+    def test_no_retry_runs_what_is_denied(
+        self, place: Workplace, asynchronous: bool
+    ) -> None:
+        """However often it is tried."""
+        call = Call("drop_table", {"table": "orders"})
+        with suppress(Exception):
+            self.rig().play(place, [call], asynchronous=asynchronous, retries=True)
+        assert place.ran() == []
+        assert {one["effect"] for one in place.log("decision")} == {"deny"}
 
     @BOTH
     def test_converted_arguments(self, place: Workplace, asynchronous: bool) -> None:

@@ -67,12 +67,16 @@ class Rig(ABC):
         asynchronous: bool = False,
         late: Edit | None = None,
         sub: bool = False,
+        streams: bool = False,
+        retries: bool = False,
     ) -> Played:
         """Run an agent whose model makes *calls* in one turn, then ends.
 
         It has the tools of *place* and its hidden one. *late* edits the arguments of
         every call in a hook after ours; with *sub* the calls are made by a sub-agent
-        that has no adapter, behind the tool ``delegate``.
+        that has no adapter, behind the tool ``delegate``. It *streams* what happens,
+        and *retries* a tool that failed in the framework's own way, once at least;
+        where there is none, a hook after ours does.
         """
 
     def instrumented(self) -> AbstractContextManager[object]:
@@ -87,6 +91,7 @@ class Rig(ABC):
         *,
         asynchronous: bool = False,
         late: Edit | None = None,
+        retries: bool = False,
     ) -> Played:
         """Resume what paused at *state*, saying yes in the framework's own words.
 

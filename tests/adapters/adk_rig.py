@@ -7,12 +7,15 @@ import contextvars
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from google.adk.agents import LlmAgent
+from google.adk.agents.run_config import RunConfig, StreamingMode
 from google.adk.apps import App
 from google.adk.models.base_llm import BaseLlm
 from google.adk.models.llm_response import LlmResponse
+from google.adk.plugins.reflect_retry_tool_plugin import ReflectAndRetryToolPlugin
 from google.adk.runners import Runner
 from google.adk.sessions.sqlite_session_service import SqliteSessionService
 from google.adk.tools import FunctionTool
@@ -66,13 +69,18 @@ class ADKRig(Rig):
         asynchronous: bool = False,
         late: Edit | None = None,
         sub: bool = False,
+        streams: bool = False,
+        retries: bool = False,
     ) -> Played:
         turn = list(calls)
         if sub:
             place.delegated = lambda: _delegated(place, calls)
             turn = [Call("delegate", {"task": "do it"}, "call-0")]
         given = Content(role="user", parts=[Part(text="go")])
-        return _run(place, scripted(turn), late, given, "", asynchronous)
+        turns = [turn, [replace(one, id=f"{one.id}-again") for one in turn]]
+        model = scripted(*turns[: 2 if retries else 1])
+        how = {"streams": streams, "retries": retries}
+        return _run(place, model, late, given, "", asynchronous, **how)
 
     def wake(
         self,
@@ -81,11 +89,12 @@ class ADKRig(Rig):
         *,
         asynchronous: bool = False,
         late: Edit | None = None,
+        retries: bool = False,
     ) -> Played:
         held = json.loads(state)
-        return _run(
-            place, scripted(), late, yes(held["ids"]), held["session"], asynchronous
-        )
+        given, how = yes(held["ids"]), {"streams": False, "retries": retries}
+        session = held["session"]
+        return _run(place, scripted(), late, given, session, asynchronous, **how)
 
 
 def yes(ids: Sequence[str]) -> Content:
@@ -108,9 +117,13 @@ def _run(
     given: Content,
     session: str,
     asynchronous: bool,
+    *,
+    streams: bool,
+    retries: bool,
 ) -> Played:
-    ours = [Governed(place.governor, WHO)]
-    run = asked(place, model, ours, given, session, late)
+    again = [ReflectAndRetryToolPlugin(max_retries=1)] if retries else []
+    plugins = [*again, Governed(place.governor, WHO)]
+    run = asked(place, model, plugins, given, session, late, streams=streams)
     if asynchronous:
         return asyncio.run(run)
     return in_own_loop(lambda: asyncio.get_event_loop().run_until_complete(run))
@@ -123,6 +136,8 @@ async def asked(
     given: Content,
     session: str = "",
     late: Edit | None = None,
+    *,
+    streams: bool = False,
 ) -> Played:
     """Return what one message to an agent with the tools of *place* came to."""
 
@@ -141,7 +156,12 @@ async def asked(
         session = made.id
     ids, waiting = [], []
     async for event in runner.run_async(
-        user_id=USER, session_id=session, new_message=given
+        user_id=USER,
+        session_id=session,
+        new_message=given,
+        run_config=RunConfig(
+            streaming_mode=StreamingMode.SSE if streams else StreamingMode.NONE
+        ),
     ):
         for call in event.get_function_calls():
             if call.name == CONFIRM:

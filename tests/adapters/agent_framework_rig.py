@@ -84,6 +84,16 @@ class Late(FunctionMiddleware):
         await call_next()
 
 
+class Again(FunctionMiddleware):
+    """Make a call that failed again, after ours decided; nothing else does."""
+
+    async def process(self, context: Any, call_next: Any) -> None:
+        try:
+            await call_next()
+        except Exception:
+            await call_next()
+
+
 class AgentFrameworkRig(Rig):
     """An agent whose session is its state; it streams where it is not async.
 
@@ -106,13 +116,16 @@ class AgentFrameworkRig(Rig):
         asynchronous: bool = False,
         late: Edit | None = None,
         sub: bool = False,
+        streams: bool = False,
+        retries: bool = False,
     ) -> Played:
         turn = list(calls)
         if sub:
             place.delegated = lambda: _delegated(place, calls)
             turn = [Call("delegate", {"task": "do it"}, "call-0")]
         session = AgentSession()
-        return _run(place, [turn], late, "go", session, streams=not asynchronous)
+        way = {"streams": streams or not asynchronous, "retries": retries}
+        return _run(place, [turn], late, "go", session, **way)
 
     def wake(
         self,
@@ -121,12 +134,14 @@ class AgentFrameworkRig(Rig):
         *,
         asynchronous: bool = False,
         late: Edit | None = None,
+        retries: bool = False,
     ) -> Played:
         held = json.loads(state)
         session = AgentSession.from_dict(held["session"])
         requests = [Content.from_dict(one) for one in held["requests"]]
         given = Message(role="user", contents=[wake(one) for one in requests])
-        return _run(place, [], late, given, session, streams=not asynchronous)
+        way = {"streams": not asynchronous, "retries": retries}
+        return _run(place, [], late, given, session, **way)
 
 
 def _run(
@@ -137,9 +152,11 @@ def _run(
     session: Any,
     *,
     streams: bool,
+    retries: bool,
 ) -> Played:
     client = scripted(*turns)
-    middleware = [Governed(place.governor, WHO), *([Late(late)] if late else [])]
+    after = [*([Late(late)] if late else []), *([Again()] if retries else [])]
+    middleware = [Governed(place.governor, WHO), *after]
     made = Agent(client, tools=tools(place), middleware=middleware)
     return asyncio.run(played(made, client, given, session, streams=streams))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 os.environ.update(
     CREWAI_DISABLE_TELEMETRY="true",
+    CREWAI_TESTING="true",
     CREWAI_TRACING_ENABLED="false",
 )
 
@@ -31,6 +32,7 @@ class Scripted(BaseLLM):
 
     _turns: Any = PrivateAttr(default_factory=lambda: iter(()))
     _answers: dict[str, str] = PrivateAttr(default_factory=dict)
+    _asked: str = PrivateAttr(default="")
 
     def call(self, messages: Any, *_: Any, **__: Any) -> Any:
         for message in messages if isinstance(messages, list) else ():
@@ -68,6 +70,31 @@ def scripted(*turns: Sequence[Call]) -> Any:
     return model
 
 
+class Texting(Scripted):
+    """Write each call as text, as models without function calling do.
+
+    CrewAI goes another way then: it calls a tool that failed again by itself.
+    """
+
+    def call(self, messages: Any, *_: Any, **__: Any) -> Any:
+        self._answers[self._asked] = str(messages)
+        for one in next(self._turns, ()):
+            self._asked = one.id
+            said = f"Action: {one.tool}\nAction Input: {json.dumps(one.arguments)}"
+            return f"Thought: I act\n{said}"
+        return "Thought: I know\nFinal Answer: done"
+
+    def supports_function_calling(self) -> bool:
+        return False
+
+
+def texting(turn: Sequence[Call]) -> Any:
+    """Return a model that writes one call of *turn* after another."""
+    model = Texting(model="scripted")
+    model._turns = iter([[one] for one in turn])
+    return model
+
+
 class CrewAIRig(Rig):
     """A crew of one; CrewAI has no pause and no sessions."""
 
@@ -82,13 +109,16 @@ class CrewAIRig(Rig):
         asynchronous: bool = False,
         late: Edit | None = None,
         sub: bool = False,
+        streams: bool = False,
+        retries: bool = False,
     ) -> Played:
         turn = list(calls)
         if sub:
             place.delegated = lambda: json.dumps(kicked_off(place, calls).answers)
             turn = [Call("delegate", {"task": "do it"}, "call-0")]
+        how = {"streams": streams, "texts": retries}
         with governed(place, late):
-            return kicked_off(place, turn, asynchronous=asynchronous)
+            return kicked_off(place, turn, asynchronous=asynchronous, **how)
 
     def wake(
         self,
@@ -97,9 +127,12 @@ class CrewAIRig(Rig):
         *,
         asynchronous: bool = False,
         late: Edit | None = None,
+        retries: bool = False,
     ) -> Played:
         calls = [Call(**one) for one in json.loads(state)]
-        return self.play(place, calls, asynchronous=asynchronous, late=late)
+        return self.play(
+            place, calls, asynchronous=asynchronous, late=late, retries=retries
+        )
 
 
 @contextmanager
@@ -122,15 +155,28 @@ def governed(place: Workplace, late: Edit | None = None) -> Iterator[None]:
 
 
 def kicked_off(
-    place: Workplace, turn: Sequence[Call], *, asynchronous: bool = False
+    place: Workplace,
+    turn: Sequence[Call],
+    *,
+    asynchronous: bool = False,
+    streams: bool = False,
+    texts: bool = False,
 ) -> Played:
     """Return what a crew came to whose model makes the calls of *turn*."""
-    model = scripted(turn)
-    made = crew(model, tools(place))
+    model = texting(turn) if texts else scripted(turn)
+    made = crew(model, tools(place), stream=streams)
+
+    async def run() -> None:
+        output = await made.akickoff()
+        if streams:
+            async for _ in output:
+                pass
+
     if asynchronous:
-        asyncio.run(made.akickoff())
+        asyncio.run(run())
     else:
-        made.kickoff()
+        output = made.kickoff()
+        list(output if streams else ())
     state = json.dumps([asdict(one) for one in turn])
     return Played(answers=dict(model._answers), state=state)
 

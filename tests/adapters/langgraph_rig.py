@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware import AgentMiddleware, ToolRetryMiddleware
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import StructuredTool
@@ -74,6 +74,8 @@ class LangGraphRig(Rig):
         asynchronous: bool = False,
         late: Edit | None = None,
         sub: bool = False,
+        streams: bool = False,
+        retries: bool = False,
     ) -> Played:
         thread = f"thread-{len(list(place.folder.glob('thread-*')))}"
         (place.folder / thread).touch()
@@ -82,7 +84,9 @@ class LangGraphRig(Rig):
             self._delegate(place, turn)
             turn = [Call("delegate", {"task": "do it"}, "call-0")]
         given = {"messages": [HumanMessage("go")]}
-        return self._run(place, scripted(turn), given, thread, asynchronous, late)
+        how = {"streams": streams, "retries": retries}
+        model = scripted(turn)
+        return self._run(place, model, given, thread, asynchronous, late, **how)
 
     def wake(
         self,
@@ -91,8 +95,10 @@ class LangGraphRig(Rig):
         *,
         asynchronous: bool = False,
         late: Edit | None = None,
+        retries: bool = False,
     ) -> Played:
-        return self._run(place, scripted(), None, state, asynchronous, late)
+        how = {"streams": False, "retries": retries}
+        return self._run(place, scripted(), None, state, asynchronous, late, **how)
 
     def _run(
         self,
@@ -102,8 +108,15 @@ class LangGraphRig(Rig):
         thread: str,
         asynchronous: bool,
         late: Edit | None,
+        *,
+        streams: bool,
+        retries: bool,
     ) -> Played:
-        middleware = [Governed(place.governor, WHO), *([Late(late)] if late else [])]
+        ours: list[Any] = [Governed(place.governor, WHO)]
+        again = [ToolRetryMiddleware(max_retries=1, initial_delay=0)] if retries else []
+        # Before ours and after it: both orders are there.
+        around = [*again, *ours] if asynchronous else [*ours, *again]
+        middleware = [*around, *([Late(late)] if late else [])]
         config: Any = {"configurable": {"thread_id": thread}}
 
         def agent(saver: Any) -> Any:
@@ -115,13 +128,20 @@ class LangGraphRig(Rig):
             async with asaver(place) as saver:
                 one = agent(saver)
                 start = wake(await one.aget_state(config)) if given is None else given
-                return await one.ainvoke(start, config)
+                if not streams:
+                    return await one.ainvoke(start, config)
+                async for state in one.astream(start, config, stream_mode="values"):
+                    last = state
+                return last
 
         if asynchronous:
             return played(asyncio.run(run()), thread)
         with saver(place) as kept:
             one = agent(kept)
             start = wake(one.get_state(config)) if given is None else given
+            if streams:
+                *_, last = one.stream(start, config, stream_mode="values")
+                return played(last, thread)
             return played(one.invoke(start, config), thread)
 
     def _delegate(self, place: Workplace, calls: list[Call]) -> None:

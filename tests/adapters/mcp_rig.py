@@ -22,6 +22,9 @@ class MCPRig(Rig):
     pauses = False
     sessions = False
     span = "tools/call"
+    lacks = {  # noqa: RUF012 - as the base class has it
+        "test_a_streamed_run": "a server answers a call once; it streams no run",
+    }
 
     def play(
         self,
@@ -31,6 +34,8 @@ class MCPRig(Rig):
         asynchronous: bool = False,
         late: Edit | None = None,
         sub: bool = False,
+        streams: bool = False,
+        retries: bool = False,
     ) -> Played:
         turn = list(calls)
         if sub:
@@ -38,7 +43,8 @@ class MCPRig(Rig):
             place.delegated = lambda: str(called(bare, calls).answers)
             turn = [Call("delegate", {"task": "do it"}, "call-0")]
         middleware: list[Any] = [Governed(place.governor, WHO)]
-        return called(server(place, *middleware, *([Late(late)] if late else [])), turn)
+        after = [*([Late(late)] if late else []), *([twice] if retries else [])]
+        return called(server(place, *middleware, *after), turn)
 
     def wake(
         self,
@@ -47,9 +53,12 @@ class MCPRig(Rig):
         *,
         asynchronous: bool = False,
         late: Edit | None = None,
+        retries: bool = False,
     ) -> Played:
         calls = [Call(**one) for one in json.loads(state)]
-        return self.play(place, calls, asynchronous=asynchronous, late=late)
+        return self.play(
+            place, calls, asynchronous=asynchronous, late=late, retries=retries
+        )
 
 
 class Late:
@@ -63,6 +72,15 @@ class Late:
             edited = self._edit(ctx.params["arguments"])
             ctx = replace(ctx, params={**ctx.params, "arguments": edited})
         return await call_next(ctx)
+
+
+async def twice(ctx: Any, call_next: Any) -> Any:
+    """Make a call that failed again, after ours decided; the SDK has no retry."""
+    result = await call_next(ctx)
+    failed = result.get("isError") if isinstance(result, dict) else result.is_error
+    if ctx.method == "tools/call" and failed:
+        return await call_next(ctx)
+    return result
 
 
 def called(served: MCPServer, calls: Sequence[Call]) -> Played:

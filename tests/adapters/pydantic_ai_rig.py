@@ -16,7 +16,7 @@ from pydantic_ai.messages import (
     TextPart,
     ToolCallPart,
 )
-from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 from pydantic_ai.tools import DeferredToolResults
 
 from openfeature_gov.adapters.pydantic_ai import Governed
@@ -33,6 +33,18 @@ class Late(AbstractCapability[Any]):
 
     async def before_tool_execute(self, ctx: Any, *, args: Any, **_: Any) -> Any:
         return self._edit(args)
+
+
+class Again(AbstractCapability[Any]):
+    """Make a call that failed again; the framework leaves that to the model."""
+
+    async def wrap_tool_execute(
+        self, ctx: Any, *, args: Any, handler: Any, **_: Any
+    ) -> Any:
+        try:
+            return await handler(args)
+        except ValueError:
+            return await handler(args)
 
 
 class PydanticAIRig(Rig):
@@ -57,12 +69,16 @@ class PydanticAIRig(Rig):
         asynchronous: bool = False,
         late: Edit | None = None,
         sub: bool = False,
+        streams: bool = False,
+        retries: bool = False,
     ) -> Played:
         turn = list(calls)
         if sub:
             place.delegated = lambda: _delegated(place, calls)
             turn = [Call("delegate", {"task": "do it"}, "call-0")]
-        made = agent(place, turn, late)
+        made = agent(place, turn, late, retries=retries)
+        if streams:
+            return played(asyncio.run(_streamed(made)))
         if asynchronous:
             return played(asyncio.run(made.run("go")))
         return played(in_own_loop(lambda: made.run_sync("go")))
@@ -74,6 +90,7 @@ class PydanticAIRig(Rig):
         *,
         asynchronous: bool = False,
         late: Edit | None = None,
+        retries: bool = False,
     ) -> Played:
         held = json.loads(state)
         given: Any = {
@@ -82,7 +99,7 @@ class PydanticAIRig(Rig):
                 approvals=dict.fromkeys(held["ids"], True)
             ),
         }
-        made = agent(place, [], late)
+        made = agent(place, [], late, retries=retries)
         if asynchronous:
             return played(asyncio.run(made.run(**given)))
         return played(in_own_loop(lambda: made.run_sync(**given)))
@@ -94,6 +111,7 @@ def agent(
     late: Edit | None = None,
     *,
     bare: bool = False,
+    retries: bool = False,
 ) -> Any:
     """Return an agent whose model makes the calls of *turn* and then ends."""
 
@@ -106,13 +124,31 @@ def agent(
             parts=[ToolCallPart(one.tool, one.arguments, one.id) for one in turn]
         )
 
+    async def stream(messages: Any, info: Any) -> Any:
+        for at, part in enumerate(model(messages, info).parts):
+            if isinstance(part, TextPart):
+                yield part.content
+            else:
+                said = {"name": part.tool_name, "json_args": json.dumps(part.args)}
+                yield {at: DeltaToolCall(**said, tool_call_id=part.tool_call_id)}
+
     ours: list[Any] = [] if bare else [Governed(place.governor, WHO)]
     return Agent(
-        FunctionModel(model),
+        FunctionModel(model, stream_function=stream),
         tools=tools(place),
-        capabilities=[*ours, *([Late(late)] if late else [])],
+        capabilities=[
+            *ours,
+            *([Late(late)] if late else []),
+            *([Again()] if retries else []),
+        ],
         output_type=[str, DeferredToolRequests],
     )
+
+
+async def _streamed(made: Any) -> Any:
+    async with made.run_stream_events("go") as events:
+        found = [one async for one in events]
+    return found[-1].result
 
 
 def _delegated(place: Workplace, turn: Sequence[Call]) -> str:
