@@ -11,7 +11,7 @@ user and session from ADK's session where that leaves them open.
 | waiting for a person | a confirmation request; the session resumes in any process |
 | a confirmation of the client | only a wake-up: the store is asked again |
 | sub-agents, agents as tools | covered: plugins are the runner's; an agent as a |
-|  | tool is a tool of its own, `Governor.foreign` |
+|  | tool, and ``transfer_to_agent``, is a tool of its own, `Governor.foreign` |
 | arguments edited by a callback of an agent | the gate of the tool decides |
 | a tool without a gate | `Governor.foreign`; no later edits seen |
 | a callback that answers instead of a gated tool | its outcome is "unknown" |

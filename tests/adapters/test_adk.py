@@ -38,3 +38,24 @@ class TestADK(AdapterSuite):
         assert [one["tool"] for one in place.ran()] == ["fetch"]
         tried = sorted(one["tool"] for one in place.log("decision"))
         assert tried == ["fetch", "fetch", "hidden"]
+
+    @pytest.mark.filterwarnings("ignore:The `plugins` argument:DeprecationWarning")
+    @pytest.mark.parametrize("known", [False, True])
+    def test_a_hand_over(self, place: Workplace, known: bool) -> None:
+        """A transfer is a tool call, and so are those of who takes over."""
+        turn = [
+            Call("drop_table", {"table": "t"}),
+            Call("hidden", {"table": "t"}, "call-2"),
+        ]
+        helper = LlmAgent(name="helper", model=scripted(turn), tools=tools(place))
+        to = {"agent_name": "helper"}
+        asks = scripted([Call("transfer_to_agent", to, "call-0")])
+        desk = LlmAgent(name="desk", model=asks, sub_agents=[helper])
+        names = {"transfer_to_agent": "fetch"} if known else {}
+        ours = Governed(place.governor, WHO, names)
+        runner = InMemoryRunner(app=App(name="a", root_agent=desk, plugins=[ours]))
+        asyncio.run(runner.run_debug("go", quiet=True))
+        assert place.ran() == []
+        tried = sorted(one["tool"] for one in place.log("decision"))
+        covered = ["drop_table", "fetch", "hidden"]
+        assert tried == (covered if known else ["transfer_to_agent"])

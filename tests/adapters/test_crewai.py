@@ -189,6 +189,15 @@ class TestCrewAI(AdapterSuite):
         assert ("denied by policy" in boss._answers["call-0"]) is not known
         assert ("denied by policy" in clerk._answers.get("call-1", "")) is known
 
+    @pytest.mark.parametrize("call", [SMALL, DROP], ids=["allowed", "denied"])
+    def test_an_agent_without_a_crew(self, place: Workplace, call: Call) -> None:
+        """Hooks are the process's: an agent that is asked by itself is governed."""
+        agent = crew(scripted([call]), tools(place)).agents[0]
+        with governed(place):
+            agent.kickoff("go")
+        assert len(place.ran()) == (call is SMALL)
+        assert len(place.log("decision")) == 1
+
     def test_a_cached_answer_is_no_run(self, place: Workplace) -> None:
         """It is decided, and what CrewAI took instead of a run is not known."""
         model = scripted([SMALL], [SMALL])
