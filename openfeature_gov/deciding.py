@@ -20,6 +20,8 @@ from openfeature_gov.evidence.decision_records import refusal_record
 from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
+from openfeature_gov.governance.envelopes import MICRO
+from openfeature_gov.governance.parts import EXACT
 from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
 from openfeature_gov.observing import Observer
 from openfeature_gov.releasing import Releases, consulted, finished, unsettled
@@ -413,6 +415,12 @@ class _Taking:
 
     def overspent(self, judged: Judged, error: OverspentError) -> None:
         """Refuse the call from now on: a budget had too little left for it."""
+        for one in judged.held:
+            name = one.charge.guardrail
+            if name and one.spend.of == error.purse and judged.contract is not None:
+                # Its guardrail says what that means, once it knows.
+                total = EXACT.divide(error.taken, MICRO)
+                self._decider.observer.hear_spent(judged.contract, name, total)
         if self._decider.allowances is not None:
             self._refusals = self._decider.allowances.overspent(judged.held, error)
 

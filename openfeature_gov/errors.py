@@ -56,12 +56,13 @@ class LostRaceError(RecordStoreError):
 class OverspentError(LostRaceError):
     """Report a budget that has less left than was to be taken; nothing was written.
 
-    *purse* names the row of the ledger, *amount* is what was to be taken.
+    *purse* names the row of the ledger, *amount* is what was to be taken, *taken* what
+    the window holds already.
     """
 
-    def __init__(self, purse: tuple[str, ...], amount: int) -> None:
+    def __init__(self, purse: tuple[str, ...], amount: int, taken: int = 0) -> None:
         super().__init__(f"budget {purse[0]}: less is left than this call needs")
-        self.purse, self.amount = purse, amount
+        self.purse, self.amount, self.taken = purse, amount, taken
 
 
 class IdentityError(GovernanceError):

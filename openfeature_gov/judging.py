@@ -269,6 +269,8 @@ class Judge:
             if smaller.canonical != contract.canonical:
                 found = self._verdicts(smaller, rules, flags, health, begun)
                 decision = _again(law, decision, stricter(verdicts, found))
+        if not begun and rules.daily and self._allowances is not None:
+            charges += self._allowances.daily(contract, rules, decision.verdicts)
         # What `recording` lets run meanwhile goes by the share of this process.
         alone = bool(charges) and health.failing_ns > 0
         return _Ruled(tool, rules, contract, flags, decision, charges, alone, smaller)

@@ -98,11 +98,16 @@ def _recalled(
     act = _act(body, rules)
     for one in rules.guardrails if body.get("full") is True else ():
         meant = one.only is None or is_like(act, one.only)
-        if isinstance(one, Money) and one.per != "action" and meant:
+        # What no record names by itself, the ledger still knows.
+        if isinstance(one, Money) and meant and one.per != "action" and _named(one):
             whose = {"customer": body.get("user"), "account": body.get("account")}
             name = whose.get(one.per, "all") or ""
             observer.recall_spent(one, rules, name, _amount(body, one), at_us)
     observer.recall_step(act, _context(context, body), at_us)
+
+
+def _named(one: Money) -> bool:
+    return one.per != "customer" or one.customer == "user"
 
 
 def _amount(body: Body, one: Money) -> Decimal:

@@ -46,7 +46,7 @@ def decider_of(
     hosted = Hosted(controls)
     controls = hosted.controls
     allowances = None
-    if any(one.rate_limits or one.budgets for one in governance):
+    if any(one.rate_limits or one.budgets or one.daily for one in governance):
         allowances = Allowances(rates or LocalRates(clock), clock, now_us)
     erasures = None if controls.erased is None else Erasures(controls.erased)
     observer = Observer(governance, now_us, erasures)

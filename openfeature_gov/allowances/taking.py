@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from openfeature_gov.allowances.aside import Aside, Held
+from openfeature_gov.allowances.daily import GRANTED, daily
 from openfeature_gov.allowances.rates import LocalRates, Rates, RatesDownError
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls import budget as control
@@ -26,8 +27,6 @@ WIDTH_US = {"hour": HOUR_US, "day": DAY_US}
 SHORT_NS = 1_000_000_000
 """How long a budget that had too little left is not asked again for as much."""
 MOST_NOTES = 10_000
-GRANTED = 2**62
-"""The ceiling of what was granted already: there is none above it."""
 
 
 class Anomaly(NamedTuple):
@@ -78,6 +77,15 @@ class Allowances:
             taken.append(found)
             verdicts.append(self._known(found))
         return verdicts, tuple(taken)
+
+    def daily(
+        self,
+        contract: ActionContract,
+        rules: GovernanceContract,
+        verdicts: Iterable[Verdict],
+    ) -> tuple[Charge, ...]:
+        """Return what the call adds to the days of its guardrails on money."""
+        return tuple(daily(contract, rules, verdicts, self._now()))
 
     def _known(self, charge: Charge) -> Verdict:
         """Return what is known of the budget without asking the ledger."""
@@ -162,7 +170,7 @@ class Allowances:
             ref=ref,
             unit=budget.unit,
             amount=charge.amount,
-            ceiling=budget.ceiling_micro,
+            ceiling=charge.ceiling if charge.guardrail else budget.ceiling_micro,
             begins_us=self._begins(charge),
             at_us=self._now(),
             multiple=multiple,
@@ -170,6 +178,8 @@ class Allowances:
         )
 
     def _begins(self, charge: Charge) -> int:
+        if charge.guardrail:
+            return charge.begins_us
         width = WIDTH_US.get(charge.budget.per)
         now = self._now()
         return 0 if width is None else now - now % width
@@ -181,7 +191,8 @@ class Allowances:
         if len(self._short) >= MOST_NOTES:
             self._short.clear()
         until = self._clock() + SHORT_NS
-        short = [one for one in held if one.spend.of == error.purse]
+        same = [one for one in held if one.spend.of == error.purse]
+        short = [one for one in same if not one.charge.guardrail]
         for one in short:
             self._short[one.spend.of] = (error.amount, until)
         return tuple(control.exhausted(one.charge) for one in short)

@@ -24,12 +24,19 @@ UNAVAILABLE = "budget_unavailable"
 
 
 class Charge(NamedTuple):
-    """Say what a call takes of *budget*: *amount* millionths of its unit, for whom."""
+    """Say what a call takes of *budget*: *amount* millionths of its unit, for whom.
+
+    *guardrail* names the one on money that asks for it, with its own *ceiling* and a
+    day that *begins_us* since 1970.
+    """
 
     budget: Budget
     scope: str
     task: str
     amount: int
+    guardrail: str = ""
+    ceiling: int = 0
+    begins_us: int = 0
 
 
 class Unknown(NamedTuple):

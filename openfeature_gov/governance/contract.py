@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from openfeature_gov.canonical import encode
 from openfeature_gov.contracts import digest_of
 from openfeature_gov.governance.envelopes import Budget, RateLimit
-from openfeature_gov.governance.guardrails import Guardrail
+from openfeature_gov.governance.guardrails import Guardrail, Money
 from openfeature_gov.governance.lineage import LineageRules
 from openfeature_gov.governance.parts import (
     Condition,
@@ -191,6 +191,12 @@ class GovernanceContract(Part):
         """Return the rungs that the contract lists, ``off`` always among them."""
         listed = (MODES[name] for name in self.allowed_modes if name != FALLBACK)
         return frozenset((Mode.OFF, *listed))
+
+    @cached_property
+    def daily(self) -> tuple[Money, ...]:
+        """Return the guardrails on what a day moves."""
+        money = [one for one in self.guardrails if isinstance(one, Money)]
+        return tuple(one for one in money if one.per != "action")
 
     @cached_property
     def floor(self) -> Reversibility:

@@ -6,13 +6,15 @@ Each class holds settings; what is made of them is in the control of its kind.
 from __future__ import annotations
 
 from datetime import date
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from openfeature_gov.governance.envelopes import MICRO, Budget
 from openfeature_gov.governance.foreign import Foreign
-from openfeature_gov.governance.parts import LadderMode
+from openfeature_gov.governance.parts import EXACT, LadderMode
 from openfeature_gov.governance.settings import (
     Clock,
     Currency,
@@ -29,6 +31,8 @@ from openfeature_gov.governance.settings import (
     some,
 )
 from openfeature_gov.ladder import Mode
+
+CUSTOMER = r"^(user|record|argument\.[A-Za-z_][A-Za-z0-9_]{0,63})$"
 
 
 class RiskThreshold(Setting):
@@ -101,20 +105,47 @@ class Segments(Setting):
 class Money(Setting):
     """Limit the money moved: *per* action, or in a day *per* customer, account, tool.
 
-    What is moved *across* the tools of a workflow counts together where each names
-    the guardrail by the same name. A day begins at midnight in *timezone*. With
-    *exclusive* the limit itself is too much. More than *decimals* digits after the
-    point is no amount of *currency*.
+    *customer* says who that is: the actor's ``user``, the ``record`` that the action is
+    about, or ``argument.NAME``. What is moved *across* the tools of a workflow counts
+    together where each names the guardrail by the same name. A day begins at midnight
+    in *timezone*. With *exclusive* the limit itself is too much. More than *decimals*
+    digits after the point is no amount of *currency*.
     """
 
     kind: Literal["money"]
     limit: Number
     currency: Currency
     per: Literal["action", "customer", "account", "day"] = "action"
+    customer: Annotated[str, Field(pattern=CUSTOMER)] = "user"
     across: Literal["tool", "workflow"] = "tool"
     exclusive: bool = False
     decimals: Annotated[int, Field(ge=0, le=9)] = 2
     timezone: Zone = "UTC"
+
+    @cached_property
+    def envelope(self) -> Budget:
+        """Return the budget as which the ledger keeps what a day moved."""
+        return Budget.model_construct(
+            name=f"guardrail:{self.name}/{self.currency}",
+            unit=self.currency,
+            ceiling=self.limit,
+            per="day",
+            charge="amount",
+        )
+
+    @cached_property
+    def ceiling_micro(self) -> int:
+        """Return in millionths what a day may move at most."""
+        exact = EXACT.multiply(self.limit, MICRO)
+        if self.exclusive:
+            return int(exact.to_integral_value(ROUND_CEILING, EXACT)) - 1
+        return int(exact.to_integral_value(ROUND_FLOOR, EXACT))
+
+    @model_validator(mode="after")
+    def _whose(self) -> Self:
+        if self.customer != "user" and self.per != "customer":
+            raise ValueError("customer: counts only per customer; state per: customer")
+        return self
 
 
 class AccountValue(Setting):

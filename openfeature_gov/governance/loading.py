@@ -177,4 +177,4 @@ def _shared_names(
     for one in contract.guardrails:
         if isinstance(one, Money) and one.across == "workflow":
             name = f"{contract.workflow}.{one.name}"
-            yield DEFAULTS, name, (one.currency, one.per, one.timezone)
+            yield DEFAULTS, name, (one.currency, one.per, one.timezone, one.customer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.guardrails.amounts import HUGE
-from openfeature_gov.governance import GovernanceContract
+from openfeature_gov.governance import GovernanceContract, skeleton
 from openfeature_gov.governance.guardrails import Money
 from openfeature_gov.governance.parts import EXACT
 from openfeature_gov.observing.table import Table
@@ -19,6 +19,8 @@ from openfeature_gov.observing.table import Table
 DAY_US, MINUTE_US = 86_400_000_000, 60_000_000
 KEYS = 65_536
 """How many customers, accounts and tools are remembered for a day, at most."""
+HEARD_US = 1_000_000
+"""How long a process believes what the ledger refused: what others give back counts."""
 NOTHING = Decimal(0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Key = tuple[str, ...]
@@ -36,6 +38,7 @@ class Days:
 
     def __init__(self) -> None:
         self._kept: Table[Key, Spent] = Table(KEYS, 2 * DAY_US)
+        self._heard: Table[Key, tuple[int, Spent]] = Table(KEYS, HEARD_US)
 
     def total(
         self,
@@ -46,17 +49,33 @@ class Days:
         now: int,
     ) -> Decimal | None:
         """Return what the day moved without *own*; None when nobody can tell."""
-        key = key_of(one, rules, _whose(one, contract))
+        key = key_of(one, rules, whose(one, contract))
         if key is None or not self._kept.room(key, now):
             return None
-        kept, mine = self._kept.get(key), own.get(key)
-        # A clock that went back finds a later day: its total still holds.
-        if kept is None or kept.day < day_of(now, one.timezone):
-            return NOTHING
-        same = mine is not None and mine.day == kept.day
-        if not same or mine is None:
-            return kept.total
-        return EXACT.subtract(kept.total, mine.total)
+        today, mine = day_of(now, one.timezone), own.get(key)
+        until, heard = self._heard.get(key) or (0, None)
+        totals = [NOTHING]
+        for found in (self._kept.get(key), heard if now < until else None):
+            # A clock that went back finds a later day: its total still holds.
+            if found is not None and found.day >= today:
+                same = mine is not None and mine.day == found.day
+                own_part = mine.total if mine is not None and same else NOTHING
+                totals.append(EXACT.subtract(found.total, own_part))
+        return max(totals)
+
+    def hear(
+        self,
+        one: Money,
+        contract: ActionContract,
+        rules: GovernanceContract,
+        total: Decimal,
+        now: int,
+    ) -> None:
+        """Take over for a moment what the ledger says of all processes together."""
+        key = key_of(one, rules, whose(one, contract))
+        if key is not None:
+            spent = Spent(day_of(now, one.timezone), total)
+            self._heard.put(key, (now + HEARD_US, spent), now)
 
     def spend(
         self,
@@ -68,7 +87,7 @@ class Days:
         """Add the amount of *contract* to its days; return what was added where."""
         added: dict[Key, Spent] = {}
         for one in listed:
-            key = key_of(one, rules, _whose(one, contract))
+            key = key_of(one, rules, whose(one, contract))
             if key is None or key in added:
                 continue
             amount = contract.amount
@@ -104,11 +123,15 @@ def key_of(one: Money, rules: GovernanceContract, name: str) -> Key | None:
     return (one.across, where, one.name, one.per, name) if name else None
 
 
-def _whose(one: Money, contract: ActionContract) -> str:
+def whose(one: Money, contract: ActionContract) -> str:
+    """Return for whom money counts, empty where nobody is named.
+
+    A customer who is named in another spelling is the same one.
+    """
     context = contract.context
     match one.per:
         case "customer":
-            return context.actor.user
+            return _customer(one.customer, contract)
         case "account":
             return context.account
         case "day":
@@ -117,9 +140,31 @@ def _whose(one: Money, contract: ActionContract) -> str:
             return ""
 
 
+def _customer(customer: str, contract: ActionContract) -> str:
+    match customer:
+        case "user":
+            return contract.context.actor.user
+        case "record":
+            return skeleton(contract.named or contract.record)
+        case _:
+            value = contract.arguments.get(customer.removeprefix("argument."))
+            return skeleton(str(value)) if type(value) in (str, int) else ""
+
+
 def day_of(at_us: int, timezone: str) -> int:
     """Return the number of the day that *at_us* falls on in *timezone*."""
     return _day(at_us // MINUTE_US, timezone)
+
+
+def begins_us(day: int, timezone: str) -> int:
+    """Return when the *day* of that number begins in *timezone*, since 1970."""
+    return _begins_us(day, timezone)
+
+
+@lru_cache(maxsize=256)
+def _begins_us(day: int, timezone: str) -> int:
+    at = datetime.combine(date.fromordinal(day), time(), ZoneInfo(timezone))
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 @lru_cache(maxsize=256)

@@ -256,6 +256,17 @@ class Observer:
             if key is not None and day >= day_of(self._now(), one.timezone):
                 self._days.add(key, amount, day, self._now())
 
+    def hear_spent(self, contract: ActionContract, name: str, total: Decimal) -> None:
+        """Take over from the ledger what all processes moved for the guardrail *name*.
+
+        It holds for a moment: what they give back the ledger says when asked again.
+        """
+        rules = self._rules[contract.tool]
+        with self._lock:
+            for one in self._asked.get(contract.tool, NOBODY).money:
+                if one.name == name:
+                    self._days.hear(one, contract, rules, total, self._now())
+
     def recall_step(self, act: Act, context: CallContext, at_us: int) -> None:
         """Take over that *act* was done at *at_us*."""
         with self._lock:

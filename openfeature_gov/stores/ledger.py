@@ -56,6 +56,10 @@ ON CONFLICT (name, scope, task, begins_us) DO UPDATE
   WHERE b.unit = excluded.unit AND b.taken + excluded.taken <= :ceiling
 RETURNING begins_us, taken
 """
+TAKEN = """
+SELECT taken FROM budgets WHERE name = :name AND scope = :scope AND task = :task
+ORDER BY begins_us DESC LIMIT 1
+"""
 HOLD = """
 INSERT INTO holds (ref, name, scope, task, begins_us, amount)
   VALUES (:ref, :name, :scope, :task, :begins_us, :amount)
@@ -133,7 +137,8 @@ def _take(execute: Execute, spend: Spend) -> None:
     values = {**spend.of._asdict(), **spend._asdict()}
     rows = execute(TAKE, _only(TAKE, values)).fetchall()
     if not rows:
-        raise OverspentError(spend.of, spend.amount)
+        held = execute(TAKEN, _only(TAKEN, values)).fetchall()
+        raise OverspentError(spend.of, spend.amount, held[0][0] if held else 0)
     [(values["begins_us"], taken)] = rows
     execute(HOLD, _only(HOLD, values))
     if spend.found is not None:
@@ -161,10 +166,10 @@ def _only(statement: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _NAMED = re.compile(r":([a-z_]+)")
-_NAMES = {text: tuple(_NAMED.findall(text)) for text in (TAKE, HOLD, USUAL)}
+_NAMES = {text: tuple(_NAMED.findall(text)) for text in (TAKE, TAKEN, HOLD, USUAL)}
 _FOREIGN = {
     text: _NAMED.sub(r"%(\1)s", text)
-    for text in (TAKE, HOLD, END, END_ALL, GIVE_BACK, USUAL)
+    for text in (TAKE, TAKEN, HOLD, END, END_ALL, GIVE_BACK, USUAL)
 }
 
 

@@ -290,7 +290,7 @@ class QueuedStore(ABC):
 
     def _failure(self, error: Exception) -> RecordStoreError:
         if isinstance(error, OverspentError):
-            return OverspentError(error.purse, error.amount)
+            return OverspentError(error.purse, error.amount, error.taken)
         kind = LostRaceError if isinstance(error, LostRaceError) else RecordStoreError
         return kind(f"{self.place}: {error}")
 

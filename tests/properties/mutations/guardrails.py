@@ -150,7 +150,7 @@ GUARDRAILS = (
             "a_clock_that_goes_back_does_not_empty_the_day",
             "amounts_that_nobody_can_read_use_the_day_up",
         ),
-        ("kept.day < day_of", "kept.day != day_of"),
+        ("found.day >= today", "found.day == today"),
     ),
     *mutants(
         "observing/table.py",

@@ -103,6 +103,26 @@ LIMITS = (
         ("alone = bool(charges) and health.failing_ns > 0", "alone = False"),
     ),
     *mutants(
+        "allowances/daily.py",
+        tests_of(
+            "test_daily_money.py",
+            "what_runs_above_its_limit_counts_as_well",
+            "a_day_of_a_tool_needs_no_name",
+        ),
+        ("or not concerns(one, contract, rules)", ""),
+        ("if within else GRANTED", ""),
+        ("return one.ceiling_micro + 1", "return 0"),
+    ),
+    *mutants(
+        "observing/days.py",
+        tests_of("test_daily_money.py", "the_customer_is_whom_the_contract_names"),
+        (
+            "return skeleton(contract.named or contract.record)",
+            "return contract.record",
+        ),
+        ("skeleton(str(value)) if", "str(value) if"),
+    ),
+    *mutants(
         "allowances/shared.py",
         _shared(
             "a_server_that_came_back_empty_is_not_believed",
