@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +67,12 @@ def verify(
             help="Folder with the bundles of archived records: verified in their place."
         ),
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1, help="How many processes share a large file.", show_default="cores"
+        ),
+    ] = os.cpu_count() or 1,
     as_json: output.Json = None,
 ) -> None:
     """Verify records against a pinned key and the checkpoints that you hold.
@@ -85,6 +92,7 @@ def verify(
             sealed=sealed,
             partial=partial,
             archives=archives,
+            jobs=jobs,
         )
     except gov_verify.UsageError as error:
         raise typer.BadParameter(str(error)) from None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sqlite3
 import statistics
 import tempfile
@@ -252,6 +253,7 @@ def verification(size: int) -> dict[str, float]:
 
 
 def own(path: Path) -> dict[str, float]:
+    """Return the rates of each mode, with one process and with one a core."""
     with closing(sqlite3.connect(path)) as connection:
         (count,) = connection.execute("SELECT count(*) FROM records").fetchone()
     held = str(checkpoint_file(path))
@@ -261,11 +263,20 @@ def own(path: Path) -> dict[str, float]:
     again = grown(log, Tree("", 0)).frontier.size
     reading = time.perf_counter() - started
     log.close()
-    return {
-        "read again to seal": again / reading,
-        "hashes and signatures": count / verified([*asked, "--quick"]),
-        "everything": count / verified(asked),
-    }
+    found = {"read again to seal": again / reading}
+    for name, mode in MODES.items():
+        for jobs in dict.fromkeys((1, os.cpu_count() or 1)):
+            took = verified([*asked, *mode, "--jobs", str(jobs)])
+            found[f"{name}, {jobs} process{'es' * (jobs > 1)}"] = count / took
+    return found
+
+
+MODES = {
+    "hashes and signatures": ["--quick"],
+    "everything": [],
+    "everything, deep": ["--deep"],
+}
+"""What the verifier looks at: see its ``--help``."""
 
 
 def theirs(log: Toolkit, calls: list[ToolCall]) -> float:
@@ -323,7 +334,7 @@ def show(result: dict[str, Any]) -> None:
     ):
         print(title)
         for name, found in result[key].items():
-            print(f"  {name:22}{found:12,.0f}")
+            print(f"  {name:36}{found:12,.0f}")
     series = " ".join(f"{size:.1f}" for size in result["memory_mib"])
     print(f"resident MiB, each tenth of the records: {series}")
     for name, how in result["not_installed"].items():

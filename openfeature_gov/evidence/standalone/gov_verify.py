@@ -43,6 +43,7 @@ from __future__ import annotations
 import argparse
 import binascii
 import json
+import os
 import re
 import sqlite3
 import struct
@@ -50,14 +51,17 @@ import sys
 import zipfile
 from base64 import b64decode, b64encode
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import file_digest, sha256
 from io import BufferedReader
+from itertools import cycle, takewhile
+from operator import itemgetter
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from typing import Any, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -70,6 +74,8 @@ MAX_RECORD = 1024 * 1024
 MAX_RATIO = 300
 """How far a bundle may expand: a hostile one would not end."""
 MAX_FINDINGS = 20
+PORTION, MANY = 2_000, 50_000
+"""How many records are looked at in one go; how many are worth more processes."""
 CLOCK_STEP_US = 60_000_000
 
 
@@ -408,8 +414,8 @@ class Tree:
         self.size = 0
         self._roots: list[bytes] = []
 
-    def add(self, root: bytes, level: int = 0) -> None:
-        """Add a perfect subtree of ``2 ** level`` leaves, by default one leaf hash.
+    def add(self, root: bytes, level: int) -> None:
+        """Add a perfect subtree of ``2 ** level`` leaves.
 
         Raises:
             Refused: where none of that size can begin.
@@ -422,6 +428,18 @@ class Tree:
         while at & 1:
             root, at = sha256(b"\1" + self._roots.pop() + root).digest(), at >> 1
         self._roots.append(root)
+
+    def extend(self, leaves: list[bytes]) -> None:
+        """Add leaf hashes, whole subtrees of them at a time."""
+        done = 0
+        while left := len(leaves) - done:
+            level = min(self.size & -self.size or left, left).bit_length() - 1
+            row = leaves[done : done + (1 << level)]
+            for _ in range(level):
+                pairs = zip(row[::2], row[1::2], strict=True)
+                row = [sha256(b"\1" + one + other).digest() for one, other in pairs]
+            self.add(row[0], level)
+            done += 1 << level
 
     def root(self) -> bytes:
         """Return the root of the tree so far."""
@@ -550,6 +568,8 @@ class Database:
             self._db.execute("PRAGMA cell_size_check=ON")
             self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * MAX_RECORD)
             self._db.execute("BEGIN")  # one snapshot, whatever others write meanwhile
+            self.path = path
+            self.looking: Helper | None = None
             self._names = self._columns("records")
             self._personal: bytes | None = None
             self.sealed = self._checkpoints()
@@ -588,6 +608,8 @@ class Database:
 
     def loose(self) -> Iterator[str]:
         """Yield what is wrong with the schema, the indexes, and rows beside the log."""
+        if self.looking is not None and self.looking.read() == b"ok\n":
+            return
         missing = set(SCHEMA)
         for kind, name, text in self._db.execute(
             "SELECT type, name, sql FROM sqlite_schema ORDER BY name"
@@ -603,28 +625,44 @@ class Database:
             if what != "ok":
                 yield f"the file contradicts itself: {shown(what)}"
         yield from loose_rows(self.sealed)
-        (left,) = self._db.execute(
-            "SELECT count(*) FROM records WHERE seq <= ?", (archived(self.archives),)
-        ).fetchone()
-        if left:
+        query = "SELECT count(*) FROM records WHERE seq <= ?"
+        if left := self._one(query, archived(self.archives)):
             yield f"{left} rows stand where records were archived"
 
     def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:
         """Yield the records that are left, in the order of ``seq``."""
-        missing = [name for name in (*COLUMNS, "personal") if name not in self._names]
-        if missing:
-            raise Refused("schema", f"records have no columns {', '.join(missing)}")
-        names = () if quick else COLUMNS
-        wanted = ", ".join(["seq", "body", "NULL" if quick else "personal", *names])
-        rows = self._db.execute(
-            f"SELECT {wanted} FROM records WHERE seq > ? ORDER BY seq",  # noqa: S608 - fixed names
-            (archived(self.archives),),
-        )
+        yield from self.leaves(archived(self.archives), -1, quick=quick)
+
+    def leaves(self, after: int, limit: int, *, quick: bool) -> Iterator[Leaf]:
+        """Yield up to *limit* records behind *after*."""
+        rows = self.rows(after, limit, quick=quick)
         for seq, body, self._personal, *values in rows:
             if not isinstance(body, bytes) or len(body) > MAX_RECORD:
                 raise Refused("body", f"record {seq!r} is not the bytes of a record")
-            columns = dict(zip(names, values, strict=True)) if names else None
+            columns = None if quick else dict(zip(COLUMNS, values, strict=True))
             yield Leaf(seq, body, columns)
+
+    def rows(self, after: int, limit: int, *, quick: bool) -> sqlite3.Cursor:
+        """Return up to *limit* rows behind *after*: number, body, personal, columns."""
+        missing = [name for name in (*COLUMNS, "personal") if name not in self._names]
+        if missing:
+            raise Refused("schema", f"records have no columns {', '.join(missing)}")
+        names = "NULL" if quick else f"personal, {', '.join(COLUMNS)}"
+        query = f"SELECT seq, body, {names} FROM records WHERE seq > ?"  # noqa: S608 - fixed names
+        return self._db.execute(f"{query} ORDER BY seq LIMIT ?", (after, limit))
+
+    def last(self) -> int:
+        """Return the number of the last record, 0 for none."""
+        return int(self._one("SELECT max(seq) FROM records") or 0)
+
+    def bare(self, first: int, last: int) -> int:
+        """Return how many of the records *first* to *last* have no personal part."""
+        span = "seq BETWEEN ? AND ? AND personal IS NULL"
+        query = f"SELECT count(*) FROM records WHERE {span}"  # noqa: S608 - fixed text
+        return int(self._one(query, first, last))
+
+    def _one(self, query: str, *values: int) -> Any:
+        return self._db.execute(query, values).fetchone()[0]
 
     def rotations(self) -> list[bytes]:
         """Return the records of new keys."""
@@ -641,6 +679,8 @@ class Database:
 
     def close(self) -> None:
         """Let go of the file."""
+        if self.looking is not None:
+            self.looking.close()
         self._db.close()
 
 
@@ -880,8 +920,8 @@ def _json(data: bytes, kind: type[Any], decoder: json.JSONDecoder = _PARSE) -> A
     return value
 
 
-def check_canonical(body: bytes) -> None:
-    """Check that *body* is the one way to write what it says (RFC 8785, integers).
+def canonical(body: bytes) -> Any:
+    """Return what *body* says in the one way to write it (RFC 8785, integers).
 
     Raises:
         Refused: for another order, spacing or spelling, a name twice, or a float.
@@ -894,6 +934,7 @@ def check_canonical(body: bytes) -> None:
         raise Refused("canonical", shown(error)) from None
     if again != body:
         raise Refused("canonical", "the record is not in its canonical form")
+    return value
 
 
 COLUMNS = (
@@ -968,6 +1009,10 @@ ELSEWHERE = {
 guards of version 5, which are stricter."""
 
 
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
+"""What a record raises that is not written as records are."""
+
+
 def derived(facts: dict[str, Any]) -> dict[str, Any]:
     """Return what a database must hold beside the record *facts*."""
     kind = facts["kind"]
@@ -1003,7 +1048,7 @@ def check_columns(facts: dict[str, Any], columns: dict[str, Any]) -> None:
     """
     try:
         wanted = derived(facts)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise Refused("columns", f"cannot be derived: {shown(error)}") from None
     first = facts.get("schema") == "gov.record/1"
     for name, value in columns.items():
@@ -1033,17 +1078,391 @@ def check_erasure(facts: dict[str, Any], keys: Keys) -> None:
     keys.require(note, "erasure", former=True)
 
 
-TELLING = re.compile(
-    rb'"lastCheckpoint":|"kind":"(?:key_rotation|checkpoint|tamper|archive|erasure)"'
+TOLD = ("key_rotation", "checkpoint", "tamper", "archive", "erasure")
+TELLING = re.compile(f'"kind":"(?:{"|".join(TOLD)})"'.encode())
+SEEN = "lastCheckpoint"
+"""What the records hold whose contents the verification of a log goes by."""
+
+
+def telling(body: bytes) -> bool:
+    """Say whether the verification may go by what *body* says."""
+    return b'"lastCheckpoint":' in body or TELLING.search(body) is not None
+
+
+def matters(facts: dict[str, Any]) -> bool:
+    """Say whether the verification goes by what a record says, its *facts*."""
+    return facts.get("kind") in (*TOLD, "gap") or SEEN in facts
+
+
+class Said(NamedTuple):
+    """Hold what matters of one record; all its *facts* where others may matter, too."""
+
+    id: str
+    at_us: Any
+    writer: str
+    digest: Any
+    facts: dict[str, Any] | None = None
+
+
+def said_by(facts: dict[str, Any]) -> Said:
+    """Return what matters of a record that says *facts*."""
+    identity, writer = str(facts.get("id")), str(facts.get("writer"))
+    return Said(identity, facts.get("atUs"), writer, facts.get("personalDigest"))
+
+
+# ---- Bodies that are known again: what they say, without parsing them
+
+LONG, LONGEST, KNOWN, FORMS, PRICE, CREDIT = 200, 16_384, 8, 16, 16, 1_024
+FLAGS, CONTEXT = '"flags":', '"context":'
+AT, REASON, EXECUTES, VARIANT, AMOUNT = 2, 9, 10, 12, 13
+_TEXT, _CAUGHT = r'"[^"\\\x00-\x1f]*+"', r'"([^"\\\x00-\x1f]*+)"'
+_NUMBER = r"0|-?[1-9][0-9]{0,17}+"
+_VALUE = rf"(?:{_TEXT}|null|true|false|{_NUMBER})"
+_VALUES = rf"\[(?:{_VALUE}(?:,{_VALUE})*+)?+\]"
+_FILLED = rf'(?:""|{_CAUGHT}|null)'
+_SPELT = {"id": _CAUGHT, "atUs": f"({_NUMBER})", "writer": _CAUGHT}
+_SPELT |= {"executes": "(?:(true)|false|null)"}
+_SPELT |= {"targetSystem": _FILLED, "reviewer": _FILLED}
+_ALWAYS = "id kind atUs writer ref - - - - - executes - - - reviewer personalDigest"
+_DECIDED = (
+    "id kind atUs writer ref tool context.agent context.task effect reason executes"
+    " targetSystem - amount reviewer personalDigest"
 )
-"""What also those records hold whose contents the verification goes by."""
+"""Where the columns stand in a record, in their order, and the digest behind them."""
+
+
+class Form:
+    """Know bodies again that are written as one that was parsed and is canonical.
+
+    They have its names in its order, and in their places any values that need no
+    escape. Members that are long and repeat are among those that were parsed; *varied*
+    are those that do not repeat. So they are canonical, too, and need no parsing.
+
+    Raises:
+        ValueError: when this cannot be said of records like that of *facts*.
+
+    """
+
+    def __init__(self, facts: dict[str, Any], varied: Container[str]) -> None:
+        self._kind, self._varied = facts["kind"], varied
+        self._variant = derived(facts)["variant"]
+        types = [type(facts.get("context", {})), type(facts.get("flags", []))]
+        if types != [dict, list] or not isinstance(self._variant, str | None):
+            raise ValueError("what is cut out must be of its own type")
+        names = (_DECIDED if self._kind == "decision" else _ALWAYS).split()
+        if self._kind == "outcome":
+            names[REASON] = "status"
+        self._places = [tuple(one.split(".")) for one in names]
+        self._caught: list[tuple[Any, ...]] = []
+        self.known: dict[str, dict[str, str | None]] = {}
+        self.pattern = self._written(facts, ())
+        self._match = re.compile(self.pattern).fullmatch
+        at = {one: place for place, one in enumerate(self._caught)}
+        self._pick = itemgetter(*(at.get(one, -1) for one in self._places))
+
+    def _written(self, value: Any, path: tuple[Any, ...]) -> str:
+        if path in self._places:
+            self._caught.append(path)
+            known = f'"({re.escape(self._kind)})"' if path == ("kind",) else None
+            return known or _SPELT.get(path[-1], rf"(?:{_CAUGHT}|null)")
+        if len(path) == 1 and self._repeats(f'"{path[0]}":', value):
+            return "\0"
+        if isinstance(value, dict):
+            members = (
+                f"{re.escape(_WRITE.encode(name))}:{self._written(one, (*path, name))}"
+                for name, one in value.items()
+            )
+            return rf"\{{{','.join(members)}\}}"
+        if not isinstance(value, list):
+            return _VALUE
+        if not any(isinstance(one, dict | list) for one in value):
+            return _VALUES
+        items = (self._written(one, (*path, at)) for at, one in enumerate(value))
+        return rf"\[{','.join(items)}\]"
+
+    def _repeats(self, name: str, value: Any) -> bool:
+        text = _WRITE.encode(value)
+        parted = isinstance(value, dict | list) and len(text) > LONG
+        if name == FLAGS or (parted and name not in self._varied):
+            self.known[name] = {text: self._variant if name == FLAGS else None}
+        return name in self.known
+
+    def read(self, text: str) -> tuple[Said, tuple[Any, ...]] | None:
+        """Return what the body *text* says, and its columns; None: it must be parsed.
+
+        Raises:
+            ValueError: when it must be parsed, too.
+
+        """
+        parts, at, variant = [], 0, None
+        for name, known in self.known.items():
+            start = text.index(name, at) + len(name)
+            for one in known:
+                if text.startswith(one, start):
+                    break
+            else:
+                return None
+            variant = known[one] if name == FLAGS else variant
+            parts.append(text[at:start])
+            at = start + len(one)
+        # No body that matches has such a character: all of them are ours.
+        found = self._match("\0".join([*parts, text[at:]]) if parts else text)
+        if found is None:
+            return None
+        *row, digest = self._pick((*found.groups(), None))
+        row[AT], row[VARIANT] = int(row[AT]), variant
+        row[EXECUTES] = 0 if row[EXECUTES] is None else 1
+        if row[AMOUNT] is not None:
+            row[AMOUNT] = float(row[AMOUNT])
+        return Said(row[0], row[AT], row[3], digest), tuple(row)
+
+
+class Reader:
+    """Read what records say, by themselves; parse those that are in no known form.
+
+    *deep* also writes each anew and compares: those in a known form are canonical.
+    """
+
+    def __init__(self, *, deep: bool) -> None:
+        self._deep, self._credit = deep, CREDIT
+        self._forms: dict[str, Form] = {}
+        self._varied = {CONTEXT}
+
+    def read(self, body: bytes, columns: tuple[Any, ...] | None) -> Said:
+        """Return what *body* says, once the *columns* beside it say the same.
+
+        Raises:
+            Refused: when they do not, or it is no record.
+
+        """
+        said = self._again(body, columns)
+        if said is not None:
+            self._credit += 1
+            return said
+        facts = canonical(body) if self._deep else _json(body, dict)
+        if columns is not None:
+            check_columns(facts, dict(zip(COLUMNS, columns, strict=True)))
+        if self._credit > 0:
+            self._learn(body, facts)
+        return said_by(facts)._replace(facts=facts)
+
+    def _again(self, body: bytes, columns: tuple[Any, ...] | None) -> Said | None:
+        try:
+            text = body.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        for form in self._forms.values():
+            try:
+                found = form.read(text)
+            except ValueError:
+                continue
+            if found is not None:
+                said, row = found
+                same = columns is None or (
+                    columns == row
+                    and type(columns[AT]) is type(columns[EXECUTES]) is int
+                    and type(columns[AMOUNT]) is type(row[AMOUNT])
+                )
+                return said if same else None
+        return None
+
+    def _learn(self, body: bytes, facts: dict[str, Any]) -> None:
+        """Know *body* and its like again, at a price that such bodies must pay."""
+        self._credit -= PRICE
+        if matters(facts) or "unencodable" in facts or len(body) > LONGEST:
+            return
+        with suppress(Refused, RecursionError, *MALFORMED):
+            canonical(body)
+            made = Form(facts, self._varied)
+            form = self._forms.pop(made.pattern, made)
+            for name, texts in made.known.items():
+                form.known[name].update(texts)
+                if len(form.known[name]) > KNOWN:
+                    self._varied.add(name)
+                    return
+            wanted = said_by(facts), tuple(derived(facts).values())
+            if len(self._forms) < FORMS and form.read(body.decode("utf-8")) == wanted:
+                self._forms[made.pattern] = form
+
+
+# ---- Many records at once, by several processes: what is not in order is left to one
+
+
+@dataclass
+class Batch:
+    """Hold what matters of the records from *first* on, none of them wrong by itself.
+
+    *told* are bodies that the verification may go by, by their numbers. *clocks* hold
+    of each writer its first record here, and the times of that and of its last one;
+    *times* are the first and the last of all. Of *bare* records, which have no personal
+    part, *missing* had one.
+    """
+
+    first: int
+    hashes: list[bytes] = field(default_factory=list)
+    told: dict[int, bytes] = field(default_factory=dict)
+    clocks: dict[str, list[int]] = field(default_factory=dict)
+    times: list[int] = field(default_factory=list)
+    missing: dict[str, int] = field(default_factory=dict)
+    bare: int = 0
+
+    def add(self, at: int, body: bytes, said: Said, personal: bytes | None) -> bool:
+        """Take record *at*; say whether that is all there is to it."""
+        at_us = said.at_us
+        if type(at_us) is not int:
+            return False
+        clock = self.clocks.setdefault(said.writer, [at, at_us, at_us])
+        if at_us < clock[2] - CLOCK_STEP_US:
+            return False
+        clock[2] = at_us
+        self.times = [*self.times[:1], at_us]
+        if said.facts is not None and matters(said.facts):
+            self.told[at] = body
+        if type(personal) is bytes:
+            return bool(sha256(personal).hexdigest() == said.digest)
+        self.bare += 1
+        if said.digest is not None:
+            self.missing[said.id] = at
+        return personal is None
+
+
+def batch(
+    first: int, rows: Iterable[tuple[Any, ...]], reader: Reader | None
+) -> Batch | None:
+    """Return what *rows* hold, None where they are to be looked at one by one.
+
+    Without a *reader* only hashes are looked at, not what records say.
+    """
+    made = Batch(first)
+    for at, row in enumerate(rows, first):
+        body = row[1]
+        if row[0] != at or type(body) is not bytes or len(body) > MAX_RECORD:
+            return None
+        made.hashes.append(sha256(b"\0" + body).digest())
+        try:
+            if reader is None and telling(body):
+                made.told[at] = body
+            if reader and not made.add(at, body, reader.read(body, row[3:]), row[2]):
+                return None
+        except Refused:
+            return None
+    return made
+
+
+HELP = "--part"
+
+
+class Helper:
+    """Run this file once more, to look at the parts of *path* that *words* say.
+
+    It only ever spares work: what it does not find in order is looked at again here.
+    """
+
+    def __init__(self, path: Path, *words: object) -> None:
+        alone = ["-I"] if sys.flags.isolated else []
+        command = [sys.executable, *alone, __file__, HELP, str(path), *map(str, words)]
+        self._process = Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)  # noqa: S603 - this file
+
+    def read(self, size: int = -1) -> bytes:
+        """Return *size* bytes of what it writes, by default a line."""
+        file = self._process.stdout
+        assert file is not None  # noqa: S101 - it is piped
+        return file.readline() if size < 0 else file.read(size)
+
+    def batch(self) -> Batch | None:
+        """Return its next batch, None where it has none."""
+        try:
+            line = json.loads(self.read())
+            data = self.read(32 * line["hashes"])
+            line["hashes"] = [data[at : at + 32] for at in range(0, len(data), 32)]
+            told = line["told"].items()
+            line["told"] = {int(at): body.encode("latin-1") for at, body in told}
+            return Batch(**line)
+        except MALFORMED:
+            return None
+
+    def close(self) -> None:
+        """End it."""
+        with self._process as process:
+            process.kill()
+
+
+def help_with(path: str, what: str, *numbers: str) -> None:
+    """Write what a `Helper` is asked for: "ok" where nothing is *loose*, or batches."""
+    out = sys.stdout.buffer
+    with closing(Database(Path(path))) as database:
+        if what == "loose":
+            out.write(b"loose\n" if any(database.loose()) else b"ok\n")
+            return
+        portion, first, last, step = map(int, numbers)
+        reader = None if what == "quick" else Reader(deep=what == "deep")
+        for after in range(first, last, step):
+            rows = database.rows(after, portion, quick=reader is None)
+            made = batch(after + 1, rows, reader)
+            if made is None:
+                return
+            told = {at: body.decode("latin-1") for at, body in made.told.items()}
+            line = {**vars(made), "told": told, "hashes": len(made.hashes)}
+            out.write(json.dumps(line).encode() + b"\n" + b"".join(made.hashes))
+            out.flush()
+
+
+def helped(database: Database, how: How, after: int) -> Iterator[Batch]:
+    """Yield what other processes find in order behind record *after*, while they do.
+
+    Each reads the file as it is by then: what was erased meanwhile is not in order.
+    """
+    last, what = (
+        database.last(),
+        "quick" if how.quick else "deep" if how.deep else "all",
+    )
+    if how.jobs < 2 or last - after < MANY:
+        return
+    with ExitStack() as stack:
+        helpers = []
+        for start in range(after, after + how.jobs * PORTION, PORTION):
+            span = (PORTION, start, last, how.jobs * PORTION)
+            helpers.append(Helper(database.path, what, *span))
+            stack.callback(helpers[-1].close)
+        if not how.quick:
+            database.looking = Helper(database.path, "loose")
+        for helper in cycle(helpers):
+            made, end = helper.batch(), after + PORTION
+            if made is None or (made.first, len(made.hashes)) != (after + 1, PORTION):
+                return
+            if made.missing and database.bare(after + 1, end) != made.bare:
+                return
+            yield made
+            after = end
+
+
+def looked_through(
+    database: Database, how: How, reader: Reader | None
+) -> Iterator[Leaf | Batch]:
+    """Yield all records of *database*, one by one where they are not in order."""
+    after = archived(database.archives)
+    for made in helped(database, how, after):
+        yield made
+        after += len(made.hashes)
+    while True:
+        rows = database.rows(after, PORTION, quick=how.quick)
+        found = batch(after + 1, rows, reader)
+        if found is None:
+            for leaf in database.leaves(after, PORTION, quick=how.quick):
+                yield leaf
+                after += 1
+        elif found.hashes:
+            yield found
+            after += len(found.hashes)
+        else:
+            return
 
 
 class Contents:
     """Check what each record says, one after the other; lives for one verification."""
 
     def __init__(self, *, deep: bool) -> None:
-        self._deep = deep
+        self.reader = Reader(deep=deep)
         self.missing: dict[str, int] = {}
         self.erased: dict[str, int] = {}
         self.ledger: list[tuple[int, str]] = []
@@ -1062,19 +1481,28 @@ class Contents:
             Refused: when it does not hold.
 
         """
-        if self._deep:
-            check_canonical(leaf.body)
-        facts = _json(leaf.body, dict)
-        if leaf.columns is not None:
-            check_columns(facts, leaf.columns)
+        columns = None if leaf.columns is None else tuple(leaf.columns.values())
+        said = self.reader.read(leaf.body, columns)
         if leaf.seq is not None:
-            self._times(facts, leaf.seq)
-            self._personal(facts, leaf.seq, evidence.personal(str(facts.get("id"))))
-        self._learn(facts, at, keys)
+            if type(said.at_us) is not int:
+                raise Refused("body", "a record without a time")
+            self._tick(said.writer, leaf.seq, said.at_us, said.at_us)
+            self._span(said.at_us, said.at_us)
+            self._personal(said, leaf.seq, evidence.personal(said.id))
+        if said.facts is not None:
+            self._learn(said.facts, at, keys)
+
+    def take(self, batch: Batch) -> None:
+        """Take what is known of the records of *batch*, but for what it tells."""
+        for writer, (seq, first_us, last_us) in batch.clocks.items():
+            self._tick(writer, seq, first_us, last_us)
+        if batch.times:
+            self._span(batch.times[0], batch.times[-1])
+        self.missing.update(batch.missing)
 
     def _learn(self, facts: dict[str, Any], at: int, keys: Keys) -> None:
         """Take what record *at* says of keys, erasures and the log."""
-        last = facts.get("lastCheckpoint")
+        last = facts.get(SEEN)
         if isinstance(last, dict):
             self.seen.append((at, last.get("number"), last.get("digest")))
         match facts.get("kind"):
@@ -1107,24 +1535,21 @@ class Contents:
             raise Refused("ledger", f"{due} was entered after a larger one")
         self._entered[due.origin] = due.size
 
-    def _personal(
-        self, facts: dict[str, Any], seq: int, personal: bytes | None
-    ) -> None:
-        digest = facts.get("personalDigest")
-        if digest is not None and personal is None:
-            self.missing[str(facts.get("id"))] = seq
-        elif personal is not None and sha256(personal).hexdigest() != digest:
+    def _personal(self, said: Said, seq: int, personal: bytes | None) -> None:
+        if said.digest is not None and personal is None:
+            self.missing[said.id] = seq
+        elif personal is not None and sha256(personal).hexdigest() != said.digest:
             raise Refused("personal", "the personal part is not the one recorded")
 
-    def _times(self, facts: dict[str, Any], seq: int) -> None:
-        at_us, writer = facts.get("atUs"), str(facts.get("writer"))
-        if type(at_us) is not int:
-            raise Refused("body", "a record without a time")
-        if at_us < self._clocks.get(writer, 0) - CLOCK_STEP_US:
+    def _tick(self, writer: str, seq: int, first_us: int, last_us: int) -> None:
+        """Take the times of records of *writer*, the first of them *seq*."""
+        if first_us < self._clocks.get(writer, 0) - CLOCK_STEP_US:
             self.notes.append(f"record {seq}: the clock of its writer was set back")
-        self._clocks[writer] = at_us
-        self.first_us = at_us if self.first_us is None else self.first_us
-        self.last_us = at_us
+        self._clocks[writer] = last_us
+
+    def _span(self, first_us: int, last_us: int) -> None:
+        self.first_us = first_us if self.first_us is None else self.first_us
+        self.last_us = last_us
 
 
 # ---- The verification
@@ -1211,7 +1636,7 @@ class How(NamedTuple):
     checkpoint. A bundle must reach the newest checkpoint that you hold of its log; one
     that was made before is accepted where *partial* says so. *archives* is the folder
     with the bundles of records that are no more in a database: they are verified in
-    their place.
+    their place. *jobs* processes share the records of a large file.
     """
 
     deep: bool = False
@@ -1219,6 +1644,7 @@ class How(NamedTuple):
     sealed: bool = False
     partial: bool = False
     archives: Path | None = None
+    jobs: int = 1
 
 
 class Audit:
@@ -1325,7 +1751,7 @@ class Audit:
         leaf = sha256(b"\0" + proof.body).digest()
         if root_of_path(proof.at, size, leaf, proof.path) != root:
             raise Refused("root", "the record does not lead to the root")
-        check_canonical(proof.body)
+        canonical(proof.body)
         report, seq = self.report, proof.at + 1
         report.origin, report.size, report.checkpoints = origin, size, 1
         report.first_seq, report.last_seq = seq, seq
@@ -1338,19 +1764,34 @@ class Audit:
         check = self._glance if self._how.quick else self._check
         for source, entries in self._sources(evidence):
             for entry in entries:
-                if isinstance(entry, Block):
+                if isinstance(entry, Batch):
+                    self._take(entry, source)
+                elif isinstance(entry, Block):
                     self._tree.add(entry.root, entry.level)
                 else:
-                    self._count(entry)
-                    self._tree.add(sha256(b"\0" + entry.body).digest())
+                    self._count(entry.seq)
+                    self._tree.extend([sha256(b"\0" + entry.body).digest()])
                     check(entry, source)
-                if self._waiting and self._waiting[-1].size <= self._tree.size:
-                    self._meet()
+                self._meet()
         self._end(evidence)
+
+    def _take(self, batch: Batch, evidence: Evidence) -> None:
+        """Take the records of *batch*, and meet the checkpoints among them."""
+        self._count(batch.first)
+        self._contents.take(batch)
+        start = self._tree.size
+        end = start + len(batch.hashes)
+        among = takewhile(lambda due: due.size < end, reversed(self._waiting))
+        for stop in sorted({*batch.told, *(due.size for due in among), end}):
+            self._tree.extend(batch.hashes[self._tree.size - start : stop - start])
+            if stop in batch.told:
+                self._check(Leaf(None, batch.told[stop]), evidence)
+            self._meet()
+        self.report.last_seq = end
 
     def _sources(
         self, evidence: Evidence
-    ) -> Iterator[tuple[Evidence, Iterable[Block | Leaf]]]:
+    ) -> Iterator[tuple[Evidence, Iterable[Block | Leaf | Batch]]]:
         """Yield what the tree is made of, one source after the other."""
         for archive in evidence.archives:
             before, report = self._tree.size, self.report
@@ -1369,7 +1810,11 @@ class Audit:
                 self._find("archive", what, archive.first, archive.last)
             self._archives.append(archive)
             report.archived, report.bundles = archive.last, report.bundles + 1
-        yield evidence, evidence.entries(quick=self._how.quick)
+        if isinstance(evidence, Database):
+            reader = None if self._how.quick else self._contents.reader
+            yield evidence, looked_through(evidence, self._how, reader)
+        else:
+            yield evidence, evidence.entries(quick=self._how.quick)
 
     def _bundle(self, archive: Archive) -> Bundle | None:
         """Return the bundle of *archive*, None where it is not asked for or no good."""
@@ -1415,13 +1860,13 @@ class Audit:
             [*stored, *self._held], key=lambda due: due.size, reverse=True
         )
 
-    def _count(self, leaf: Leaf) -> None:
-        """Check that *leaf* is the next of the log."""
+    def _count(self, seq: int | None) -> None:
+        """Check that record *seq* is the next of the log."""
         expected = self._tree.size + 1
-        if leaf.seq is None:
+        if seq is None:
             return
-        if type(leaf.seq) is not int or leaf.seq != expected:
-            raise Refused("sequence", f"{shown(leaf.seq)} stands in its place")
+        if type(seq) is not int or seq != expected:
+            raise Refused("sequence", f"{shown(seq)} stands in its place")
         self.report.first_seq = self.report.first_seq or expected
         self.report.last_seq = expected
 
@@ -1432,7 +1877,7 @@ class Audit:
             self._find(refused.code, refused.detail, self._tree.size)
 
     def _glance(self, leaf: Leaf, evidence: Evidence) -> None:
-        if TELLING.search(leaf.body):
+        if telling(leaf.body):
             self._check(leaf._replace(seq=None, columns=None), evidence)
 
     def _meet(self) -> None:
@@ -1781,6 +2226,13 @@ def arguments() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="the bundles of archived records, to be verified in their place",
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count(),
+        metavar="N",
+        help="how many processes share a large record file (default: %(default)s)",
+    )
     for name, text in SWITCHES.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
     return parser
@@ -1812,6 +2264,9 @@ def held_in(paths: Iterable[Path]) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line, return the exit code."""
+    if argv is None and sys.argv[1:2] == [HELP]:
+        help_with(*sys.argv[2:])
+        return VERIFIED
     parser = arguments()
     given = parser.parse_args(argv)
     if not given.key or not given.checkpoint:

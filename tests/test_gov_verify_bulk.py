@@ -1,0 +1,291 @@
+"""What the verifier spares itself: parsing what it knows, and doing all by itself.
+
+Whatever it takes for right by a shorter way must be right by the long one, too.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openfeature_gov.evidence.standalone import gov_verify
+from openfeature_gov.evidence.standalone.gov_verify import Reader, Refused, Said
+from openfeature_gov.stores import schema
+from tests import full
+from tests.foreign_log import Log, Signer, canonical, decision, event
+
+LONG = [{"control": "mode", "cap": "off", "evidence": {"n": n}} for n in range(9)]
+"""What is long enough to be known by its text."""
+KINDS: dict[str, bytes] = {
+    "a decision": decision(1, note="plain", verdicts=LONG, scopes=["a", "b"])[0],
+    "a short one": decision(2, note=None, flags=[], verdicts=[], delegated=0)[0],
+    "an outcome": event(3, "outcome", ref="d-1", status="executed", cost=None)[0],
+    "another": event(4, "stop", ref="w", reviewer="r", executes=False, n=-12)[0],
+}
+PUT = [b"", b'"', b"\\", b",", b":", b"{", b"}", b"[", b"]", b"0", b"1", b"-", b"."]
+PUT += [b"x", b" ", b"\0", b"\n", b"\x7f", "é".encode(), b"\xff", b'"x":1,', b"null"]
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    7,
+    1.5,
+    "",
+    "x",
+    "1e3",
+    "nan",
+    "\\",
+    [],
+    ["x"],
+    {},
+    {"x": 1},
+)
+
+
+def columns(body: bytes) -> tuple[Any, ...] | None:
+    """Return the columns that *body* stands beside, None for a body that has none."""
+    try:
+        return tuple(gov_verify.derived(json.loads(body)).values())
+    except Exception:
+        return None
+
+
+def knowing(body: bytes) -> Reader:
+    """Return a reader that knows *body* and its like again."""
+    reader = Reader(deep=True)
+    assert reader.read(body, columns(body)).facts
+    assert reader.read(body, columns(body)).facts is None
+    return reader
+
+
+def parsed(body: bytes, beside: tuple[Any, ...] | None) -> Said | str:
+    """Return what *body* says to a reader that knows nothing, or the code."""
+    try:
+        return Reader(deep=True).read(body, beside)._replace(facts=None)
+    except Refused as refused:
+        return refused.code
+
+
+def spellings(body: bytes) -> Iterator[bytes]:
+    """Yield *body* with each byte replaced, taken out, or preceded by others."""
+    for at in range(0, len(body) + 1, 1 if full.FULL else 3):
+        for put in PUT:
+            yield body[:at] + put + body[at:]
+            yield body[:at] + put + body[at + 1 :]
+
+
+def meanings(facts: Any) -> Iterator[Any]:
+    """Yield *facts* with each member, at any depth, replaced, renamed or taken out."""
+    places = facts.items() if isinstance(facts, dict) else enumerate(facts)
+    for name, value in [*places]:
+        for one in VALUES:
+            yield _with(facts, name, one)
+        if isinstance(facts, dict):
+            rest = {key: one for key, one in facts.items() if key != name}
+            yield rest
+            yield {**rest, f"{name}x": value}
+        if isinstance(value, dict | list):
+            for one in meanings(value):
+                yield _with(facts, name, one)
+
+
+def _with(facts: Any, name: Any, value: Any) -> Any:
+    changed = dict(facts) if isinstance(facts, dict) else list(facts)
+    changed[name] = value
+    return changed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_known_again_says_what_it_says_when_parsed(kind: str) -> None:
+    """However a body was changed: it is parsed, or means what the parser finds."""
+    good = KINDS[kind]
+    beside, reader, known = columns(good), knowing(good), 0
+    changed = [canonical(one) for one in meanings(json.loads(good))]
+    for body in (*spellings(good), *changed):
+        for held in (None, beside, columns(body)):
+            said = reader._again(body, held)
+            known += said is not None
+            assert said is None or said == parsed(body, held), (body, held)
+    assert known > 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_beside_what_is_known_are_the_same(kind: str) -> None:
+    """In value and in type: nothing else is taken for the column."""
+    good = KINDS[kind]
+    beside, reader = columns(good), knowing(good)
+    assert beside is not None
+    for place, value in enumerate(beside):
+        others = [*VALUES, str(value), str(value).encode(), value == 1]
+        others += [float(value)] if type(value) is int else []
+        for other in others:
+            changed = (*beside[:place], other, *beside[place + 1 :])
+            same = type(other) is type(value) and other == value
+            assert (reader._again(good, changed) is not None) == same, changed
+
+
+def test_what_does_not_repeat_is_not_learned_for_ever() -> None:
+    """Long members that always differ are known by their form; the rest is parsed."""
+    reader, read = Reader(deep=False), 0
+    for number in range(200):
+        verdicts = [
+            {**one, "evidence": {"n": number * 9 + at}} for at, one in enumerate(LONG)
+        ]
+        body, _ = decision(number, note="plain", verdicts=verdicts)
+        read += reader.read(body, columns(body)).facts is None
+    assert read > 100
+    for number in range(1_000):
+        reader.read(canonical({f"name-{number}": 1, "id": "x", "kind": "k"}), None)
+    assert len(reader._forms) <= gov_verify.FORMS
+    assert reader._credit <= 0
+
+
+# ---- Several processes
+
+
+def long_log() -> Log:
+    """Return a log of sixty decisions."""
+    return Log(60, every=9)
+
+
+def told(log: Log) -> None:
+    log.rotate(Signer())
+    log.seal()
+    log.erase("d-30")
+    log.rows[29] = (log.rows[29][0], None)
+    log.add(*event(63, "gap", lost=3))
+    for number in range(70, 90):
+        log.add(*decision(number))
+    log.seal()
+
+
+def forged(log: Log) -> None:
+    log.erase("d-3", by=Signer())
+    log.add(*event(62, "tamper", finding="edited"))
+    log.seal()
+
+
+def set_back(log: Log) -> None:
+    for number in (5, 14, 21):
+        late = 1_700_000_000_000_000 - number * 100_000_000
+        log.rows[number] = (
+            canonical({**json.loads(log.rows[number][0]), "atUs": late}),
+            log.rows[number][1],
+        )
+    log.notes.clear()
+    log.seal()
+
+
+def sql(*statements: str) -> Callable[[Path], None]:
+    """Return what does *statements* to a record file, and leaves its triggers."""
+
+    def change(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            for name in ("records_no_update", "records_no_delete"):
+                connection.execute(f"DROP TRIGGER {name}")
+            for statement in statements:
+                connection.execute(statement)
+            for trigger in schema.TRIGGERS:
+                if " records_no_" in trigger:
+                    connection.execute(trigger)
+            connection.commit()
+
+    return change
+
+
+WRITTEN: dict[str, Callable[[Log], object]] = {
+    "as it was": lambda _: None,
+    "keys and erasures": told,
+    "forged": forged,
+    "clocks set back": set_back,
+}
+CHANGED = {
+    "a body": sql("UPDATE records SET body = x'7b7d' WHERE seq = 30"),
+    "a column": sql("UPDATE records SET agent = 'x' WHERE seq = 30"),
+    "a personal part": sql("UPDATE records SET personal = x'00' WHERE seq = 30"),
+    "no personal part": sql("UPDATE records SET personal = NULL WHERE seq IN (3, 30)"),
+    "a hole": sql("DELETE FROM records WHERE seq = 30"),
+    "a hole at a border": sql("DELETE FROM records WHERE seq BETWEEN 8 AND 14"),
+    "the tail": sql("DELETE FROM records WHERE seq > 50"),
+    "all": sql("DELETE FROM records"),
+    "far away": sql("UPDATE records SET seq = 1 << 60 WHERE seq = 60"),
+    "before the first": sql("UPDATE records SET seq = -1 WHERE seq = 1"),
+    "a trigger": sql("CREATE TRIGGER x AFTER INSERT ON records BEGIN SELECT 1; END"),
+}
+
+
+BESIDE = ("a column", "a personal part", "no personal part", "a trigger")
+"""What hashes and signatures alone do not show."""
+
+
+@pytest.mark.parametrize("kind", [*WRITTEN, *CHANGED])
+def test_several_processes_find_what_one_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """To the letter, in all that is looked at."""
+    monkeypatch.setattr(gov_verify, "PORTION", 7)
+    monkeypatch.setattr(gov_verify, "MANY", 1)
+    log = long_log()
+    first = log.signer.vkey
+    WRITTEN.get(kind, WRITTEN["as it was"])(log)
+    path = log.database(tmp_path / "records.db")
+    if kind in CHANGED:
+        CHANGED[kind](path)
+    files, notes = gov_verify.files([path]), [log.notes[-1][2]]
+    whole = kind in ("as it was", "keys and erasures", "clocks set back")
+    for quick in (False, True):
+        one, many = (
+            asdict(gov_verify.verify(files, [first], notes, jobs=jobs, quick=quick)[0])
+            for jobs in (1, 2)
+        )
+        assert one == many
+        assert one["verified"] == (whole or (quick and kind in BESIDE)), one["findings"]
+
+
+def looked_at_here(path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Verify *path* by two processes; return which portions this one looked at."""
+    here: list[int] = []
+    batch = gov_verify.batch
+
+    def looked_at(first: int, rows: Any, reader: Reader | None) -> Any:
+        here.append(first)
+        return batch(first, rows, reader)
+
+    monkeypatch.setattr(gov_verify, "PORTION", 7)
+    monkeypatch.setattr(gov_verify, "MANY", 1)
+    monkeypatch.setattr(gov_verify, "batch", looked_at)
+    files, notes = gov_verify.files([path]), [log.notes[-1][2]]
+    (report,) = gov_verify.verify(files, [log.signer.vkey], notes, jobs=2)
+    assert report.findings == []
+    return here
+
+
+def test_others_do_the_work_and_nothing_rests_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no whole portion is left to one; so is all, where the others fail."""
+    log = long_log()
+    path = log.database(tmp_path / "records.db")
+    assert looked_at_here(path, log, monkeypatch) == [57, 61]
+    monkeypatch.undo()
+    monkeypatch.setattr(gov_verify, "HELP", "--no-such")
+    assert looked_at_here(path, log, monkeypatch)[0] == 1
+
+
+def test_a_small_log_is_left_to_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process would cost more than it spares."""
+    log = Log(3)
+    path = log.database(tmp_path / "records.db")
+    monkeypatch.setattr(gov_verify, "Helper", None)
+    files, notes = gov_verify.files([path]), [log.notes[-1][2]]
+    (report,) = gov_verify.verify(files, [log.signer.vkey], notes, jobs=9)
+    assert report.verified
