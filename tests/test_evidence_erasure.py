@@ -20,8 +20,10 @@ from openfeature_gov.cli.erasing import erase as command
 from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence import erasure
 from openfeature_gov.evidence.erasure import Erased, Subject, erase
-from openfeature_gov.evidence.keys import read_key
-from openfeature_gov.evidence.records import note_record
+from openfeature_gov.evidence.keys import generate, read_key, rotation
+from openfeature_gov.evidence.notes import Signer, parse_vkey
+from openfeature_gov.evidence.records import Record, note_record
+from openfeature_gov.evidence.sealing import ROTATED, Sealing
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.extracting import Extractors
 from openfeature_gov.stores import erasing, history, sealed
@@ -304,3 +306,66 @@ def test_command_speaks_to_people(log: Path) -> None:
     assert told.exit_code == 0
     assert "erased in 3 records" in told.stdout
     assert KEY not in told.stdout
+
+
+class Rotated(SqliteStore):
+    """Another process puts a new key in place before an erasure is on record."""
+
+    def commit(self, record: Record) -> None:
+        key = sealed.key_file(self.path)
+        done = history.records(self.path, kind=ROTATED)
+        if record.kind == erasure.KIND and not done:
+            with closing(SqliteStore(self.path)) as other:
+                assert other.sealer is not None
+                sealed.rotate(other.sealer, key)
+        super().commit(record)
+
+
+def findings(path: Path, *vkeys: str) -> list[gov_verify.Finding]:
+    """Return what the verifier finds in *path* by each of *vkeys* alone."""
+    held = gov_verify.held_in([sealed.checkpoint_file(path)])[-1]
+    found = []
+    for vkey in vkeys:
+        files = gov_verify.files([path])
+        (report,) = gov_verify.verify(files, [vkey], [held], deep=True)
+        found += report.findings
+    return found
+
+
+def test_an_erasure_counts_though_its_key_was_replaced_meanwhile(log: Path) -> None:
+    """It is recorded again under the new key, by whichever key one verifies."""
+    first = read_key(sealed.key_file(log)).vkey
+    with closing(Rotated(log)) as store:
+        found = erase(store, Subject("user", KEY), actor="ops", reason="request 12")
+    told = history.records(log, kind=erasure.KIND)
+    assert tuple(one["id"] for one in told) == found.evidence
+    assert [one["records"] for one in told] == [list(found.records)] * 2
+    assert findings(log, first, read_key(sealed.key_file(log)).vkey) == []
+
+
+def test_a_new_key_seals_whatever_the_old_one_signed(log: Path) -> None:
+    """Also what came while records were counted, before the key was asked for."""
+    old = read_key(sealed.key_file(log))
+    new = generate(parse_vkey(old.vkey).name)
+    held: list[Signer] = [old]
+    meanwhile: list[Callable[[], None]] = []
+
+    def signer() -> Signer:
+        if meanwhile:
+            meanwhile.pop()()
+        return held[-1]
+
+    with closing(SqliteStore(log, sealing=Sealing(10**9, 10**9, signer))) as store:
+
+        def erased_and_rotated() -> None:
+            erase(store, Subject("user", KEY), actor="ops", reason="request 12")
+            note = {"note": rotation(old, new), "old": old.vkey, "new": new.vkey}
+            store.commit(note_record(store.stamp(), ROTATED, **note))
+            held.append(new)
+
+        assert store.sealer is not None
+        store.commit(note_record(store.stamp(), "mark"))
+        meanwhile.append(erased_and_rotated)
+        store.sealer.seal()
+    assert meanwhile == []
+    assert findings(log, old.vkey, new.vkey) == []

@@ -286,6 +286,28 @@ def test_several_writers_make_one_tree(path: Path) -> None:
     assert findings(path) == []
 
 
+def test_whoever_is_always_late_is_done_once_others_sealed_it_all(path: Path) -> None:
+    """Each time that one asks for its key another process seals, and something new."""
+    busy: list[bool] = []
+    with opened(path) as other:
+
+        def signer() -> keys.FileSigner:
+            if busy:
+                add(other)
+                seal(other)
+            return keys.read_key(sealed.key_file(path))
+
+        with opened(path, NEVER._replace(key=signer)) as one:
+            add(one)
+            mine = size(path)
+            busy.append(True)
+            seal(one)
+            busy.clear()
+            assert sizes(path)[-1] > mine
+    sound(path)
+    assert findings(path) == []
+
+
 def test_the_first_checkpoint_is_there_before_the_first_record(path: Path) -> None:
     """It covers nothing, is published, and every start tells of the last one."""
     with opened(path) as store:

@@ -650,6 +650,37 @@ def test_an_erasure_is_signed_by_the_key_of_its_time(tmp_path: Path) -> None:
         assert found == ["erasure", "personal"]
 
 
+@pytest.mark.parametrize(
+    ("again", "sealed", "found"),
+    [
+        (["d-4"], True, []),
+        (["d-3", "d-4"], True, []),
+        (["d-4"], False, ["erasure", "personal"]),
+        (["d-3"], True, ["erasure", "personal"]),
+        ([], True, ["erasure", "personal"]),
+    ],
+)
+def test_an_erasure_that_was_recorded_again_counts(
+    tmp_path: Path, again: list[str], found: list[str], *, sealed: bool
+) -> None:
+    """Where a revoked key signed one, a valid one must name all that it names."""
+    log = Log(5)
+    first = log.signer
+    log.rotate(Signer())
+    log.seal()
+    log.rows[3] = (log.rows[3][0], None)
+    log.erase("d-4", by=first)
+    log.seal()
+    log.erase(*again)
+    if sealed:
+        log.seal()
+    for key in (first, log.signer):
+        file = log.database(tmp_path / f"{key.id.hex()}.db")
+        for quick in (False, True):
+            report = verified(log, file, quick=quick, keys=[key.vkey])
+            assert codes(report) == (found[:1] if quick else found)
+
+
 def test_every_column_is_derived_again(tmp_path: Path) -> None:
     """Each one that says something else than its record is found, and named."""
     log = Log(3)

@@ -207,17 +207,32 @@ def erase(store: Parts, subject: Subject, *, actor: str, reason: str) -> Erased:
         raise HeldError(f"nothing was erased: {held[0]}{more}")
     ended = asked_about(store.ended(), subject, ids)
     requests = tuple(one.id for one in ended)
-    signer, evidence = store.signer() if ids or requests else None, []
+    evidence: list[str] = []
     for start in range(0, max(len(ids), len(requests)), LISTED):
-        record = erasure_record(
-            store.stamp(),
-            signer,
+        evidence += _recorded(
+            store,
             by=subject.by,
             records=ids[start : start + LISTED],
             requests=requests[start : start + LISTED],
             actor=readable(actor),
             reason=readable(reason),
         )
-        store.commit(record)
-        evidence.append(record.id)
     return Erased(ids, tuple(evidence), store.erase(ids, ended), requests)
+
+
+def _recorded(store: Parts, **facts: Any) -> Iterator[str]:
+    """Record an erasure, *facts*, under a key that counts at its place in the log.
+
+    A key that is replaced meanwhile may have been revoked before that place: then it
+    is recorded again under the new one. Yield the ids of the records.
+    """
+    signer = store.signer()
+    while True:
+        record = erasure_record(store.stamp(), signer, **facts)
+        store.commit(record)
+        yield record.id
+        before, signer = signer, store.signer()
+        # INVARIANT: asked for after the record is durable. Whoever seals with a newer
+        # key asked for it later still, and seals the record, too.
+        if before is None or signer is None or before.vkey == signer.vkey:
+            return

@@ -373,11 +373,19 @@ class Sealer:
 
     def _advance(self, tree: Tree) -> None:
         """Follow the others from *tree*, and seal what is new; the first one wins."""
+        wanted = self._log.last_seq()
         for _ in range(TRIES):
             tree = self._followed(tree, self._log.head())
             require_length(self._log, tree.last_seq)
+            if tree.last_seq >= wanted:
+                return  # whoever was first sealed all that was there
             longer = grown(self._log, tree)
-            if longer.frontier.size == tree.frontier.size or self._keep(longer):
+            if longer.frontier.size == tree.frontier.size:
+                return
+            signer = self.signer()
+            # INVARIANT: a new key seals all that the old one signed: whatever was there
+            # before that key was asked for. An erasure would count for nothing else.
+            if self._keep(grown(self._log, longer), self._same(signer)):
                 return
         raise TimeoutError(f"others were first {TRIES} times; nothing was sealed")
 
@@ -393,7 +401,7 @@ class Sealer:
             self._check = None  # another process began anew, and said why
         return self._tree
 
-    def _keep(self, tree: Tree) -> bool:
+    def _keep(self, tree: Tree, signer: Signer) -> bool:
         frontier = tree.frontier
         number, root = tree.number + 1, frontier.root()
         stated = Checkpoint(tree.origin, frontier.size, root, number, tree.before)
@@ -403,7 +411,7 @@ class Sealer:
             frontier.size,
             tree.last_seq,
             frontier.to_bytes(),
-            sign(stated.text(), self._same_signer()),
+            sign(stated.text(), signer),
         )
         # INVARIANT: stored before published; a note that is out can be found again.
         if not self._log.keep(sealed, self._now() // 1000):
@@ -412,9 +420,8 @@ class Sealer:
         self._made = sealed.note
         return True
 
-    def _same_signer(self) -> Signer:
-        """Return the signer, once it is the last one's or that one's successor."""
-        signer = self.signer()
+    def _same(self, signer: Signer) -> Signer:
+        """Return *signer*, once it is the last one or that one's successor."""
         if signer.vkey != self._vkey:
             if parse_vkey(self._vkey) not in trusted(self._log, self.signer):
                 raise AlteredError("key", "another key is in place of the log's")

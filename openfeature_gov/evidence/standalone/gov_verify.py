@@ -331,6 +331,7 @@ class Keys:
 
     def __init__(self, pinned: Iterable[Key], elsewhere: Iterable[Rotation]) -> None:
         self.valid = list(pinned)
+        self.revoked: list[Key] = []
         self._former: list[Key] = []
         self._before: dict[Key, Key] = {}
         self._strangers: dict[tuple[str, bytes], str] = {}
@@ -382,6 +383,7 @@ class Keys:
         counts = key in self.valid
         older = self._before.get(key)
         while older is not None:
+            self.revoked += [older] if older in (*self.valid, *self._former) else []
             self.valid = [one for one in self.valid if one != older]
             self._former = [one for one in self._former if one != older]
             older = self._before.get(older)
@@ -1061,8 +1063,16 @@ def check_columns(facts: dict[str, Any], columns: dict[str, Any]) -> None:
             )
 
 
-def check_erasure(facts: dict[str, Any], keys: Keys) -> None:
+def _list(facts: dict[str, Any], name: str) -> list[Any]:
+    found = facts.get(name)
+    return found if type(found) is list else []
+
+
+def check_erasure(facts: dict[str, Any], keys: Keys) -> bool:
     """Check that a key of the log signed the record *facts* of an erasure.
+
+    Say whether that key counts: one that was replaced at that moment does not, and the
+    erasure was recorded again.
 
     Raises:
         Refused: when none did: whoever can insert a record could have.
@@ -1075,7 +1085,10 @@ def check_erasure(facts: dict[str, Any], keys: Keys) -> None:
     digest = b64encode(sha256(_WRITE.encode(said).encode()).digest()).decode("ascii")
     if note.text.split("\n")[1:] != ["gov-erasure/1", digest, ""]:
         raise Refused("erasure", "it says something else than what was signed")
-    keys.require(note, "erasure", former=True)
+    late = signed_by(note, keys.revoked) is not None
+    if not late:
+        keys.require(note, "erasure", former=True)
+    return not late
 
 
 TOLD = ("key_rotation", "checkpoint", "tamper", "archive", "erasure")
@@ -1465,6 +1478,7 @@ class Contents:
         self.reader = Reader(deep=deep)
         self.missing: dict[str, int] = {}
         self.erased: dict[str, int] = {}
+        self.late: dict[int, list[str]] = {}
         self.ledger: list[tuple[int, str]] = []
         self.seen: list[tuple[int, Any, Any]] = []
         self._entered: dict[str, int] = {}
@@ -1509,10 +1523,13 @@ class Contents:
             case "key_rotation":
                 keys.rotate(read_rotation(facts))
             case "erasure":
-                check_erasure(facts, keys)
-                listed = facts.get("records")
-                for one in listed if type(listed) is list else ():
-                    self.erased.setdefault(str(one), at)
+                listed = [str(one) for one in _list(facts, "records")]
+                listed += [f"request {one}" for one in _list(facts, "requests")]
+                if not check_erasure(facts, keys):
+                    self.late[at] = listed
+                    return
+                for one in listed:
+                    self.erased.setdefault(one, at)
             case "checkpoint":
                 self._enter(at, str(facts.get("note")))
             case "archive":
@@ -1723,6 +1740,9 @@ class Audit:
         """Return the report; *erased* and *told* are known of all logs."""
         if not self._held and not self.report.findings:
             self._find("checkpoint", "you hold none of this log, nor does a ledger")
+        for at, listed in self._contents.late.items():
+            if not listed or not all(erased.get(one) for one in listed):
+                self._find("erasure", "the key that signed it was revoked before", at)
         for record_id, seq in self._contents.missing.items():
             if record_id not in erased:
                 what = "the personal part is missing, and no record tells of an erasure"
