@@ -6,7 +6,9 @@ Source: article 002, "Cost Governance": a limit per task, per hour and per day.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from openfeature_gov.evidence.actions import Action, Facts, named
@@ -22,6 +24,20 @@ class Cost(NamedTuple):
     task: str | None
     at_us: int
     cost: str | None
+
+
+@dataclass(slots=True)
+class Spent:
+    """Hold what one agent spent: in each task, hour and day that it spent in."""
+
+    costed: int = 0
+    task: dict[str | None, Decimal] = field(default_factory=dict)
+    hour: dict[int, Decimal] = field(default_factory=dict)
+    day: dict[int, Decimal] = field(default_factory=dict)
+
+    def of(self, part: str) -> Mapping[Any, Decimal]:
+        """Return the amounts of *part*, a field of `Envelope`."""
+        return {"task": self.task, "hour": self.hour, "day": self.day}[part]
 
 
 class Envelope(NamedTuple):
@@ -46,24 +62,18 @@ def cost(
     for group in groups:
         ran = group.decided if group.executes else 0
         _sum(sums, group.agent)["actions"] += ran
-    spent: dict[str | None, dict[tuple[str, Any], Decimal]] = {}
-    for one in costs:
-        amount = _decimal(one.cost)
-        if amount is None:
-            continue
-        total = _sum(sums, one.agent)
-        total["costed"] += 1
-        total["cost"] += amount
-        parts = spent.setdefault(one.agent, {})
-        for part in _parts(one):
-            parts[part] = parts.get(part, Decimal(0)) + amount
+    spent = _spent(costs)
+    for agent, parts in spent.items():
+        total = _sum(sums, agent)
+        total["costed"] = parts.costed
+        total["cost"] = sum(parts.day.values(), Decimal(0))
     over = [
         breach
         for agent, parts in spent.items()
         for breach in _over(agent, parts, envelope)
     ]
     rows = [
-        {**total, "cost": str(total["cost"]), **_dearest(spent.get(agent, {}))}
+        {**total, "cost": str(total["cost"]), **_dearest(spent.get(agent))}
         for agent, total in sums.items()
     ]
     totals = {
@@ -78,6 +88,24 @@ def cost(
         "over": over,
     }
     return report_of("cost", totals, rows, map(_paid, items))
+
+
+def _spent(costs: Iterable[Cost]) -> dict[str | None, Spent]:
+    found: dict[str | None, Spent] = {}
+    nothing = Decimal(0)
+    for agent, task, at_us, said in costs:
+        amount = _decimal(said)
+        if amount is None:
+            continue
+        parts = found.get(agent)
+        if parts is None:
+            parts = found[agent] = Spent()
+        parts.costed += 1
+        hour, day = at_us // HOUR_US * HOUR_US, at_us // DAY_US * DAY_US
+        parts.task[task] = parts.task.get(task, nothing) + amount
+        parts.hour[hour] = parts.hour.get(hour, nothing) + amount
+        parts.day[day] = parts.day.get(day, nothing) + amount
+    return found
 
 
 def _sum(sums: dict[str | None, Facts], agent: str | None) -> Facts:
@@ -104,37 +132,30 @@ def _decimal(text: str | None) -> Decimal | None:
     return amount if amount is not None and amount.is_finite() else None
 
 
-def _parts(one: Cost) -> Iterator[tuple[str, Any]]:
-    yield "task", one.task
-    yield "hour", one.at_us // HOUR_US * HOUR_US
-    yield "day", one.at_us // DAY_US * DAY_US
+def _over(agent: str | None, spent: Spent, envelope: Envelope) -> Iterator[Facts]:
+    for part, limit in envelope._asdict().items():
+        if limit is None:
+            continue
+        for which, amount in spent.of(part).items():
+            if amount > limit:
+                yield {
+                    "agent": agent,
+                    "part": part,
+                    "which": which,
+                    "cost": str(amount),
+                    "limit": str(limit),
+                }
 
 
-def _over(
-    agent: str | None, parts: Mapping[tuple[str, Any], Decimal], envelope: Envelope
-) -> Iterator[Facts]:
-    limits = envelope._asdict()
-    for (part, which), amount in parts.items():
-        limit = limits[part]
-        if limit is not None and amount > limit:
-            yield {
-                "agent": agent,
-                "part": part,
-                "which": which,
-                "cost": str(amount),
-                "limit": str(limit),
-            }
-
-
-def _dearest(parts: Mapping[tuple[str, Any], Decimal]) -> Facts:
+def _dearest(spent: Spent | None) -> Facts:
     """Return the most that one task, one hour and one day cost."""
     most: Facts = {"dearestTask": None, "taskCost": None}
     most |= {"hourCost": None, "dayCost": None}
-    for part in ("task", "hour", "day"):
-        found = [(amount, key) for (name, key), amount in parts.items() if name == part]
-        if found:
-            amount, key = max(found, key=lambda one: one[0])
-            most[f"{part}Cost"] = str(amount)
-            if part == "task":
-                most["dearestTask"] = key
+    if spent is None:
+        return most
+    for part in Envelope._fields:
+        which, amount = max(spent.of(part).items(), key=itemgetter(1))
+        most[f"{part}Cost"] = str(amount)
+        if part == "task":
+            most["dearestTask"] = which
     return most

@@ -38,10 +38,11 @@ SETTINGS: tuple[LiteralString, ...] = (
     "SET LOCAL jit = off",
     "SET LOCAL random_page_cost = 1.1",
     "SET LOCAL work_mem = '64MB'",
+    "SET LOCAL enable_mergejoin = off",
 )
 """Reports are answered from indexes that hold all they ask for; the server believes
 that reading the records, with their bodies, is cheaper, as on a disk that turns. What
-is joined then fits into memory."""
+is joined then fits into memory, unsorted."""
 
 
 @contextmanager
