@@ -40,7 +40,7 @@ def seal(
             ``arguments_too_large`` beyond a size, depth or count limit.
 
     """
-    if not isinstance(arguments, Mapping):
+    if type(arguments) is not dict and not isinstance(arguments, Mapping):
         raise InvalidCallError(
             "arguments_invalid", f"arguments are a {type(arguments).__name__}"
         )

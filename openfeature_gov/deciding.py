@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from openfeature_gov.allowances.taking import Allowances, Anomaly, Held, priced
 from openfeature_gov.contracts import ToolCall
@@ -37,10 +37,41 @@ TRIES = 5
 
 
 class _Seen:
-    """Carry the judgement out of an observed block; set before the block ends."""
+    """Project the decision that stands at the end of the block on telemetry.
 
+    *judged* is set before the block ends.
+    """
+
+    __slots__ = ("_clock", "_span", "_started", "_telemetry", "alerts", "judged")
     judged: Judged
-    alerts: tuple[Anomaly, ...] = ()
+
+    def __init__(
+        self, telemetry: Telemetry, tool: Tool | None, clock: Callable[[], int]
+    ) -> None:
+        self._telemetry, self._clock = telemetry, clock
+        self._started = clock()
+        self._span = telemetry.start(tool.name if tool else UNKNOWN_TOOL)
+        self.alerts: tuple[Anomaly, ...] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _trace: object
+    ) -> None:
+        if error is not None:
+            return
+        judged = self.judged
+        for anomaly in self.alerts:
+            self._telemetry.anomaly(self._span, anomaly.facts())
+        self._telemetry.end(
+            self._span,
+            judged.decision,
+            judged.record.id,
+            self._clock() - self._started,
+            contract=judged.contract,
+            flags=judged.flags,
+        )
 
 
 class Decider:
@@ -220,24 +251,8 @@ class Decider:
                 self._records.append(record)
         return found
 
-    @contextmanager
-    def _observed(self, call: ToolCall) -> Iterator[_Seen]:
-        """Project the decision that stands at the end of the block on telemetry."""
-        tool, started = self.known(call), self._clock()
-        span = self._telemetry.start(tool.name if tool else UNKNOWN_TOOL)
-        seen = _Seen()
-        yield seen
-        judged = seen.judged
-        for anomaly in seen.alerts:
-            self._telemetry.anomaly(span, anomaly.facts())
-        self._telemetry.end(
-            span,
-            judged.decision,
-            judged.record.id,
-            self._clock() - started,
-            contract=judged.contract,
-            flags=judged.flags,
-        )
+    def _observed(self, call: ToolCall) -> _Seen:
+        return _Seen(self._telemetry, self.known(call), self._clock)
 
     def _begun(self, judged: Judged) -> bool:
         """Tell the guardrails that the call runs, if it does; False to judge anew."""

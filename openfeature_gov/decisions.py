@@ -167,9 +167,9 @@ def decide(
     cap = clamped[min([verdict.cap for verdict in given], default=OFF)]
     need = max([need, *[verdict.need for verdict in given]])
     lowest = [verdict for verdict in given if clamped[verdict.cap] is cap]
-    deciding = min(lowest, key=_rank) if lowest else None
     fallen = True in [verdict.fallback for verdict in lowest]
-    constraints = merge(c for verdict in given for c in verdict.constraints)
+    found = [c for verdict in given for c in verdict.constraints]
+    constraints = merge(found) if found else ()
     # INVARIANT: an approval lifts exactly one rung, and never out of a fallback.
     lifted = approved and cap is APPROVAL_REQUIRED and not fallen
     cap = AUTONOMOUS if lifted else cap
@@ -177,12 +177,17 @@ def decide(
     full = effect is Effect.ALLOW
     if full and constraints:
         effect = Effect.CONSTRAIN
-    reason = deciding.reason if deciding else "no_verdict"
+    reason = _strictest(lowest) if lowest else "no_verdict"
     return Decision(effect, cap, need, reason, full, given, constraints, lifted)
 
 
-def _rank(verdict: Verdict) -> tuple[int, bool, str, str]:
-    return verdict.cap, not verdict.fallback, verdict.control, verdict.reason
+def _strictest(lowest: list[Verdict]) -> str:
+    """Return the reason of the strictest of *lowest*."""
+    ranks = [
+        (verdict.cap, not verdict.fallback, verdict.control, verdict.reason)
+        for verdict in lowest
+    ]
+    return min(ranks)[-1]
 
 
 def _effect(cap: Mode, need: Mode, *, fallen: bool) -> Effect:

@@ -6,7 +6,7 @@ What they cannot derive is a fault, and a fault caps at off.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -53,6 +53,16 @@ class Extractors:
     sources: Extractor | None = None
     created: Extractor | None = None
     currency: str = ""
+    looks: bool = field(init=False, default=False, repr=False, compare=False)
+    """Whether any of them looks at the arguments."""
+
+    def __post_init__(self) -> None:
+        every = (
+            *(self.risk, self.reversibility, self.amount, self.records, self.record),
+            *(self.estimate, self.discount, self.segment, self.account_value),
+            *(self.sources, self.created),
+        )
+        object.__setattr__(self, "looks", any(one is not None for one in every))
 
 
 class Derivation:

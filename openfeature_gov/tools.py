@@ -134,7 +134,7 @@ class Tool:
                 accept them.
 
         """
-        if not isinstance(arguments, Mapping):
+        if type(arguments) is not dict and not isinstance(arguments, Mapping):
             raise InvalidCallError(
                 "arguments_invalid", f"arguments are a {type(arguments).__name__}"
             )
@@ -219,8 +219,7 @@ class Tool:
 
 
 def _own(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
-    derives = tool.extractors != Extractors(currency=tool.extractors.currency)
-    return seal(arguments, max_bytes=2**24)[0] if derives else {}
+    return seal(arguments, max_bytes=2**24)[0] if tool.extractors.looks else {}
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)

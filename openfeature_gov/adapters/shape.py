@@ -189,7 +189,7 @@ class Door:
         """
         name, given = self.name(asked.tool), asked.arguments
         tool = self.governor.registered(name)
-        if tool is not None and isinstance(given, Mapping):
+        if tool is not None and (type(given) is dict or isinstance(given, Mapping)):
             given = self._coerced(tool, given)
         return ToolCall(name, given, self._context(asked), asked.call_id)
 

@@ -58,9 +58,12 @@ def _alone(client: OpenFeatureClient, provider: FeatureProvider) -> bool:
     """Say that no hook and no context but ours takes part in an evaluation."""
     if api.get_hooks() or client.hooks or provider.get_provider_hooks():
         return False
-    lower = (
-        api.get_evaluation_context(),
-        api.get_transaction_context(),
-        client.context,
+    return not (
+        _says(api.get_evaluation_context())
+        or _says(api.get_transaction_context())
+        or _says(client.context)
     )
-    return not any(one.targeting_key or one.attributes for one in lower)
+
+
+def _says(context: EvaluationContext) -> bool:
+    return bool(context.targeting_key or context.attributes)

@@ -74,7 +74,7 @@ class FlagReader:
         self._bound = bound
         self._clock = clock
         self._batched = type(client) is OpenFeatureClient
-        self._named: dict[RuntimeControls, Flags] = {}
+        self._named: dict[str, tuple[RuntimeControls, Flags]] = {}
         self._memo = Memo()
         self._trusted: tuple[Any, str | None, str, Any] = (None, None, "", None)
         self._ready_ns = clock()
@@ -102,7 +102,7 @@ class FlagReader:
         *demanded* is a freshness token and what `demand` said of it. Never raises for
         the flag layer's sake: what fails is a reading with a fault.
         """
-        named, kinds, label = self._flags(rules.runtime_controls)
+        named, kinds, label = self._flags(rules)
         if not named:
             return Readings()
         try:
@@ -237,24 +237,12 @@ class FlagReader:
             return None
         return answer
 
-    def _flags(self, controls: RuntimeControls) -> Flags:
-        try:
-            return self._named[controls]
-        except KeyError:
-            keys = {
-                "switch": controls.global_flag,
-                "mode": controls.mode_flag,
-                "approval": controls.approval_flag,
-                "denylist": controls.denylist_flag,
-                "fallback": controls.fallback_flag,
-            }
-            named = tuple(
-                (kind, key) for kind in KINDS if (key := keys[kind.name]) is not None
-            )
-            kinds = {key: kind for kind, key in named}
-            found = named, kinds, " ".join(f"{kind.name}:{key}" for kind, key in named)
-            self._named[controls] = found
-            return found
+    def _flags(self, rules: GovernanceContract) -> Flags:
+        controls, known = rules.runtime_controls, self._named.get(rules.tool)
+        # By identity: to hash or to compare a model takes as long as all the rest.
+        if known is None or known[0] is not controls:
+            known = self._named[rules.tool] = controls, _flags_of(controls)
+        return known[1]
 
     def _standing(self, provider: FeatureProvider) -> tuple[str | None, str, Any]:
         known, standing, name, dated = self._trusted
@@ -303,6 +291,19 @@ _CALLS = {
     FlagType.STRING: "string",
     FlagType.OBJECT: "object",
 }
+
+
+def _flags_of(controls: RuntimeControls) -> Flags:
+    keys = {
+        "switch": controls.global_flag,
+        "mode": controls.mode_flag,
+        "approval": controls.approval_flag,
+        "denylist": controls.denylist_flag,
+        "fallback": controls.fallback_flag,
+    }
+    named = tuple((kind, key) for kind in KINDS if (key := keys[kind.name]) is not None)
+    kinds = {key: kind for kind, key in named}
+    return named, kinds, " ".join(f"{kind.name}:{key}" for kind, key in named)
 
 
 def _checked(

@@ -92,7 +92,7 @@ class Policies:
 
     def waits(self, rules: GovernanceContract) -> bool:
         """Say whether asking the policies of *rules* may take long."""
-        return any(
+        return bool(rules.guardrails) and any(
             isinstance(one, WAITING) or (isinstance(one, DataRules) and one.erased)
             for one in rules.guardrails
         )

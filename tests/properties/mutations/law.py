@@ -63,7 +63,7 @@ DECISIONS = (
     *mutants(
         "decisions.py",
         _law("reason_is_that_of_the_strictest_verdict"),
-        ("key=_rank", "key=lambda one: one.control"),
+        ("min(ranks)", "min(ranks, key=lambda one: one[2])"),
         ("not verdict.fallback, verdict.control", "verdict.control"),
         ("cap, not verdict.fallback", "cap, verdict.fallback"),
         ("clamped[verdict.cap] is cap", "verdict.cap is cap"),
