@@ -37,7 +37,9 @@ class Spent:
 
     def of(self, part: str) -> Mapping[Any, Decimal]:
         """Return the amounts of *part*, a field of `Envelope`."""
-        return {"task": self.task, "hour": self.hour, "day": self.day}[part]
+        parts: Mapping[str, Mapping[Any, Decimal]]
+        parts = {"task": self.task, "hour": self.hour, "day": self.day}
+        return parts[part]
 
 
 class Envelope(NamedTuple):
