@@ -146,10 +146,10 @@ FLAGS = (
     *mutants(
         "flags/memo.py",
         _flags("nothing_is_remembered_while_a_foreign_context_takes_part"),
-        ("        api.get_evaluation_context(),\n", ""),
-        ("        client.context,\n", ""),
-        ("        api.get_transaction_context(),\n", ""),
-        ("return not any(", "return True or any("),
+        ("_says(api.get_evaluation_context())", "False"),
+        ("        or _says(client.context)\n", ""),
+        ("        or _says(api.get_transaction_context())\n", ""),
+        ("return not (", "return True or ("),
     ),
     *mutants(
         "flags/memo.py",
