@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from openfeature.contrib.provider.featbit.authoring import boolean_flag, document
 from openfeature.contrib.provider.featbit.management import ManagementClient
 from openfeature.contrib.provider.featbit.management.webhooks import LARGEST, SIGNATURE
-from openfeature_gov.cli import app, listening
-from openfeature_gov.cli.listening import Bell
+from openfeature_gov.cli import app, doors, listening
+from openfeature_gov.cli.doors import Door
 from openfeature_gov.targets import UnreachableError
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 
@@ -36,7 +36,7 @@ def rung() -> threading.Event:
 
 
 @pytest.fixture
-def bell(rung: threading.Event) -> Iterator[Bell]:
+def bell(rung: threading.Event) -> Iterator[Door]:
     """Return what listens."""
     with listening.listening("127.0.0.1:0", SECRET, rung) as made:
         yield made
@@ -49,7 +49,7 @@ def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
     }
 
 
-def send(bell: Bell, method: str, body: bytes, headers: dict[str, str]) -> int:
+def send(bell: Door, method: str, body: bytes, headers: dict[str, str]) -> int:
     """Send one request; whatever the answer, it says nothing but its status."""
     answer = urllib3.request(method, bell.url, body=body, headers=headers)
     assert answer.data == b""
@@ -57,7 +57,7 @@ def send(bell: Bell, method: str, body: bytes, headers: dict[str, str]) -> int:
     return answer.status
 
 
-def test_a_true_webhook_rings_once(bell: Bell, rung: threading.Event) -> None:
+def test_a_true_webhook_rings_once(bell: Door, rung: threading.Event) -> None:
     """The second delivery of the same body is a replay."""
     assert send(bell, "POST", BODY, signed(BODY)) == 204
     assert rung.is_set()
@@ -85,7 +85,7 @@ def test_a_true_webhook_rings_once(bell: Bell, rung: threading.Event) -> None:
     ],
 )
 def test_everything_else_is_refused(
-    bell: Bell,
+    bell: Door,
     rung: threading.Event,
     method: str,
     body: bytes,
@@ -98,7 +98,7 @@ def test_everything_else_is_refused(
     assert bell.refused()[0] == (method == "POST")
 
 
-def test_what_is_no_http_is_not_echoed(bell: Bell, rung: threading.Event) -> None:
+def test_what_is_no_http_is_not_echoed(bell: Door, rung: threading.Event) -> None:
     """And breaks nothing."""
     host, port = bell.server_address[:2]
     with socket.create_connection((str(host), int(port))) as connection:
@@ -110,13 +110,13 @@ def test_what_is_no_http_is_not_echoed(bell: Bell, rung: threading.Event) -> Non
 
 
 def test_who_sends_slowly_is_cut_off(
-    bell: Bell, rung: threading.Event, monkeypatch: pytest.MonkeyPatch
+    bell: Door, rung: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often a byte comes; and too many at once are closed."""
-    monkeypatch.setattr(listening, "LONGEST_S", 0.3)
+    monkeypatch.setattr(doors, "LONGEST_S", 0.3)
     host, port = bell.server_address[:2]
     slow = []
-    for _ in range(listening.AT_ONCE + 1):
+    for _ in range(doors.AT_ONCE + 1):
         slow.append(socket.create_connection((str(host), int(port))))
         slow[-1].sendall(b"POST / HTTP/1.1\r\nX: ")
     for connection in slow:
@@ -164,7 +164,7 @@ def test_what_is_no_address_is_refused(rung: threading.Event, where: str) -> Non
         pass
 
 
-def test_a_port_that_is_taken_is_said_so(bell: Bell, rung: threading.Event) -> None:
+def test_a_port_that_is_taken_is_said_so(bell: Door, rung: threading.Event) -> None:
     """With the option to change."""
     taken = bell.url.removeprefix("http://").rstrip("/")
     with (

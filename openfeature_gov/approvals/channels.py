@@ -117,7 +117,7 @@ def load_channels(path: Path) -> tuple[Channel, ...]:
 
     """
     source = str(path)
-    text = yaml.decoded(_private(path), source)
+    text = yaml.decoded(private(path), source)
     try:
         documents = yaml.parse(text, source)
     except InvalidContractError as error:
@@ -131,7 +131,14 @@ def load_channels(path: Path) -> tuple[Channel, ...]:
     return found
 
 
-def _private(path: Path) -> bytes:
+def private(path: Path) -> bytes:
+    """Return what the file *path* holds, if nobody else may read or change it.
+
+    Raises:
+        InvalidContractError: when others may.
+        OSError: when it cannot be read.
+
+    """
     with path.open("rb") as file:
         if os.name == "posix" and os.fstat(file.fileno()).st_mode & OTHERS:
             problem = "others may read or change it; run chmod o-rwx,g-w"
@@ -173,7 +180,7 @@ def _channel(entry: Entry, folder: Path) -> Channel:
     name = entry.name or entry.group
     if entry.webhook is None or entry.secret_file is None:
         return Channel(name, entry.group, url=entry.url or "")
-    secret = _private(folder / entry.secret_file).strip()
+    secret = private(folder / entry.secret_file).strip()
     if len(secret) < SHORTEST:
         raise ValueError(f"holds no secret of at least {SHORTEST} bytes")
     return Channel(name, entry.group, webhook=entry.webhook, secret=secret)

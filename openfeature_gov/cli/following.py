@@ -30,7 +30,7 @@ from openfeature_gov.stores.opening import open_store
 from openfeature_gov.targets import UnreachableError
 
 if TYPE_CHECKING:
-    from openfeature_gov.cli.listening import Bell
+    from openfeature_gov.cli.doors import Door
     from openfeature_gov.evidence.policy_changes import PolicyChanges
 
 EVERY_S = 30.0
@@ -109,7 +109,8 @@ def follow(
                 if once:
                     return
                 rung.wait(every)
-                _warn_of_refused(bell)
+                if bell is not None:
+                    bell.warn_of_refused()
     except KeyboardInterrupt:
         return
     except ManagementError as error:
@@ -120,7 +121,7 @@ def follow(
 
 def _listening(
     where: str, secret_file: Path | None, rung: threading.Event, *, once: bool
-) -> AbstractContextManager[Bell | None]:
+) -> AbstractContextManager[Door | None]:
     """Return what listens for webhooks as the options say, or does nothing."""
     if not where:
         if secret_file is not None:
@@ -133,12 +134,6 @@ def _listening(
     option = "--webhook-secret-file"
     secret = private(secret_file, WEBHOOK_SECRET, "webhook secret", option)
     return listening(where, secret, rung)
-
-
-def _warn_of_refused(bell: Bell | None) -> None:
-    count, why = (0, "") if bell is None else bell.refused()
-    if count:
-        output.warn(f"{count} webhook(s) refused, the last for this: {why}")
 
 
 def _look(changes: PolicyChanges, name: str, *, patient: bool) -> None:

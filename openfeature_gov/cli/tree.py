@@ -27,6 +27,7 @@ from openfeature_gov.cli import (
     reviews,
     rollout,
     rollout_evidence,
+    rollout_listening,
     runs,
     tending,
     verify,
@@ -135,6 +136,7 @@ flags.app.command("unkill")(kills.unkill)
 flags.app.command("lint")(tending.lint_flags)
 rollout.app.command("compare")(rollout_evidence.compare)
 rollout.app.command("signal")(rollout_evidence.signal)
+rollout.app.command("listen")(rollout_listening.listen)
 audit.app.command("query")(querying.query)
 audit.app.command("tail")(querying.tail)
 audit.app.command("lookup")(querying.lookup)

@@ -164,10 +164,15 @@ READ: Mapping[Source, Callable[[Log, Wanted], Iterator[Placed]]] = {
 
 
 def signals(log: Log) -> Iterator[Mapping[str, Any]]:
-    """Yield the signals that were told."""
+    """Yield the signals that were told; what was delivered again is told once."""
+    seen = set[tuple[str, str]]()
     query = f"SELECT body FROM records WHERE {LATER} AND kind = 'signal'"  # noqa: S608 - constants
     for (body,) in log.rows(query, {}):
-        yield orjson.loads(body)
+        said = orjson.loads(body)
+        delivery = (str(said.get("by")), str(said.get("delivery") or ""))
+        if not delivery[1] or delivery not in seen:
+            seen.add(delivery)
+            yield said
 
 
 def indexed(log: Log) -> bool:

@@ -45,12 +45,14 @@ def report(
     reference: str,
     by: str,
     decision: str | None = None,
+    delivery: str = "",
 ) -> str:
     """Record that *signal*, ``incident`` or ``support``, was seen; return its id.
 
     It counts for the *tool*, or for every tool of the *workflow*. *reference* is the
     id of the case where it is kept, *by* who or what tells, *decision* the record of
-    the decision that led to it, where that is known.
+    the decision that led to it, where that is known. What *by* tells under one
+    *delivery* counts once.
 
     Raises:
         SignalError: for another name, or an id that is free text.
@@ -61,6 +63,7 @@ def report(
         known = " or ".join(sorted(SIGNALS))
         raise SignalError(f"{signal!r} is no signal that a gate reads; use {known}")
     named = {"reference": reference, "by": by, "tool": tool, "decision": decision}
+    named["delivery"] = delivery
     for name, value in named.items():
         if value and not is_opaque(value):
             raise SignalError(f"{name}: use an id of letters, digits and ._:/-")
@@ -75,6 +78,7 @@ def report(
         tool=tool,
         reference=reference,
         by=by,
+        **({"delivery": delivery} if delivery else {}),
     )
     log.commit(record)
     return record.id
