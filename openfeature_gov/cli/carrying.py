@@ -14,8 +14,17 @@ from rich.table import Table
 from rich.text import Text
 
 from openfeature_gov.cli import denylists, output
+from openfeature_gov.cli.connecting import Aim, aimed
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.options import one_line
+from openfeature_gov.cli.lending import lent
+from openfeature_gov.cli.options import (
+    RECORDS,
+    BesideRecords,
+    CheckpointFile,
+    KeyFile,
+    one_line,
+    sealing_of,
+)
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.targets import FlagTarget, Signed, Switch, changes
 from openfeature_gov.targets.states import firsts
@@ -84,14 +93,46 @@ def _os_user() -> str:
         raise typer.BadParameter("the OS user has no name; say --actor") from None
 
 
-def carry_out(
-    scope: Scope,
-    target: FlagTarget,
-    signed: Signed,
-    dry_run: bool,
-    as_json: bool | None,
-) -> None:
-    """Make or try the change on *target*, print it, and leave with its exit code."""
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Hold which flags are to be changed, by whom and why, and how it is told."""
+
+    aim: Aim
+    by: Signed
+    dry_run: bool
+    as_json: bool | None
+
+
+@aimed
+def hand(
+    aim: Aim,
+    *,
+    reason: Reason,
+    records: BesideRecords = None,
+    key_file: KeyFile = None,
+    checkpoint_file: CheckpointFile = None,
+    actor: By = None,
+    dry_run: DryRun = False,
+    as_json: output.Json = None,
+) -> Hand:
+    """Return who changes which flags, as the options say.
+
+    Raises:
+        typer.BadParameter: for an actor or a reason that is not one printable line.
+
+    """
+    place = records or aim.beside(RECORDS)
+    by = signed(actor, reason, place, sealing_of(key_file, checkpoint_file))
+    return Hand(aim, by, dry_run, as_json)
+
+
+handed = lent(hand)
+"""Give a command, whose first argument is a `Hand`, the options of `hand`."""
+
+
+def carry_out(scope: Scope, hand: Hand) -> None:
+    """Make or try the change, print it, and leave with its exit code."""
+    target, signed, dry_run = hand.aim.target, hand.by, hand.dry_run
     if dry_run:
         done = changes.tried(target, scope.switch, scope.keys)
     else:
@@ -124,7 +165,7 @@ def carry_out(
     def render(console: Console) -> None:
         _render(console, scope, target.name, data)
 
-    output.show(data, render, as_json=as_json)
+    output.show(data, render, as_json=hand.as_json)
     if done.unrecorded:
         raise typer.Exit(Exit.UNEXPECTED)
     if (done.unmet and not dry_run) or data["failed"] or scope.missed or scope.left:

@@ -10,6 +10,16 @@ from urllib.parse import urlsplit
 
 import typer
 
+from openfeature_gov.cli.lending import lent
+from openfeature_gov.cli.options import (
+    FLAGS,
+    ApiUrl,
+    Env,
+    FeatBit,
+    Flags,
+    Project,
+    TokenFile,
+)
 from openfeature_gov.targets import FlagTarget
 from openfeature_gov.targets.file import FileTarget
 
@@ -34,30 +44,47 @@ class Evaluation:
     secret: str = field(repr=False)
 
 
-def target_of(
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Hold which flags a command is about: its *target*, and what may lie beside."""
+
+    target: FlagTarget
+    folder: Path
+
+    def beside(self, name: str) -> Path:
+        """Return the file *name* beside the flag file; here, for FeatBit."""
+        return self.folder / name
+
+
+def aim(
     context: typer.Context,
-    flags: Path,
-    featbit: bool,
-    api_url: str,
-    token_file: Path | None,
-    project: str,
-    env: str,
-) -> FlagTarget:
-    """Return the target that a command names; nothing is read or reached yet.
+    *,
+    flags: Flags = Path(FLAGS),
+    featbit: FeatBit = False,
+    api_url: ApiUrl = "",
+    token_file: TokenFile = None,
+    project: Project = "",
+    env: Env = "",
+) -> Aim:
+    """Return the flags that the options name; nothing is read or reached yet.
 
     *context* tells whether --flags was said, or is the default or in the environment.
 
     Raises:
-        typer.BadParameter: when it names two, or what FeatBit needs is missing.
+        typer.BadParameter: when they name two, or what FeatBit needs is missing.
         OSError: when the token file cannot be read.
 
     """
     if not featbit:
-        return FileTarget(flags)
+        return Aim(FileTarget(flags), flags.parent)
     source = context.get_parameter_source("flags")
     if source is not None and source.name == "COMMANDLINE":
         raise typer.BadParameter("say --flags FILE or --featbit, not both")
-    return environment_of(api_url, token_file, project, env)
+    return Aim(environment_of(api_url, token_file, project, env), Path())
+
+
+aimed = lent(aim, Controller=object)
+"""Give a command, whose first argument is an `Aim`, the options of `aim`."""
 
 
 def environment_of(
@@ -141,8 +168,3 @@ def private(path: Path | None, variable: str, noun: str, option: str) -> str:
             f"{where} holds no {noun}; set {variable} or give {option}"
         )
     return text.strip()
-
-
-def beside(flags: Path, featbit: bool, name: str) -> Path:
-    """Return the file *name* beside the flag file; here, for FeatBit."""
-    return Path(name) if featbit else flags.with_name(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,22 +11,8 @@ from rich.text import Text
 
 from openfeature.contrib.provider.featbit.flagset import Flag
 from openfeature_gov.cli import output, switches
-from openfeature_gov.cli.carrying import By, DryRun, Reason, Scope, carry_out, signed
-from openfeature_gov.cli.connecting import beside, target_of
-from openfeature_gov.cli.options import (
-    FLAGS,
-    RECORDS,
-    ApiUrl,
-    BesideRecords,
-    CheckpointFile,
-    Env,
-    FeatBit,
-    Flags,
-    KeyFile,
-    Project,
-    TokenFile,
-    sealing_of,
-)
+from openfeature_gov.cli.carrying import Hand, Scope, carry_out, handed
+from openfeature_gov.cli.connecting import Aim, aimed
 from openfeature_gov.targets.states import firsts, state
 
 app = typer.Typer(
@@ -37,19 +22,14 @@ app = typer.Typer(
 
 
 @app.command("list")
+@aimed
 def list_flags(
-    context: typer.Context,
+    aim: Aim,
     *,
-    flags: Flags = Path(FLAGS),
-    featbit: FeatBit = False,
-    api_url: ApiUrl = "",
-    token_file: TokenFile = None,
-    project: Project = "",
-    env: Env = "",
     as_json: output.Json = None,
 ) -> None:
     """Show every live flag: what it serves, to whom, and what it serves when off."""
-    target = target_of(context, flags, featbit, api_url, token_file, project, env)
+    target = aim.target
     held = target.read()
     for key, why in held.unread.items():
         output.warn(f'flag "{key}" is not shown: {why}')
@@ -72,32 +52,20 @@ def list_flags(
 
 
 @app.command("set")
+@handed
 def set_flag(
-    context: typer.Context,
+    hand: Hand,
     key: Annotated[str, typer.Argument(metavar="KEY", help="Flag key.")],
     variant: Annotated[
         str, typer.Argument(metavar="VARIANT", help="Name, id or value of a variation.")
     ],
     *,
-    reason: Reason,
-    flags: Flags = Path(FLAGS),
-    featbit: FeatBit = False,
-    api_url: ApiUrl = "",
-    token_file: TokenFile = None,
-    project: Project = "",
-    env: Env = "",
     clear_targeting: Annotated[
         bool, typer.Option("--clear-targeting", help="Remove all targets and rules.")
     ] = False,
     turn_on: Annotated[
         bool, typer.Option("--turn-on", help="Also if the flag is off now.")
     ] = False,
-    records: BesideRecords = None,
-    key_file: KeyFile = None,
-    checkpoint_file: CheckpointFile = None,
-    actor: By = None,
-    dry_run: DryRun = False,
-    as_json: output.Json = None,
 ) -> None:
     """Let a flag serve VARIANT to everyone whom no target or rule names.
 
@@ -105,10 +73,7 @@ def set_flag(
     """
     switch = switches.release(key, variant, clear=clear_targeting, enable=turn_on)
     scope = Scope(switch, f"{key} = {variant}", (key,), ())
-    place = records or beside(flags, featbit, RECORDS)
-    by = signed(actor, reason, place, sealing_of(key_file, checkpoint_file))
-    target = target_of(context, flags, featbit, api_url, token_file, project, env)
-    carry_out(scope, target, by, dry_run, as_json)
+    carry_out(scope, hand)
 
 
 def _about(flag: Flag) -> dict[str, Any]:

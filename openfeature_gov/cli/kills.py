@@ -10,25 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from openfeature_gov.cli import denylists, output, shapes, switches
-from openfeature_gov.cli.carrying import By, DryRun, Reason, Scope, carry_out, signed
-from openfeature_gov.cli.connecting import beside, target_of
+from openfeature_gov.cli.carrying import Hand, Scope, carry_out, handed
 from openfeature_gov.cli.exits import text_of
-from openfeature_gov.cli.options import (
-    CONTRACTS,
-    FLAGS,
-    RECORDS,
-    ApiUrl,
-    BesideContracts,
-    BesideRecords,
-    CheckpointFile,
-    Env,
-    FeatBit,
-    Flags,
-    KeyFile,
-    Project,
-    TokenFile,
-    sealing_of,
-)
+from openfeature_gov.cli.options import CONTRACTS, BesideContracts
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import TOOL_NAME, Governance
@@ -44,85 +28,55 @@ Everything = Annotated[
 ]
 
 
+@handed
 def kill(
-    context: typer.Context,
+    hand: Hand,
     tool: ToolName = None,
     *,
-    reason: Reason,
     workflow: Workflow = None,
     everything: Everything = False,
-    flags: Flags = Path(FLAGS),
-    featbit: FeatBit = False,
-    api_url: ApiUrl = "",
-    token_file: TokenFile = None,
-    project: Project = "",
-    env: Env = "",
     governance: BesideContracts = None,
-    records: BesideRecords = None,
-    key_file: KeyFile = None,
-    checkpoint_file: CheckpointFile = None,
-    actor: By = None,
-    dry_run: DryRun = False,
-    as_json: output.Json = None,
 ) -> None:
     """Stop a tool, a workflow or everything, now.
 
     Takes effect before it is recorded; exit 1 says that it works but has no record.
     Where the contracts cannot be loaded, TOOL and --all go by the flags alone.
     """
-    place = records or beside(flags, featbit, RECORDS)
-    by = signed(actor, reason, place, sealing_of(key_file, checkpoint_file))
     _asked(tool, workflow, everything)
-    target = target_of(context, flags, featbit, api_url, token_file, project, env)
-    path = governance or beside(flags, featbit, CONTRACTS)
+    path = governance or hand.aim.beside(CONTRACTS)
     contracts = _loaded(path, workflow)
     if contracts is None:
-        scope = _guessed(target, tool)
+        scope = _guessed(hand.aim.target, tool)
     elif tool is not None:
         key = _denylist_of(contracts, tool)
         scope = Scope(denylists.deny(key, tool), tool, (key,), (tool,))
     else:
         scope = _wide(contracts, workflow, switches.off)
-    carry_out(scope, target, by, dry_run, as_json)
+    carry_out(scope, hand)
 
 
+@handed
 def unkill(
-    context: typer.Context,
+    hand: Hand,
     tool: ToolName = None,
     *,
-    reason: Reason,
     workflow: Workflow = None,
     everything: Everything = False,
-    flags: Flags = Path(FLAGS),
-    featbit: FeatBit = False,
-    api_url: ApiUrl = "",
-    token_file: TokenFile = None,
-    project: Project = "",
-    env: Env = "",
     governance: BesideContracts = None,
-    records: BesideRecords = None,
-    key_file: KeyFile = None,
-    checkpoint_file: CheckpointFile = None,
-    actor: By = None,
-    dry_run: DryRun = False,
-    as_json: output.Json = None,
 ) -> None:
     """Undo a kill of the same scope: the tool leaves the denylist, flags turn on.
 
     Recorded first: a reversal that cannot be recorded is not made.
     """
-    place = records or beside(flags, featbit, RECORDS)
-    by = signed(actor, reason, place, sealing_of(key_file, checkpoint_file))
     _asked(tool, workflow, everything)
-    target = target_of(context, flags, featbit, api_url, token_file, project, env)
-    path = governance or beside(flags, featbit, CONTRACTS)
+    path = governance or hand.aim.beside(CONTRACTS)
     contracts = load_governance(path)
     if tool is not None:
         key = _denylist_of(contracts, tool)
         scope = Scope(denylists.lift(key, tool), tool, (key,), (tool,))
     else:
         scope = _wide(contracts, workflow, switches.on)
-    carry_out(scope, target, by, dry_run, as_json)
+    carry_out(scope, hand)
 
 
 Build = Callable[[switches.Keys, dict[str, Any]], Switch]

@@ -6,14 +6,15 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
-Command = Callable[..., None]
+Command = Callable[..., Any]
 
 
 def lent(make: Callable[..., Any], **unloaded: Any) -> Callable[[Command], Command]:
     """Return a decorator: its command gets what *make* makes as its first argument.
 
     The command line then has the options of the command, and after them those of
-    *make*. *unloaded* are types that only its annotations name.
+    *make*, which may be such a command itself. *unloaded* are types that only
+    annotations name.
     """
     shared = inspect.signature(make).parameters.values()
 
@@ -29,9 +30,9 @@ def lent(make: Callable[..., Any], **unloaded: Any) -> Callable[[Command], Comma
             *(one for one in shared if one.name != "context"),
         ]
 
-        def run(**given: Any) -> None:
+        def run(**given: Any) -> Any:
             made = make(**{one.name: given.pop(one.name) for one in shared})
-            command(made, **given)
+            return command(made, **given)
 
         hints.pop(first.name, None)
         hints.pop("return", None)

@@ -8,20 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openfeature_gov import strict_yaml
-from openfeature_gov.cli.connecting import beside, target_of
+from openfeature_gov.cli.connecting import Aim, aimed
 from openfeature_gov.cli.lending import lent
-from openfeature_gov.cli.options import (
-    CONTRACTS,
-    FLAGS,
-    RECORDS,
-    ApiUrl,
-    BesideContracts,
-    Env,
-    FeatBit,
-    Flags,
-    Project,
-    TokenFile,
-)
+from openfeature_gov.cli.options import CONTRACTS, RECORDS, BesideContracts
 from openfeature_gov.embedded import load_governance
 
 if TYPE_CHECKING:
@@ -48,17 +37,12 @@ BesideLog = Annotated[
 ]
 
 
+@aimed
 def place(
-    context: typer.Context,
+    aim: Aim,
     *,
     plans: Plans = None,
     governance: BesideContracts = None,
-    flags: Flags = Path(FLAGS),
-    featbit: FeatBit = False,
-    api_url: ApiUrl = "",
-    token_file: TokenFile = None,
-    project: Project = "",
-    env: Env = "",
     records: BesideLog = None,
 ) -> Controller:
     """Return the controller that the options describe; only plans are read yet.
@@ -73,13 +57,13 @@ def place(
     from openfeature_gov_rollout.controller import Controller  # noqa: PLC0415
     from openfeature_gov_rollout.recorded import recorded  # noqa: PLC0415
 
-    contracts = load_governance(governance or beside(flags, featbit, CONTRACTS))
-    path = plans or beside(flags, featbit, PLANS)
-    log = records or str(beside(flags, featbit, RECORDS))
+    contracts = load_governance(governance or aim.beside(CONTRACTS))
+    path = plans or aim.beside(PLANS)
+    log = records or str(aim.beside(RECORDS))
     return Controller(
         plans=load_plans(path, contracts),
         governance=contracts,
-        target=target_of(context, flags, featbit, api_url, token_file, project, env),
+        target=aim.target,
         records=log,
         evidence=recorded(log, contracts),
     )

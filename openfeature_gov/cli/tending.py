@@ -10,20 +10,9 @@ import typer
 from rich.console import Console
 
 from openfeature_gov.cli import lint, output, rollout_view
-from openfeature_gov.cli.connecting import beside, target_of
+from openfeature_gov.cli.connecting import Aim, aimed
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.options import (
-    CONTRACTS,
-    FLAGS,
-    RECORDS,
-    ApiUrl,
-    BesideContracts,
-    Env,
-    FeatBit,
-    Flags,
-    Project,
-    TokenFile,
-)
+from openfeature_gov.cli.options import CONTRACTS, RECORDS, BesideContracts
 from openfeature_gov.cli.rollout_place import PLANS, BesideLog, Plans, load_plans
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.governance import Governance
@@ -39,15 +28,10 @@ if TYPE_CHECKING:
 DAY_US = 86_400_000_000
 
 
+@aimed
 def lint_flags(
-    context: typer.Context,
+    aim: Aim,
     *,
-    flags: Flags = Path(FLAGS),
-    featbit: FeatBit = False,
-    api_url: ApiUrl = "",
-    token_file: TokenFile = None,
-    project: Project = "",
-    env: Env = "",
     governance: BesideContracts = None,
     plans: Plans = None,
     records: BesideLog = None,
@@ -63,16 +47,16 @@ def lint_flags(
     """
     from openfeature_gov_rollout import lifecycle  # noqa: PLC0415 - slow to load
 
-    target = target_of(context, flags, featbit, api_url, token_file, project, env)
-    contracts = load_governance(governance or beside(flags, featbit, CONTRACTS))
-    path = plans or beside(flags, featbit, PLANS)
+    target = aim.target
+    contracts = load_governance(governance or aim.beside(CONTRACTS))
+    path = plans or aim.beside(PLANS)
     known = load_plans(path) if plans is not None or path.exists() else ()
     held = target.read()
     found = lifecycle.remarks(
         contracts,
         known,
         held,
-        _used(records or str(beside(flags, featbit, RECORDS)), contracts),
+        _used(records or str(aim.beside(RECORDS)), contracts),
         today=rollout_view.today(),
         now_us=time.time_ns() // 1000,
         stale_us=days * DAY_US,
