@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -157,11 +158,15 @@ class Governor:
         """Take over from *records* what guardrails must not forget by a restart."""
         observer = self._decider.observer
         if not observer.idle:
-            from openfeature_gov.recalling import recall  # noqa: PLC0415 - if needed
+            from openfeature_gov.recalling import (  # noqa: PLC0415 - if needed
+                recall,
+                releases,
+            )
 
             recall(
                 observer, self.governance, records, self._decider.judge.stamp().at_us
             )
+            observer.follow(partial(releases, records))
 
     def _ask(
         self, approvals: Approvals, reader: FlagReader, now_us: Callable[[], int]

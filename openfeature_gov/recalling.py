@@ -22,6 +22,8 @@ from openfeature_gov.governance.guardrails import Money, Refusals, Sequence, Sig
 from openfeature_gov.governance.settings import Setting
 from openfeature_gov.ladder import Intent, Reversibility, RiskClass
 from openfeature_gov.observing import Observer
+from openfeature_gov.observing.releases import SignalRelease
+from openfeature_gov.signals import RELEASED
 from openfeature_gov.stores.queries import Filter, query
 
 MINUTE_US = 60_000_000
@@ -29,6 +31,7 @@ LONGEST_DAY_US = 25 * 60 * MINUTE_US
 """A day on which the clock goes back has an hour more."""
 PAGE = 500
 HELD = "signal_fired"
+ENDED = ("decision", "outcome")
 
 Body = Mapping[str, Any]
 
@@ -63,6 +66,18 @@ def recall(
             _hold(observer, rules, records)
 
 
+def releases(records: Path | str, since_us: int) -> Iterator[SignalRelease]:
+    """Yield the releases of signals that were recorded since *since_us*.
+
+    Raises:
+        RecordStoreError: when the log cannot be read.
+
+    """
+    for body in _bodies(records, since_us, (RELEASED,)):
+        metric, by = str(body.get("metric")), str(body.get("actor"))
+        yield SignalRelease(str(body["id"]), metric, by, body["atUs"])
+
+
 def _span(one: Setting) -> int:
     match one:
         case Money() if one.per != "action":
@@ -75,8 +90,10 @@ def _span(one: Setting) -> int:
             return 0
 
 
-def _bodies(records: Path | str, from_us: int) -> Iterator[Body]:
-    wanted = Filter(kind=("decision", "outcome"), from_us=from_us)
+def _bodies(
+    records: Path | str, from_us: int, kinds: tuple[str, ...] = ENDED
+) -> Iterator[Body]:
+    wanted = Filter(kind=kinds, from_us=from_us)
     after: str | None = None
     while True:
         page = query(records, wanted, after=after, limit=PAGE)

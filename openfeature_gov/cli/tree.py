@@ -29,6 +29,7 @@ from openfeature_gov.cli import (
     rollout_evidence,
     rollout_listening,
     runs,
+    signals,
     tending,
     verify,
 )
@@ -50,6 +51,7 @@ ORDER = (
     "reviews",
     "agents",
     "budgets",
+    "signals",
     "rollout",
     "serve",
     "mcp-gateway",
@@ -152,6 +154,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(agents.app, name="agents")
 app.add_typer(budgets.app, name="budgets")
+app.add_typer(signals.app, name="signals")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(runs.app, name="runs")
 app.add_typer(audit.app, name="audit")

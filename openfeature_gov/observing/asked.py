@@ -19,7 +19,8 @@ from openfeature_gov.governance.settings import Setting
 class Asked(NamedTuple):
     """Hold the guardrails of one tool that need a memory: *every* one, and by kind.
 
-    *erased* says that one of them asks whether somebody was erased.
+    *erased* says that one of them asks whether somebody was erased, *named* are the
+    signals that wait for a release by name.
     """
 
     every: tuple[Setting, ...] = ()
@@ -29,6 +30,7 @@ class Asked(NamedTuple):
     signals: tuple[Signal, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     erased: bool = False
+    named: tuple[Signal, ...] = ()
 
 
 NOBODY = Asked()
@@ -51,4 +53,5 @@ def asked_of(listed: Iterable[Setting]) -> Asked:
         tuple(signals),
         tuple(sequences),
         any(one.erased for one in data),
+        tuple(one for one in signals if one.named_release),
     )

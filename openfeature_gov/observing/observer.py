@@ -28,6 +28,7 @@ from openfeature_gov.governance.settings import Setting
 from openfeature_gov.observing.asked import NOBODY, Asked, asked_of
 from openfeature_gov.observing.days import Days, Spent, day_of, key_of
 from openfeature_gov.observing.refused import Refused
+from openfeature_gov.observing.releases import ReleaseWatch, SignalRelease
 from openfeature_gov.observing.rests import Rests
 from openfeature_gov.observing.standings import Standings
 from openfeature_gov.observing.steps import Before, Steps
@@ -77,6 +78,7 @@ class Observer:
         self._days, self._rests, self._refused = Days(), Rests(), Refused()
         self._steps, self._standings = Steps(governance), Standings(governance)
         self._running: Table[str, _Running] = Table(RUNNING, DAY_US)
+        self._watch: ReleaseWatch | None = None
         self._lock = threading.Lock()
         _unlock_after_fork(self)
 
@@ -91,6 +93,10 @@ class Observer:
         asked = self._asked.get(rules.tool)
         if asked is None:
             return Situation(now_us=self._now())
+        if asked.named and self._watch is not None:
+            of = self._standings.of
+            if any(of(rules.tool, one.name).fired for one in asked.named):
+                self._watch.look(self._now())
         erased = self._told(contract) if asked.erased else None
         with self._lock:
             return self._known(contract, rules, asked, own, erased)
@@ -237,10 +243,18 @@ class Observer:
         with self._lock:
             return self._standings.release(metric, by)
 
+    def follow(self, read: Callable[[int], Iterable[SignalRelease]]) -> None:
+        """Let go of signals also by releases that *read* returns, from now on."""
+        self._watch = ReleaseWatch(read, self._released, self._now())
+
+    def _released(self, one: SignalRelease) -> None:
+        with self._lock:
+            self._standings.release(one.metric, one.by, one.at_us)
+
     def recall_signal(self, tool: str, name: str) -> None:
         """Take over that a signal waits for a named release."""
         with self._lock:
-            self._standings.hold(tool, name)
+            self._standings.hold(tool, name, self._now())
 
     def recall_spent(
         self,

@@ -36,18 +36,24 @@ class Standings:
             self._kept[key] = sampled(before, self._settings[key], value, now)
         return len(found)
 
-    def release(self, metric: str, by: str) -> tuple[str, ...]:
-        """Let go of *metric* in the name of *by*; return the tools it still holds."""
+    def release(
+        self, metric: str, by: str, at_us: int | None = None
+    ) -> tuple[str, ...]:
+        """Let go of *metric* in the name of *by*; return the tools it still holds.
+
+        One that was recorded at *at_us* says nothing of what turned bad later.
+        """
         found = [key for key, one in self._settings.items() if one.metric == metric]
         for key in found:
             before = self._kept.get(key, UNHEARD)
-            self._kept[key] = released(before, self._settings[key], by)
+            if at_us is None or before.bad_us <= at_us:
+                self._kept[key] = released(before, self._settings[key], by)
         return tuple(
             sorted({tool for tool, name in found if self.of(tool, name).fired})
         )
 
-    def hold(self, tool: str, name: str) -> None:
+    def hold(self, tool: str, name: str, now: int) -> None:
         """Hold a signal that waits for a named release since before this start."""
         one = self._settings.get((tool, name))
         if one is not None and one.named_release:
-            self._kept[tool, name] = Standing(fired=True)
+            self._kept[tool, name] = Standing(fired=True, bad_us=now)

@@ -84,7 +84,8 @@ def sampled(
     fired_now = is_beyond(mean, settings)
     held = standing.fired and (settings.named_release or not is_back(mean, settings))
     by = "" if fired_now else standing.released_by
-    return Standing(samples, mean, fired_now or held, by)
+    bad_us = now_us if fired_now else standing.bad_us
+    return Standing(samples, mean, fired_now or held, by, bad_us)
 
 
 def released(standing: Standing, settings: Signal, by: str) -> Standing:

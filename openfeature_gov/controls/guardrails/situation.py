@@ -27,13 +27,15 @@ class Breaker(NamedTuple):
 class Standing(NamedTuple):
     """Hold what is known of a signal: its samples, their mean, and whether it fired.
 
-    *released_by* names who let go of it last.
+    *released_by* names who let go of it last, *bad_us* is when it was last beyond its
+    threshold.
     """
 
     samples: tuple[tuple[int, Decimal], ...] = ()
     mean: Decimal | None = None
     fired: bool = False
     released_by: str = ""
+    bad_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -178,6 +178,19 @@ GUARDRAILS = (
         ("observer.recall_signal(", "bool("),
     ),
     *mutants(
+        "observing/standings.py",
+        tests_of(
+            "test_cli_signals.py", "a_release_says_nothing_of_what_turns_bad_later"
+        ),
+        ("or before.bad_us <= at_us", "or True"),
+    ),
+    *mutants(
+        "observing/releases.py",
+        tests_of("test_cli_signals.py", "a_log_that_cannot_be_read_lets_go_of_nothing"),
+        ("if one.id not in self._seen:", "if True:"),
+        ("found[-1].at_us - OVERLAP_US", "found[-1].at_us"),
+    ),
+    *mutants(
         "policies/functions.py",
         _asked("what_a_function_answers"),
         ("if answer is True:", "if answer:"),
