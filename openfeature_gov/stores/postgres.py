@@ -136,6 +136,7 @@ class PostgresStore(QueuedStore):
         self._died = threading.Event()
         self._died.set()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._cursor: psycopg.Cursor[tuple[Any, ...]] | None = None
         super()._prepare()
 
     def _seal(self) -> None:
@@ -229,6 +230,13 @@ class PostgresStore(QueuedStore):
             raise RecordStoreError(f"{self.place}: not open")
         return self._connection
 
+    def _inserter(self) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Return the cursor of the connection; a new one for each batch is slow."""
+        connection, cursor = self._opened(), self._cursor
+        if cursor is None or cursor.connection is not connection:
+            cursor = self._cursor = connection.cursor()
+        return cursor
+
     def _all(self, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
         return self._opened().execute(query, values).fetchall()
 
@@ -266,7 +274,7 @@ class PostgresStore(QueuedStore):
         try:
             # One statement is a transaction by itself.
             with connection.transaction() if moves or paid else nullcontext():
-                require_rows(_inserted(connection, rows), len(rows))
+                require_rows(_inserted(self._inserter(), rows), len(rows))
                 for change in moves:
                     statements.put(connection, change)
                 for entry in paid:
@@ -347,22 +355,20 @@ class PostgresStore(QueuedStore):
 
 
 def _inserted(
-    connection: psycopg.Connection[tuple[Any, ...]], rows: list[tuple[object, ...]]
+    cursor: psycopg.Cursor[tuple[Any, ...]], rows: list[tuple[object, ...]]
 ) -> int:
     """Insert *rows*; return how many the server says it did."""
     if not rows:
-        connection.execute("SELECT 1")
+        cursor.execute("SELECT 1")
         return 0
     if len(rows) == 1:
-        return connection.execute(
-            statements.INSERT, rows[0], prepare=True, binary=True
-        ).rowcount
-    with connection.cursor() as cursor:
+        cursor.execute(statements.INSERT, rows[0], prepare=True, binary=True)
+    else:
         with cursor.copy(statements.COPY) as copy:
             copy.set_types(statements.COPIED)
             for one in rows:
                 copy.write_row(one)
-        return cursor.rowcount
+    return cursor.rowcount
 
 
 def _session(writer: str) -> str:

@@ -2,8 +2,9 @@
 
 Run it with ``PYTHONPATH=.:providers python -m tests.benchmarks.stores``, as a table or
 ``--json``. A record is a note of about 1 KB; all logs are sealed meanwhile. The cases
-take turns in one process, and each figure is the median of its rounds. PostgreSQL is a
-real server on this machine, which shares its processors with what drives it.
+take turns in one process, and the last is 16 writers that are processes; each figure is
+the median of its rounds. PostgreSQL is a real server on this machine, which shares its
+processors with what drives it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +35,8 @@ from tests.integration import postgres
 
 TEXT = "x" * 900
 PLAIN = "INSERT INTO plain (body) VALUES ({})"
+PROCESSES = 16
+FIGURES = ("p50_us", "p99_us", "per_s", "best_per_s")
 Append = Callable[[], object]
 
 
@@ -137,9 +143,54 @@ def measure(rounds: int, appends: int) -> dict[str, dict[str, float]]:
             timed(case, 4 * case.threads)
         seen: dict[Case, list[tuple[list[int], float]]] = {case: [] for case in every}
         for _ in range(rounds):
-            for case, found in seen.items():
-                found.append(timed(case, appends))
-    return {f"{c.name}, {c.threads} threads": figures(f) for c, f in seen.items()}
+            for case, times in seen.items():
+                times.append(timed(case, appends))
+    found = {f"{c.name}, {c.threads} threads": figures(f) for c, f in seen.items()}
+    if spawned := by_processes(min(rounds, 5), 2 * appends):
+        found[f"postgres, commit, {PROCESSES} processes"] = spawned
+    return found
+
+
+def work(
+    url: str, folder: Path, appends: int, together: Barrier, told: Queue[Any]
+) -> None:
+    """Append to a log of its own in a process of its own; tell when it did."""
+    sealing = Sealing(key=folder / "k", checkpoints=folder / "c")
+    with closing(open_store(url, sealing=sealing)) as store:
+        for _ in range(10):
+            store.commit(note(store))
+        together.wait()
+        started = time.monotonic()
+        for _ in range(appends):
+            store.commit(note(store))
+        ended = time.monotonic()
+        together.wait()
+        told.put((started, ended))
+
+
+def by_processes(rounds: int, appends: int) -> dict[str, float]:
+    """Return the appends a second of `PROCESSES` writers in PostgreSQL, each a log."""
+    if (server := postgres.server()) is None:
+        return {}
+    spawning = get_context("spawn")  # a fork would share what the server's client holds
+    rates = []
+    with server.database() as url, tempfile.TemporaryDirectory() as name:
+        folder, each = Path(name), appends // PROCESSES
+        work(url, folder, 1, spawning.Barrier(1), spawning.Queue())  # makes the tables
+        for _ in range(rounds):
+            together, told = spawning.Barrier(PROCESSES), spawning.Queue()
+            given = (url, folder, each, together, told)
+            writers = [
+                spawning.Process(target=work, args=given) for _ in range(PROCESSES)
+            ]
+            for writer in writers:
+                writer.start()
+            seen = [told.get(timeout=120) for _ in writers]
+            for writer in writers:
+                writer.join()
+            took = max(end for _, end in seen) - min(start for start, _ in seen)
+            rates.append(each * PROCESSES / took)
+    return {"per_s": statistics.median(rates), "best_per_s": max(rates)}
 
 
 def figures(rounds: list[tuple[list[int], float]]) -> dict[str, float]:
@@ -156,10 +207,9 @@ def figures(rounds: list[tuple[list[int], float]]) -> dict[str, float]:
 def show(result: dict[str, dict[str, Any]]) -> None:
     print(f"{'':40}{'p50 us':>9}{'p99 us':>9}{'1/s':>9}{'best':>9}")
     for name, row in result.items():
-        print(
-            f"{name:40}{row['p50_us']:9.0f}{row['p99_us']:9.0f}{row['per_s']:9.0f}"
-            f"{row['best_per_s']:9.0f}"
-        )
+        figures = (row.get(key) for key in FIGURES)
+        told = "".join(f"{'':9}" if one is None else f"{one:9.0f}" for one in figures)
+        print(f"{name:40}{told}")
 
 
 def main() -> None:
