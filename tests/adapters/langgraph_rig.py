@@ -113,7 +113,11 @@ class LangGraphRig(Rig):
         retries: bool,
     ) -> Played:
         ours: list[Any] = [Governed(place.governor, WHO)]
-        again = [ToolRetryMiddleware(max_retries=1, initial_delay=0)] if retries else []
+        # Of any error at all an older one takes even a pause for a failure.
+        retry = ToolRetryMiddleware(
+            max_retries=1, initial_delay=0, retry_on=(ValueError,)
+        )
+        again = [retry] if retries else []
         # Before ours and after it: both orders are there.
         around = [*again, *ours] if asynchronous else [*ours, *again]
         middleware = [*around, *([Late(late)] if late else [])]
