@@ -17,7 +17,7 @@ task from ``thread_id``.
 | a tool that the provider itself runs | not covered: there is no hook |
 | a retry of an approved call that failed | a new request: an approval is for one run |
 | a retry middleware before this one | name errors in ``retry_on``: older ones take a |
-|  | pause for a failure, so that nothing runs and nothing waits |
+|  | pause for a failure: nothing runs then, and the run does not pause |
 """
 
 from __future__ import annotations
