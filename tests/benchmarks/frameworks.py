@@ -1,4 +1,4 @@
-"""One tool call in each framework: bare, with a hook that does nothing, governed.
+"""One tool call in each framework: bare, with a hook of no or little use, governed.
 
 Each function returns what times a call with the processor time of its thread. The
 model, where there is one, is scripted and takes its share of all three alike.
@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from openfeature_gov.adapters.shape import Asked, Door
+from openfeature_gov.contracts import ToolCall
 from openfeature_gov.governor import Governor
 from openfeature_gov.testing.workplace import WHO
 
@@ -22,16 +23,32 @@ Timed = Callable[[], Awaitable[int]]
 
 
 class How(StrEnum):
-    """Say what stands before the tool: nothing, an idle hook, or ours."""
+    """Say what stands before the tool.
+
+    Nothing, a hook that does nothing, one that calls ``decide`` alone, or ours.
+    """
 
     BARE = "bare"
     HOOK = "hook"
+    DECIDE = "hook that decides"
     OURS = "governed"
+
+
+def asking(governor: Governor, how: How) -> Callable[[], Awaitable[None]]:
+    """Return what a hook does that is not ours."""
+
+    async def nothing() -> None:
+        pass
+
+    async def decide() -> None:
+        await governor.adecide(ToolCall(TOOL, dict(ARGUMENTS), WHO, "c"))
+
+    return decide if how is How.DECIDE else nothing
 
 
 def no_framework(governor: Governor, tool: Any, how: How) -> Timed:
     """Return what every adapter does, without a framework around it."""
-    door = Door(governor, WHO)
+    door, ask = Door(governor, WHO), asking(governor, how)
 
     async def body(arguments: dict[str, Any]) -> Any:
         return await tool(**arguments)
@@ -42,6 +59,7 @@ def no_framework(governor: Governor, tool: Any, how: How) -> Timed:
             admitted = await door.aadmit(Asked(tool=TOOL, arguments=ARGUMENTS))
             await admitted.arun(body)
         else:
+            await ask()
             await body(ARGUMENTS)
         return time.thread_time_ns() - started
 
@@ -57,13 +75,17 @@ def langgraph(governor: Governor, tool: Any, how: How) -> Timed:
 
     from openfeature_gov.adapters.langgraph import Governed
 
-    async def idle(request: Any, handler: Any) -> Any:
+    ask = asking(governor, how)
+
+    async def plain(request: Any, handler: Any) -> Any:
+        await ask()
         return await handler(request)
 
-    hooks = {How.HOOK: idle, How.OURS: Governed(governor, WHO).awrap_tool_call}
+    ours = Governed(governor, WHO).awrap_tool_call
+    wrap = _hook(how, plain, ours)
     made = StructuredTool.from_function(coroutine=tool)
     graph = StateGraph(MessagesState)
-    graph.add_node("tools", ToolNode([made], awrap_tool_call=hooks.get(how)))
+    graph.add_node("tools", ToolNode([made], awrap_tool_call=wrap))
     graph.add_edge(START, "tools")
     graph.add_edge("tools", END)
     compiled = graph.compile()
@@ -79,11 +101,15 @@ def mcp(governor: Governor, tool: Any, how: How) -> Timed:
 
     from openfeature_gov.adapters.mcp import Governed
 
-    async def idle(ctx: Any, call_next: Any) -> Any:
+    ask = asking(governor, how)
+
+    async def plain(ctx: Any, call_next: Any) -> Any:
+        if ctx.method == "tools/call":
+            await ask()
         return await call_next(ctx)
 
-    hooks: dict[How, Any] = {How.HOOK: idle, How.OURS: Governed(governor, WHO)}
-    server = MCPServer("bench", middleware=[hooks[how]] if how in hooks else [])
+    hook = _hook(how, plain, Governed(governor, WHO))
+    server = MCPServer("bench", middleware=[hook] if hook else [])
     server.add_tool(tool, name=TOOL)
     return _served(Client(server))
 
@@ -95,13 +121,15 @@ def fastmcp(governor: Governor, tool: Any, how: How) -> Timed:
 
     from openfeature_gov.adapters.fastmcp import Governed
 
-    class Idle(Middleware):
+    ask = asking(governor, how)
+
+    class Plain(Middleware):
         async def on_call_tool(self, context: Any, call_next: Any) -> Any:
+            await ask()
             return await call_next(context)
 
-    hooks: dict[How, Any] = {How.HOOK: Idle(), How.OURS: Governed(governor, WHO)}
-    middleware = [hooks[how]] if how in hooks else []
-    server: FastMCP = FastMCP("bench", middleware=middleware)
+    hook = _hook(how, Plain(), Governed(governor, WHO))
+    server: FastMCP = FastMCP("bench", middleware=[hook] if hook else [])
     server.tool(tool, name=TOOL)
     return _served(Client(server))
 
@@ -115,17 +143,18 @@ def openai_agents(governor: Governor, tool: Any, how: How) -> Timed:
 
     agent: Any = Agent(name="bench", tools=[function_tool(tool)])
     made = (govern(agent, governor, WHO) if how is How.OURS else agent).tools[0]
-    raw = json.dumps(ARGUMENTS)
-    if how is How.HOOK:
+    raw, ask = json.dumps(ARGUMENTS), asking(governor, how)
+    if how in (How.HOOK, How.DECIDE):
         made, inner = copy.copy(made), made.on_invoke_tool
 
-        async def idle(context: Any, raw: str) -> Any:
+        async def plain(context: Any, raw: str) -> Any:
+            await ask()
             return await inner(context, raw)
 
         async def nobody(_context: Any, _arguments: Any, _call_id: str) -> bool:
             return False
 
-        made.on_invoke_tool, made.needs_approval = idle, nobody
+        made.on_invoke_tool, made.needs_approval = plain, nobody
 
     async def timed() -> int:
         context: Any = ToolContext(
@@ -150,11 +179,14 @@ def pydantic_ai(governor: Governor, tool: Any, how: How) -> Timed:
 
     from openfeature_gov.adapters.pydantic_ai import Governed
 
+    ask = asking(governor, how)
+
     class Toolset(WrapperToolset[Any]):
         async def call_tool(self, *given: Any) -> Any:
+            await ask()
             return await super().call_tool(*given)
 
-    class Idle(AbstractCapability[Any]):
+    class Plain(AbstractCapability[Any]):
         def get_wrapper_toolset(self, toolset: Any) -> Any:
             return Toolset(toolset)
 
@@ -163,8 +195,8 @@ def pydantic_ai(governor: Governor, tool: Any, how: How) -> Timed:
         call = ToolCallPart(TOOL, ARGUMENTS, "c")
         return ModelResponse(parts=[TextPart("done") if done else call])
 
-    hooks: dict[How, Any] = {How.HOOK: Idle(), How.OURS: Governed(governor, WHO)}
-    capabilities = [hooks[how]] if how in hooks else []
+    hook = _hook(how, Plain(), Governed(governor, WHO))
+    capabilities = [hook] if hook else []
     agent = Agent(FunctionModel(model), tools=[Tool(tool)], capabilities=capabilities)
     return _timed(lambda: agent.run("go"))
 
@@ -177,15 +209,17 @@ def agent_framework(governor: Governor, tool: Any, how: How) -> Timed:
     from openfeature_gov.testing.rigs import Call
     from tests.adapters.agent_framework_rig import scripted
 
-    class Idle(FunctionMiddleware):
+    ask = asking(governor, how)
+
+    class Plain(FunctionMiddleware):
         async def process(self, context: Any, call_next: Any) -> None:
+            await ask()
             await call_next()
 
-    hooks: dict[How, Any] = {How.HOOK: Idle(), How.OURS: Governed(governor, WHO)}
+    hook = _hook(how, Plain(), Governed(governor, WHO))
     turn, model = [Call(TOOL, ARGUMENTS)], scripted()
     made = FunctionTool(name=TOOL, description=TOOL, func=tool)
-    middleware = [hooks[how]] if how in hooks else []
-    agent = Agent(model, tools=[made], middleware=middleware)
+    agent = Agent(model, tools=[made], middleware=[hook] if hook else [])
 
     async def timed() -> int:
         model.script([turn])
@@ -209,21 +243,20 @@ def adk(governor: Governor, tool: Any, how: How) -> Timed:
     from openfeature_gov.testing.rigs import Call
     from tests.adapters.adk_rig import scripted
 
-    class Idle(BasePlugin):
+    ask = asking(governor, how)
+
+    class Plain(BasePlugin):
         async def before_tool_callback(self, **_: Any) -> None:
-            return None
+            await ask()
 
         async def after_tool_callback(self, **_: Any) -> None:
             return None
 
-    hooks: dict[How, Any] = {
-        How.HOOK: Idle(name="idle"),
-        How.OURS: Governed(governor, WHO),
-    }
+    hook = _hook(how, Plain(name="plain"), Governed(governor, WHO))
     model, turn = scripted(), [Call(TOOL, ARGUMENTS)]
     agent = LlmAgent(name="desk", model=model, tools=[FunctionTool(tool)])
-    plugins = [hooks[how]] if how in hooks else []
-    runner = InMemoryRunner(app=App(name="bench", root_agent=agent, plugins=plugins))
+    app = App(name="bench", root_agent=agent, plugins=[hook] if hook else [])
+    runner = InMemoryRunner(app=app)
     given = Content(role="user", parts=[Part(text="go")])
 
     async def timed() -> int:
@@ -247,10 +280,16 @@ def claude_agent(governor: Governor, _tool: Any, how: How) -> Timed:
 
     from openfeature_gov.adapters.claude_agent import govern
 
-    async def idle(_given: Any, _id: Any, _context: Any) -> dict[str, Any]:
+    ask = asking(governor, how)
+
+    async def asked(_given: Any, _id: Any, _context: Any) -> dict[str, Any]:
+        await ask()
         return {}
 
-    before = after = idle
+    async def heard(_given: Any, _id: Any, _context: Any) -> dict[str, Any]:
+        return {}
+
+    before, after = asked, heard
     if how is How.OURS:
         hooks: Any = govern(ClaudeAgentOptions(), governor, WHO).hooks
         before, after = (
@@ -285,6 +324,11 @@ FRAMEWORKS: dict[str, tuple[str, Callable[..., Timed]]] = {
 }
 FOREIGN = frozenset({"claude_agent"})
 """Where the tool is timed as one of somebody else, which has no gate."""
+
+
+def _hook(how: How, plain: Any, ours: Any) -> Any:
+    """Return what stands before the tool; None for nothing."""
+    return {How.BARE: None, How.OURS: ours}.get(how, plain)
 
 
 def _timed(call: Callable[[], Awaitable[Any]]) -> Timed:
