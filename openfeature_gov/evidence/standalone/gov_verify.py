@@ -80,7 +80,10 @@ CLOCK_STEP_US = 60_000_000
 
 
 class Refused(Exception):  # noqa: N818 - a finding, not a fault
-    """Report what makes the evidence worthless: a *code*, and what was seen."""
+    """Report what makes the evidence worthless: a *code*, and what was seen.
+
+    All that reads evidence here raises it for what is malformed or does not hold.
+    """
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
@@ -127,12 +130,7 @@ class Note(NamedTuple):
 
 
 def parse_key(vkey: str) -> Key:
-    """Return the key of the line *vkey*, ``name+hash+base64``.
-
-    Raises:
-        Refused: when it is no Ed25519 verifier key.
-
-    """
+    """Return the key of the line *vkey*, ``name+hash+base64``."""
     parts = vkey.strip().split("+", 2)
     if len(parts) != 3 or not re.fullmatch(r"[^\s+\x00-\x1f]+", parts[0]):
         raise Refused("key", "a verifier key reads name+hash+base64")
@@ -147,12 +145,7 @@ def parse_key(vkey: str) -> Key:
 
 
 def parse_note(note: str) -> Note:
-    """Return the text and the signatures of *note*, none of them verified.
-
-    Raises:
-        Refused: when it is malformed.
-
-    """
+    """Return the text and the signatures of *note*, none of them verified."""
     text, empty_line, rest = note.rpartition("\n\n")
     lines = rest.split("\n")
     if not empty_line or lines.pop() or not 1 <= len(lines) <= MAX_SIGNATURES:
@@ -174,10 +167,6 @@ def signed_by(note: Note, keys: Iterable[Key]) -> Key | None:
     """Return the key of *keys* that signed *note*, None when none did.
 
     Signatures of other keys are passed over: witnesses add theirs.
-
-    Raises:
-        Refused: when a signature in the name of one of *keys* does not verify.
-
     """
     signer = None
     for key in keys:
@@ -194,12 +183,7 @@ def signed_by(note: Note, keys: Iterable[Key]) -> Key | None:
 
 
 def parse_checkpoint(note: Note) -> Checkpoint:
-    """Return the checkpoint that *note* states; believe it once it was verified.
-
-    Raises:
-        Refused: when it states none.
-
-    """
+    """Return the checkpoint that *note* states; believe it once it was verified."""
     lines = note.text.split("\n")
     if len(lines) < 4 or not all(lines[:-1]):
         raise Refused("note", f"not a checkpoint: {shown(note.text)}")
@@ -223,12 +207,7 @@ def link(text: str) -> str:
 
 
 def read_notes(data: bytes) -> list[str]:
-    """Return the notes of a file that holds one after the other.
-
-    Raises:
-        Refused: when there is anything else in *data*.
-
-    """
+    """Return the notes of a file that holds one after the other."""
     lines = decoded(data).split("\n")
     notes, begin = [], 0
     for at, line in enumerate(lines[:-1]):
@@ -244,10 +223,6 @@ def read_published(data: bytes) -> list[str]:
     """Return the notes of a file as a log publishes them, one a line as JSON.
 
     A last line that a crash cut short does not count.
-
-    Raises:
-        Refused: when there is anything else in *data*.
-
     """
     lines = decoded(data).split("\n")[:-1]
     try:
@@ -257,12 +232,7 @@ def read_published(data: bytes) -> list[str]:
 
 
 def decoded(data: bytes) -> str:
-    """Return *data* as text.
-
-    Raises:
-        Refused: when it is not UTF-8.
-
-    """
+    """Return *data* as text."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -270,12 +240,7 @@ def decoded(data: bytes) -> str:
 
 
 def unbase64(text: str, what: str) -> bytes:
-    """Return the bytes of *text* if it is their one spelling in base64.
-
-    Raises:
-        Refused: when it is not.
-
-    """
+    """Return the bytes of *text* if it is their one spelling in base64."""
     try:
         raw = b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -298,12 +263,7 @@ class Rotation(NamedTuple):
 
 
 def read_rotation(body: Any) -> Rotation:
-    """Return what the record *body* of a new key says.
-
-    Raises:
-        Refused: when it is malformed, or one of the two did not sign it.
-
-    """
+    """Return what the record *body* of a new key says."""
     note = parse_note(str(body.get("note")))
     lines = note.text.split("\n")
     named = len(lines) == 5 and lines[1] == "gov-key-rotation/2"
@@ -346,13 +306,7 @@ class Keys:
                     self.rotate(one)
 
     def rotate(self, told: Rotation) -> None:
-        """Take what a ``key_rotation`` record says.
-
-        Raises:
-            Refused: when no key that is known has to do with it, or the new key is said
-                to follow two.
-
-        """
+        """Take what a ``key_rotation`` record says."""
         old, new, named = told
         if not named and old not in (*self.valid, *self._former):
             what = f"by format 1 any key could claim that {new} follows it: pin {old}"
@@ -369,12 +323,7 @@ class Keys:
             raise Refused("rotation", f"{new} was named by a key that is not valid")
 
     def signer(self, note: Note, what: str) -> Key | None:
-        """Return who signed *note*, None for a key that counts for nothing.
-
-        Raises:
-            Refused: when a signature by a valid key or a former one does not verify.
-
-        """
+        """Return who signed *note*, None for a key that counts for nothing."""
         key = signed_by(note, [*self.valid, *self._former])
         if key is None:
             for stranger in note.signatures:
@@ -390,12 +339,7 @@ class Keys:
         return key if counts else None
 
     def require(self, note: Note, code: str = "key", *, former: bool = False) -> None:
-        """Check that a valid key signed *note*, or where that will do a *former* one.
-
-        Raises:
-            Refused: when none did.
-
-        """
+        """Check that a key that is valid, or *former*, signed *note*."""
         known = [*self.valid, *self._former] if former else self.valid
         if signed_by(note, known) is None:
             raise Refused(code, f"not signed by {', '.join(map(str, self.valid))}")
@@ -417,12 +361,7 @@ class Tree:
         self._roots: list[bytes] = []
 
     def add(self, root: bytes, level: int) -> None:
-        """Add a perfect subtree of ``2 ** level`` leaves.
-
-        Raises:
-            Refused: where none of that size can begin.
-
-        """
+        """Add a perfect subtree of ``2 ** level`` leaves."""
         at = self.size >> level
         if at << level != self.size:
             raise Refused("cover", f"no subtree of level {level} begins at {self.size}")
@@ -513,12 +452,7 @@ class Archive(NamedTuple):
     log: str = ""
 
     def entries(self) -> list[Block | Leaf]:
-        """Return what the tree is made of in place of the records.
-
-        Raises:
-            Refused: when *cover* is malformed.
-
-        """
+        """Return what the tree is made of in place of the records."""
         return _cover(_json(self.cover, dict), "left")
 
     def facts(self) -> dict[str, Any]:
@@ -574,9 +508,13 @@ class Database:
             self.looking: Helper | None = None
             self._names = self._columns("records")
             self._personal: bytes | None = None
-            self.sealed = self._checkpoints()
+            names = "number, origin, size, last_seq, frontier, note"
+            self.sealed = self._all("checkpoints", names, "number")
             self.stored = [note for *_, note in self.sealed]
-            self.archives = self._archives()
+            names = "first_seq, last_seq, record, bundle, sha256, frontier, cover"
+            self.archives = [
+                *map(Archive._make, self._all("archives", names, "last_seq"))
+            ]
         except BaseException:
             self._db.close()
             raise
@@ -593,20 +531,10 @@ class Database:
             raise Refused("schema", f"table {table} has columns that are computed")
         return [str(name) for _, name, *_ in held]
 
-    def _checkpoints(self) -> list[tuple[Any, ...]]:
-        self._columns("checkpoints")
-        return self._db.execute(
-            "SELECT number, origin, size, last_seq, frontier, note FROM checkpoints"
-            " ORDER BY number"
-        ).fetchall()
-
-    def _archives(self) -> list[Archive]:
-        self._columns("archives")
-        found = self._db.execute(
-            "SELECT first_seq, last_seq, record, bundle, sha256, frontier, cover"
-            " FROM archives ORDER BY last_seq"
-        )
-        return [Archive(*one) for one in found]
+    def _all(self, table: str, names: str, order: str) -> list[tuple[Any, ...]]:
+        self._columns(table)
+        query = f"SELECT {names} FROM {table} ORDER BY {order}"  # noqa: S608 - fixed names
+        return self._db.execute(query).fetchall()
 
     def loose(self) -> Iterator[str]:
         """Yield what is wrong with the schema, the indexes, and rows beside the log."""
@@ -692,12 +620,7 @@ def archived(archives: list[Archive]) -> int:
 
 
 def archived_rotations(archives: Iterable[Archive]) -> Iterator[bytes]:
-    """Yield the records of new keys that were archived, from what stands for them.
-
-    Raises:
-        Refused: when that is malformed.
-
-    """
+    """Yield the records of new keys that were archived, from what stands for them."""
     for archive in archives:
         for entry in archive.entries():
             if isinstance(entry, Leaf) and b'"kind":"key_rotation"' in entry.body:
@@ -831,13 +754,14 @@ def _opened(path: Path) -> zipfile.ZipFile:
     if tail[:4] == b"PK\6\7":
         raise Refused("bundle", "an archive of 2 GB or more")
     archive = zipfile.ZipFile(path)
-    held = archive.infolist()
+    held, wrong = archive.infolist(), ""
     if sorted(one.filename for one in held) != sorted(PARTS):
+        wrong = "not the five files of a bundle"
+    elif sum(one.file_size for one in held) > MAX_RATIO * length:
+        wrong = f"it would expand to over {MAX_RATIO} times its size"
+    if wrong:
         archive.close()
-        raise Refused("bundle", "not the five files of a bundle")
-    if sum(one.file_size for one in held) > MAX_RATIO * length:
-        archive.close()
-        raise Refused("bundle", f"it would expand to over {MAX_RATIO} times its size")
+        raise Refused("bundle", wrong)
     return archive
 
 
@@ -872,12 +796,7 @@ class Proof(NamedTuple):
 
 
 def read_proof(data: bytes) -> Proof:
-    """Return the proof that the file *data* holds, its record as ``extra``.
-
-    Raises:
-        Refused: when it is malformed or holds no record.
-
-    """
+    """Return the proof that the file *data* holds, its record as ``extra``."""
     text, _, note = data.decode("utf-8", "replace").partition("\n\n")
     found = re.fullmatch(
         r"c2sp\.org/tlog-proof@v1\nextra (\S+)\nindex (0|[1-9][0-9]{0,15})((?:\n\S+)*)",
@@ -907,12 +826,7 @@ _WRITE = json.JSONEncoder(
 
 
 def _json(data: bytes, kind: type[Any], decoder: json.JSONDecoder = _PARSE) -> Any:
-    """Return the JSON value of *data* if it is a *kind*.
-
-    Raises:
-        Refused: when it is not.
-
-    """
+    """Return the JSON value of *data* if it is a *kind*."""
     try:
         value = decoder.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -923,12 +837,7 @@ def _json(data: bytes, kind: type[Any], decoder: json.JSONDecoder = _PARSE) -> A
 
 
 def canonical(body: bytes) -> Any:
-    """Return what *body* says in the one way to write it (RFC 8785, integers).
-
-    Raises:
-        Refused: for another order, spacing or spelling, a name twice, or a float.
-
-    """
+    """Return what *body* says in the one way to write it (RFC 8785, integers)."""
     value = _json(body, dict, _PARSE_STRICTLY)
     try:
         again = _WRITE.encode(value).encode("utf-8")
@@ -1041,26 +950,18 @@ def derived(facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_columns(facts: dict[str, Any], columns: dict[str, Any]) -> None:
-    """Check that the *columns* of a row say what its record says.
-
-    Raises:
-        Refused: when one does not.
-
-    """
+def check_columns(facts: dict[str, Any], columns: tuple[Any, ...]) -> None:
+    """Check that the *columns* of a row say what its record says."""
     try:
         wanted = derived(facts)
     except MALFORMED as error:
         raise Refused("columns", f"cannot be derived: {shown(error)}") from None
-    first = facts.get("schema") == "gov.record/1"
-    for name, value in columns.items():
-        want = wanted[name]
-        if first and value is None and "unencodable" in facts:
-            continue
-        if type(value) is not type(want) or value != want:
-            raise Refused(
-                "columns", f"{name} is {shown(value)}, the record says {shown(want)}"
-            )
+    former = facts.get("schema") == "gov.record/1" and "unencodable" in facts
+    for (name, want), value in zip(wanted.items(), columns, strict=True):
+        same = type(value) is type(want) and value == want
+        if not same and not (former and value is None):
+            what = f"{name} is {shown(value)}, the record says {shown(want)}"
+            raise Refused("columns", what)
 
 
 def _list(facts: dict[str, Any], name: str) -> list[Any]:
@@ -1073,10 +974,6 @@ def check_erasure(facts: dict[str, Any], keys: Keys) -> bool:
 
     Say whether that key counts: one that was replaced at that moment does not, and the
     erasure was recorded again.
-
-    Raises:
-        Refused: when none did: whoever can insert a record could have.
-
     """
     said = {name: one for name, one in facts.items() if name != "note"}
     if len(said) == len(facts):
@@ -1085,10 +982,10 @@ def check_erasure(facts: dict[str, Any], keys: Keys) -> bool:
     digest = b64encode(sha256(_WRITE.encode(said).encode()).digest()).decode("ascii")
     if note.text.split("\n")[1:] != ["gov-erasure/1", digest, ""]:
         raise Refused("erasure", "it says something else than what was signed")
-    late = signed_by(note, keys.revoked) is not None
-    if not late:
-        keys.require(note, "erasure", former=True)
-    return not late
+    if signed_by(note, keys.revoked) is not None:
+        return False
+    keys.require(note, "erasure", former=True)
+    return True
 
 
 TOLD = ("key_rotation", "checkpoint", "tamper", "archive", "erasure")
@@ -1209,8 +1106,9 @@ class Form:
         """
         parts, at, variant = [], 0, None
         for name, known in self.known.items():
-            start = text.index(name, at) + len(name)
-            for one in known:
+            found = text.find(name, at)
+            start = found + len(name)
+            for one in known if found >= 0 else ():
                 if text.startswith(one, start):
                     break
             else:
@@ -1219,10 +1117,10 @@ class Form:
             parts.append(text[at:start])
             at = start + len(one)
         # No body that matches has such a character: all of them are ours.
-        found = self._match("\0".join([*parts, text[at:]]) if parts else text)
-        if found is None:
+        match = self._match("\0".join([*parts, text[at:]]) if parts else text)
+        if match is None:
             return None
-        *row, digest = self._pick((*found.groups(), None))
+        *row, digest = self._pick((*match.groups(), None))
         row[AT], row[VARIANT] = int(row[AT]), variant
         row[EXECUTES] = 0 if row[EXECUTES] is None else 1
         if row[AMOUNT] is not None:
@@ -1242,19 +1140,14 @@ class Reader:
         self._varied = {CONTEXT}
 
     def read(self, body: bytes, columns: tuple[Any, ...] | None) -> Said:
-        """Return what *body* says, once the *columns* beside it say the same.
-
-        Raises:
-            Refused: when they do not, or it is no record.
-
-        """
+        """Return what *body* says, once the *columns* beside it say the same."""
         said = self._again(body, columns)
         if said is not None:
             self._credit += 1
             return said
         facts = canonical(body) if self._deep else _json(body, dict)
         if columns is not None:
-            check_columns(facts, dict(zip(COLUMNS, columns, strict=True)))
+            check_columns(facts, columns)
         if self._credit > 0:
             self._learn(body, facts)
         return said_by(facts)._replace(facts=facts)
@@ -1489,12 +1382,7 @@ class Contents:
         self.last_us: int | None = None
 
     def check(self, leaf: Leaf, at: int, evidence: Evidence, keys: Keys) -> None:
-        """Check record *at*, and take what it says of keys, erasures and the log.
-
-        Raises:
-            Refused: when it does not hold.
-
-        """
+        """Check record *at*, and take what it says of keys, erasures and the log."""
         columns = None if leaf.columns is None else tuple(leaf.columns.values())
         said = self.reader.read(leaf.body, columns)
         if leaf.seq is not None:
@@ -1539,10 +1427,8 @@ class Contents:
                 what = f"the log itself found that it was altered ({found})"
                 raise Refused("tamper", f"{what} and began another tree")
             case "gap":
-                self.notes.append(
-                    f"record {at}: {shown(facts.get('lost'))} denied calls were"
-                    " not kept"
-                )
+                lost = f"{shown(facts.get('lost'))} denied calls were not kept"
+                self.notes.append(f"record {at}: {lost}")
 
     def _enter(self, at: int, note: str) -> None:
         """Take a checkpoint of another log from the ledger."""
@@ -1592,32 +1478,31 @@ class Finding:
 
 @dataclass
 class Report:
-    """Tell what of one log was verified; *verified* says that there is no finding."""
+    """Tell what of one log was verified; *verified* says that there is no finding.
+
+    *quick* says that only hashes and signatures were looked at, not what records say.
+    The last checkpoint covers *size* records; *unsealed* follow it, and could be
+    changed unseen. The first *archived* ones are in so many *bundles*, of which
+    *restored* were verified in their place. *record* is the one that a proof is about.
+    """
 
     evidence: str = ""
     verified: bool = False
     quick: bool = False
-    """Whether only hashes and signatures were looked at, not what records say."""
     origin: str | None = None
     size: int = 0
-    """How many records the last checkpoint covers."""
     first_seq: int | None = None
     last_seq: int | None = None
     first_us: int | None = None
     last_us: int | None = None
     checkpoints: int = 0
     unsealed: int = 0
-    """How many records follow the last checkpoint: they could be changed unseen."""
     archived: int = 0
-    """How many of the first records were archived."""
     bundles: int = 0
-    """In how many bundles they are."""
     restored: int = 0
-    """How many of these bundles were verified in their place."""
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     record: str | None = None
-    """The record that a proof is about."""
 
 
 class _Due(NamedTuple):
@@ -1744,12 +1629,10 @@ class Audit:
             if not listed or not all(erased.get(one) for one in listed):
                 self._find("erasure", "the key that signed it was revoked before", at)
         for record_id, seq in self._contents.missing.items():
-            if record_id not in erased:
-                what = "the personal part is missing, and no record tells of an erasure"
-                self._find("personal", what, seq)
-            elif not erased[record_id]:
-                what = "the personal part is missing; its erasure is not sealed yet"
-                self._find("personal", what, seq)
+            why = ", and no record tells of an erasure"
+            why = "; its erasure is not sealed yet" if record_id in erased else why
+            if not erased.get(record_id):
+                self._find("personal", f"the personal part is missing{why}", seq)
         for archive in self._archives:
             said = told.get(archive.record, {})
             if any(said.get(name) != one for name, one in archive.facts().items()):
@@ -2040,13 +1923,7 @@ def _due(text: str, *, held: bool = False, told: bool = False) -> _Due:
 
 
 def open_evidence(path: Path) -> Evidence | Proof:
-    """Return the evidence in the file *path*.
-
-    Raises:
-        Refused: when it is none.
-        OSError: when it cannot be read.
-
-    """
+    """Return the evidence in the file *path*."""
     if _is_database(path):
         return Database(path)
     with path.open("rb") as file:
@@ -2170,27 +2047,24 @@ def told(report: Report) -> str:
     """Return *report* for people."""
     word = "VERIFIED" if report.verified else "NOT VERIFIED"
     word += " (quick: hashes and signatures alone)" if report.quick else ""
-    lines = [f"{word} {shown(report.evidence)}".rstrip()]
-    lines += [f"  {finding}" for finding in report.findings]
-    lines.append(f"  log           {shown(report.origin)}")
+    lines: list[tuple[str, object]] = [("log", shown(report.origin))]
     if report.archived:
-        in_place = f"{report.restored} of them verified" if report.restored else ""
-        what = in_place or "to be verified as well (--archives)"
-        span = f"1 to {report.archived}, in {report.bundles} bundles"
-        lines.append(f"  archived      {span}, {what}")
+        what = f"1 to {report.archived}, in {report.bundles} bundles"
+        done = f"{report.restored} of them verified"
+        done = done if report.restored else "to be verified as well (--archives)"
+        lines.append(("archived", f"{what}, {done}"))
     if report.first_seq is not None:
-        span = f"{report.first_seq} to {report.last_seq}"
-        lines.append(f"  records       {span}{when(report)}")
-    lines.append(
-        f"  checkpoints   {report.checkpoints} hold, over {report.size} records"
-    )
-    lines.append(f"  since then    {report.unsealed} records, which nothing protects")
-    lines += [f"  note          {note}" for note in report.notes]
+        span = f"{report.first_seq} to {report.last_seq}{when(report)}"
+        lines.append(("records", span))
+    hold = f"{report.checkpoints} hold, over {report.size} records"
+    lines.append(("checkpoints", hold))
+    lines.append(("since then", f"{report.unsealed} records, which nothing protects"))
+    lines += [("note", note) for note in report.notes]
     if report.record is not None:
-        lines.append(
-            f"  record        {report.record.encode('unicode_escape').decode()}"
-        )
-    return "\n".join(lines) + "\n"
+        lines.append(("record", report.record.encode("unicode_escape").decode()))
+    first = [f"{word} {shown(report.evidence)}".rstrip()]
+    first += [f"  {finding}" for finding in report.findings]
+    return "\n".join([*first, *(f"  {name:14}{what}" for name, what in lines)]) + "\n"
 
 
 def summary(reports: list[Report]) -> dict[str, Any]:
@@ -2211,12 +2085,18 @@ def when(report: Report) -> str:
     return f", {first} to {last} UTC"
 
 
+OPTIONS: dict[str, tuple[type, str, str, str]] = {
+    "--key": (str, "VKEY", "append", "a key that you pinned; repeatable"),
+    "--checkpoint": (Path, "FILE", "append", "checkpoints that you hold; repeatable"),
+    "--archives": (Path, "FOLDER", "store", "bundles of archived records to verify"),
+    "--jobs": (int, "N", "store", "how many processes share a large record file"),
+}
 SWITCHES = {
-    "deep": "also write each record anew and compare",
-    "quick": "only hashes and signatures",
-    "sealed": "nothing may follow the last checkpoint",
-    "partial": "a bundle may end before the newest checkpoint that you hold",
-    "json": "print JSON",
+    "--deep": "also write each record anew and compare",
+    "--quick": "only hashes and signatures",
+    "--sealed": "nothing may follow the last checkpoint",
+    "--partial": "a bundle may end before the newest checkpoint that you hold",
+    "--json": "print JSON",
 }
 
 
@@ -2227,34 +2107,13 @@ def arguments() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "evidence", type=Path, nargs="+", help="bundles, record files or proofs"
-    )
-    parser.add_argument(
-        "--key", action="append", metavar="VKEY", help="a pinned key; may be repeated"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        action="append",
-        metavar="FILE",
-        help="checkpoints that you hold; may be repeated",
-    )
-    parser.add_argument(
-        "--archives",
-        type=Path,
-        metavar="FOLDER",
-        help="the bundles of archived records, to be verified in their place",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=os.cpu_count(),
-        metavar="N",
-        help="how many processes share a large record file (default: %(default)s)",
-    )
+    what = "bundles, record files or proofs"
+    parser.add_argument("evidence", type=Path, nargs="+", help=what)
+    for name, (kind, shape, action, text) in OPTIONS.items():
+        parser.add_argument(name, type=kind, metavar=shape, action=action, help=text)
     for name, text in SWITCHES.items():
-        parser.add_argument(f"--{name}", action="store_true", help=text)
+        parser.add_argument(name, action="store_true", help=text)
+    parser.set_defaults(jobs=os.cpu_count() or 1)
     return parser
 
 
