@@ -11,7 +11,8 @@ import pytest
 
 from openfeature_gov.evidence.records import Record, Stamp, note_record
 from openfeature_gov.stores import backlog
-from openfeature_gov.stores.backlog import Backlog, Item
+from openfeature_gov.stores.backlog import Backlog
+from openfeature_gov.stores.waiting import Item
 
 
 def note(number: int) -> Record:

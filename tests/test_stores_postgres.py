@@ -27,8 +27,8 @@ from openfeature_gov.evidence.records import (
     note_record,
     outcome_record,
 )
+from openfeature_gov.stores import forking, postgres_statements, writing
 from openfeature_gov.stores import postgres as module
-from openfeature_gov.stores import postgres_statements, writing
 from openfeature_gov.stores.migrating import upgrade
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.postgres import PostgresStore
@@ -718,7 +718,7 @@ def forget(url: str, store: PostgresStore) -> None:
     store._backlog.hurry()
     store._thread.join()
     store._close()
-    writing._stores.discard(store)
+    forking.forget(store)
     wait_for(lambda: not sessions(url, store))
 
 

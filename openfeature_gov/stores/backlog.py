@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from openfeature_gov.evidence.records import Record
+from openfeature_gov.stores.waiting import Done, Item
 
 BACKLOG = 10_000
 """How many records may wait in memory; beyond that nothing more may happen."""
@@ -24,10 +25,6 @@ PAUSE_S = 1.0
 LINGER_S = 0.002
 GATHER_S = 0.0003
 """How long a batch waits for those who waited for the last one: they share a sync."""
-
-Done = Callable[[Exception | None], None]
-"""Hears how a record ended that somebody waits for: with which error, None for none."""
-Item = tuple[Record, Done | None]
 
 
 class Backlog:

@@ -8,15 +8,12 @@ lowers authority.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
 import threading
 import time
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from secrets import token_hex
 from typing import ClassVar
 
@@ -34,19 +31,18 @@ from openfeature_gov.evidence.records import (
     readable,
 )
 from openfeature_gov.reviews import ending
-from openfeature_gov.stores.backlog import BACKLOG, Backlog, Done, Item
+from openfeature_gov.stores import forking
+from openfeature_gov.stores.backlog import BACKLOG, Backlog
+from openfeature_gov.stores.waiting import Done, Item, TaskWait, Wait, tell
 
 RETRY_S = 1.0
 STALL_NS = 2_000_000_000
 """How long one batch may take before the store counts as failing."""
 COMMIT_WAIT_S = 30.0
-FORK_WAIT_S = 5.0
-"""How long a fork waits for what a store has under way."""
 
 Errors = tuple[type[Exception], ...]
 logger = logging.getLogger(__name__)
 _abandoned: list[object] = []
-_stores: weakref.WeakSet[QueuedStore] = weakref.WeakSet()
 
 
 class QueuedStore(ABC):
@@ -78,7 +74,7 @@ class QueuedStore(ABC):
         self._begin()
         self._launch()
         self._seal_or_close()
-        _stores.add(self)
+        forking.watch(self)
 
     @abstractmethod
     def personal(self) -> Iterator[tuple[str, bytes]]:
@@ -261,10 +257,8 @@ class QueuedStore(ABC):
         """
         wait = Wait()
         self._put(record, wait)
-        if not wait.told(COMMIT_WAIT_S):
-            raise RecordStoreError(f"{self.place}: no answer in {COMMIT_WAIT_S} s")
-        if wait.error is not None:
-            raise self._failure(wait.error) from wait.error
+        told = wait.told(COMMIT_WAIT_S)
+        self._heard(wait, told=told)
 
     async def acommit(self, record: Record) -> None:
         """Take *record* and return once it is durable, without blocking the loop.
@@ -273,20 +267,17 @@ class QueuedStore(ABC):
             RecordStoreError: when it could not be written; it stays in the backlog.
 
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Exception | None] = loop.create_future()
+        wait = TaskWait()
+        self._put(record, wait)
+        told = await wait.told(COMMIT_WAIT_S)
+        self._heard(wait, told=told)
 
-        def settle(error: Exception | None) -> None:
-            with suppress(RuntimeError):  # the loop may be gone
-                loop.call_soon_threadsafe(_resolve, future, error)
-
-        self._put(record, settle)
-        try:
-            error = await asyncio.wait_for(future, COMMIT_WAIT_S)
-        except TimeoutError:
-            error = RecordStoreError(f"no answer in {COMMIT_WAIT_S} s")
-        if error is not None:
-            raise self._failure(error) from error
+    def _heard(self, wait: Wait | TaskWait, *, told: bool) -> None:
+        """Raise what *wait* was told, or that nobody did."""
+        if not told:
+            raise RecordStoreError(f"{self.place}: no answer in {COMMIT_WAIT_S} s")
+        if wait.error is not None:
+            raise self._failure(wait.error) from wait.error
 
     def _failure(self, error: Exception) -> RecordStoreError:
         if isinstance(error, OverspentError):
@@ -362,12 +353,12 @@ class QueuedStore(ABC):
                 self._write([(note_record(self.stamp(), "stop", self.writer), None)])
         except faults as error:
             left += self._backlog.empty()
-            _settle(left, error)
+            tell(left, error)
             lost = f"{len(left)} records were left unwritten"
             raise RecordStoreError(f"{self.place}: {lost}: {error}") from error
         finally:
             self._let_go()
-            _stores.discard(self)
+            forking.forget(self)
 
     def _let_go(self) -> None:
         self._drop()
@@ -417,7 +408,7 @@ class QueuedStore(ABC):
         self._backlog.give_back(batch)
         # After an I/O error the handle may report success for pages that were lost.
         self._drop()
-        _settle(batch, error)
+        tell(batch, error)
 
     def _gap(self) -> list[Item]:
         """Return a record of how many denied calls could not even be kept in memory."""
@@ -438,7 +429,7 @@ class QueuedStore(ABC):
         except self.REFUSED:
             self._write_singly(batch)
         self._failing_since = None
-        _settle(batch, None)
+        tell(batch, None)
         batch.clear()
 
     def _write_singly(self, batch: list[Item]) -> None:
@@ -456,7 +447,7 @@ class QueuedStore(ABC):
             facts = {"refused": readable(record.id), "error": type(error).__name__}
             self._insert([note_record(self.stamp(), "unwritable", **facts)])
             failure = error
-        _settle([(record, done)], failure)
+        tell([(record, done)], failure)
 
     def _outrun(
         self, record: Record, done: Done | None, error: LostRaceError
@@ -569,56 +560,3 @@ def require_rows(inserted: int, rows: int) -> None:
             f"{inserted} of {rows} records were inserted: look for a trigger or rule on"
             " the table records"
         )
-
-
-class Wait:
-    """Let one thread wait until its record is durable, or cannot be."""
-
-    __slots__ = ("_silence", "error")
-
-    def __init__(self) -> None:
-        self._silence = threading.Lock()  # held until told; an Event is far slower
-        self._silence.acquire()
-        self.error: Exception | None = None
-
-    def __call__(self, error: Exception | None) -> None:
-        """Tell how it ended; what is said twice counts once."""
-        if self._silence.locked():
-            self.error = error
-            self._silence.release()
-
-    def told(self, seconds: float) -> bool:
-        """Return True once it has ended, False after *seconds*."""
-        return self._silence.acquire(timeout=seconds)
-
-
-def _settle(batch: list[Item], error: Exception | None) -> None:
-    """Tell everyone who waits for a record of *batch* how it ended."""
-    for _, done in batch:
-        if done is not None:
-            done(error)
-
-
-def _resolve(future: asyncio.Future[Exception | None], error: Exception | None) -> None:
-    if not future.done():
-        future.set_result(error)
-
-
-def _rest_all() -> None:
-    for store in tuple(_stores):
-        store.before_fork(FORK_WAIT_S)
-
-
-def _go_on_all() -> None:
-    for store in tuple(_stores):
-        store.after_fork_in_parent()
-
-
-def _restart_all() -> None:
-    for store in tuple(_stores):
-        store.after_fork()
-
-
-os.register_at_fork(
-    before=_rest_all, after_in_parent=_go_on_all, after_in_child=_restart_all
-)

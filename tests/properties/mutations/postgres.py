@@ -85,7 +85,7 @@ POSTGRES = (
     *mutants(
         "stores/postgres.py",
         _store("an_idle_log_notices_and_heals_by_itself"),
-        ('connection.execute("SELECT 1")', "pass"),
+        ('cursor.execute("SELECT 1")', "pass"),
     ),
     *mutants(
         "stores/postgres.py",

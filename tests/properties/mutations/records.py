@@ -90,8 +90,7 @@ RECORDS = (
     *mutants(
         "stores/writing.py",
         _shared("full_disk_fails_the_commit_and_keeps_the_record"),
-        ("            self.error = error\n", ""),
-        ("_settle(batch, error)", "_settle(batch, None)"),
+        ("tell(batch, error)", "tell(batch, None)"),
         (
             "self._failing_since = self._clock()\n        self._b",
             "pass\n        self._b",
@@ -103,6 +102,11 @@ RECORDS = (
         _shared("full_backlog_refuses_and_says_how_many"),
         ("            self._lost += 1\n            raise", "            raise"),
         ("full=full", "full=False"),
+    ),
+    *mutants(
+        "stores/waiting.py",
+        _shared("full_disk_fails_the_commit_and_keeps_the_record"),
+        ("            self.error = error\n", ""),
     ),
     *mutants(
         "stores/backlog.py",
