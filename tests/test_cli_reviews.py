@@ -15,6 +15,7 @@ from openfeature_gov.cli import app
 from openfeature_gov.cli.review_cards import ReviewCard
 from openfeature_gov.reviews.review import Review
 from openfeature_gov.reviews.states import State
+from openfeature_gov.stores import history
 from tests.conftest import contract_yaml
 from tests.test_cli_approvals import HOSTILE, denied, people, told
 from tests.test_governor_reviews import BOB, REVIEW, Shop
@@ -93,6 +94,27 @@ def test_what_was_not_looked_at_is_not_answered(shop: Shop, word: str) -> None:
     denied(gov(word, review.id, *seen, *why), "reviewer_unauthenticated")
     denied(gov("show", review.id), "reviewer_unauthenticated")
     assert shop.reviews.get(review.id).state is State.OPEN
+
+
+def test_a_deadline_moves_by_a_day_in_all(shop: Shop) -> None:
+    """By whoever was asked; the record says who did it."""
+    review = opened(shop)
+    said = gov("extend", review.id, "--by", "60")
+    assert told(said)["state"] == "open"
+    after = shop.reviews.get(review.id)
+    assert after.deadline_us == review.deadline_us + 3_600_000_000
+    denied(gov("extend", review.id, "--by", "1440"), "deadline_invalid")
+    denied(gov("extend", "nothing", "--by", "5"), "review_unknown")
+    for wrong in ("0", "1441", "soon"):
+        assert gov("extend", review.id, "--by", wrong).exit_code == 2
+    text = gov("extend", review.id, "--by", "5", "--no-json").output
+    assert "waits on: 0 of 1 votes" in text
+    events = history.records(Path("records.db"), kind="review")
+    assert [(one["event"], one["denied"], one["reviewer"]) for one in events] == [
+        ("extend", "", "bob"),
+        ("extend", "deadline_invalid", "bob"),
+        ("extend", "", "bob"),
+    ]
 
 
 def test_the_clock_of_cron_hands_over_what_nobody_can_undo(shop: Shop) -> None:

@@ -93,6 +93,27 @@ def test_who_may_not_is_told_why(office: Office, case: str, verb: str) -> None:
     assert recorded == ([] if status in (401, 422) else [code])
 
 
+def test_the_deadline_moves_by_a_day_in_all(office: Office, bob: Visitor) -> None:
+    """By the API and the page alike, for who was asked; the clock goes by the new."""
+    one = office.look()
+    with office.caller() as api:
+        path = f"/reviews/{one.id}/extend"
+        longer = api.post(path, json={"minutes": 60})
+        assert longer.json()["deadlineUs"] == one.deadline_us + 60 * MINUTE_US
+        assert reason(api.post(path, json={"minutes": 1440}), 409) == "deadline_invalid"
+        assert reason(api.post(path, json={"minutes": 0}), 422) == "invalid_request"
+        unknown = api.post("/reviews/none/extend", json={"minutes": 1})
+        assert reason(unknown, 404) == "review_unknown"
+    with office.caller("dan") as api:
+        other = api.post(path, json={"minutes": 1})
+        assert reason(other, 403) == "reviewer_not_asked"
+    assert "Extended" in send(bob, one, "extend", minutes="20").text
+    assert send(bob, one, "extend", minutes="1441").status_code == 422
+    assert "by a day at most" in send(bob, one, "extend", minutes="1440").text
+    office.passed_us += 31 * MINUTE_US
+    assert "Let it stand" in bob.get(f"/inbox/reviews/{one.id}").text
+
+
 def send(visitor: Visitor, one: Review, verb: str, **fields: str) -> httpx.Response:
     """Load the card, fill in the form for *verb*, and send it."""
     action = f"/inbox/reviews/{one.id}/{verb}"

@@ -20,7 +20,7 @@ from openfeature_gov.approvals.directory import ReviewerDirectory
 from openfeature_gov.approvals.people import Directory, Reviewer
 from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import State
-from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, MINUTE_US, Denied
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.lending import lent
 from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
@@ -47,7 +47,7 @@ ADVICE = {
     "self_approval": "you stand behind this action; somebody else must answer",
     "already_voted": "you did already; somebody else is needed",
     "reason_missing": "say why; it is recorded",
-    "deadline_invalid": "a deadline moves later, to a day from now at most",
+    "deadline_invalid": "a deadline moves later, by a day at most",
     "not_open": "it still runs; nobody knows yet what came of it",
 }
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
@@ -63,6 +63,12 @@ Seen = Annotated[
     str, typer.Option(metavar="FINGERPRINT", help="As show ends; what you looked at.")
 ]
 Why = Annotated[str, typer.Option("--reason", help="Why; recorded.")]
+Minutes = Annotated[
+    int,
+    typer.Option(
+        metavar="MINUTES", min=1, max=LONGEST_EXTENSION_US // MINUTE_US, help="+"
+    ),
+]
 T = TypeVar("T")
 Q = TypeVar("Q")
 

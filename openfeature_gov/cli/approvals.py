@@ -20,7 +20,7 @@ from openfeature_gov.approvals.health import measured
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.states import State
-from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, MINUTE_US, Step
+from openfeature_gov.approvals.steps import MINUTE_US, Step
 from openfeature_gov.cli import approval_health, output, runs
 from openfeature_gov.cli.answering import (
     MOST,
@@ -29,6 +29,7 @@ from openfeature_gov.cli.answering import (
     Id,
     LateShelf,
     Limit,
+    Minutes,
     Nobody,
     Reviewers,
     Seat,
@@ -157,17 +158,7 @@ def deny(seat: Seat, request_id: Id, *, reason: Told) -> None:
 
 @app.command("extend")
 @seated
-def extend(
-    seat: Seat,
-    request_id: Id,
-    *,
-    by: Annotated[
-        int,
-        typer.Option(
-            metavar="MINUTES", min=1, max=LONGEST_EXTENSION_US // MINUTE_US, help="+"
-        ),
-    ],
-) -> None:
+def extend(seat: Seat, request_id: Id, *, by: Minutes) -> None:
     """Move the deadline of a request that waits, to a day from now at most."""
 
     def step(queue: ApprovalQueue, me: Reviewer) -> Step:

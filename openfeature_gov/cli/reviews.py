@@ -22,6 +22,7 @@ from openfeature_gov.cli.answering import (
     Id,
     LateShelf,
     Limit,
+    Minutes,
     Nobody,
     Reviewers,
     Seat,
@@ -40,7 +41,7 @@ from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealin
 from openfeature_gov.cli.review_cards import ReviewCard, line, row, summary
 from openfeature_gov.cli.runs import Place
 from openfeature_gov.reviews.queue import ReviewQueue
-from openfeature_gov.reviews.review import Review, plain
+from openfeature_gov.reviews.review import MINUTE_US, Review, plain
 from openfeature_gov.reviews.states import State, refusal
 from openfeature_gov.reviews.steps import Step
 from openfeature_gov.stores.opening import shown
@@ -132,6 +133,19 @@ def refuse(seat: Seat, review_id: Id, *, seen: Seen, reason: Why) -> None:
     def step(queue: ReviewQueue, me: Reviewer) -> Step:
         held = binding(queue.get(review_id), seen)
         return queue.refuse(review_id, me, seen=held, reason=reason)
+
+    _told([seat.take(ReviewQueue, step)], seat.as_json)
+
+
+@app.command("extend")
+@seated
+def extend(seat: Seat, review_id: Id, *, by: Minutes) -> None:
+    """Move the deadline of a review that is open, by a day in all at most."""
+
+    def step(queue: ReviewQueue, me: Reviewer) -> Step:
+        held = queue.get(review_id)
+        until = 0 if held is None else held.deadline_us + by * MINUTE_US
+        return queue.extend(review_id, me, until_us=until)
 
     _told([seat.take(ReviewQueue, step)], seat.as_json)
 

@@ -125,6 +125,21 @@ class ReviewQueue:
 
         return self._take(review_id, Event.REFUSE, step, reviewer)
 
+    def extend(self, review_id: str, reviewer: Reviewer, *, until_us: int) -> Step:
+        """Move the deadline, microseconds since 1970.
+
+        Raises:
+            RecordStoreError: when nothing could be recorded; nothing changed then.
+
+        """
+
+        def step(review: Review, now_us: int) -> Step:
+            return steps.extend(
+                review, reviewer, self._directory, now_us=now_us, until_us=until_us
+            )
+
+        return self._take(review_id, Event.EXTEND, step, reviewer)
+
     def tick(self) -> Iterator[Review]:
         """Do what the clock asks for, each once whoever asks; yield what changed.
 

@@ -42,6 +42,7 @@ class Event(StrEnum):
     """Nobody knows what the action, or its undo, did before it broke off."""
     VOTE = "vote"
     """An acceptance that does not make the quorum yet."""
+    EXTEND = "extend"
     ACCEPT = "accept"
     REFUSE = "refuse"
     EXPIRE = "expire"
@@ -59,6 +60,7 @@ TABLE: Mapping[tuple[State, Event], State] = {
     (_R, Event.CHANGE_NOTHING): State.VOID,
     (_R, Event.LOSE): State.HANDED_OVER,
     (_O, Event.VOTE): State.OPEN,
+    (_O, Event.EXTEND): State.OPEN,
     (_O, Event.ACCEPT): State.ACCEPTED,
     (_O, Event.REFUSE): State.REFUSED,
     (_O, Event.EXPIRE): State.EXPIRED,

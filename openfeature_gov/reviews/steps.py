@@ -10,7 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from openfeature_gov.approvals.people import Directory, Reviewer, objection, voices
-from openfeature_gov.approvals.steps import TEXT_LIMIT, Denied
+from openfeature_gov.approvals.steps import (
+    LONGEST_EXTENSION_US,
+    TEXT_LIMIT,
+    Denied,
+)
 from openfeature_gov.reviews.review import MINUTE_US, Review
 from openfeature_gov.reviews.states import DUE, Event, State, follow, refusal
 
@@ -93,6 +97,24 @@ def refuse(
         answered_us=now_us,
         deadline_us=now_us + UNDO_WAIT_US,
     )
+
+
+def extend(
+    review: Review,
+    reviewer: Reviewer,
+    directory: Directory,
+    *,
+    now_us: int,
+    until_us: int,
+) -> Step:
+    """Move the deadline, by a day at most however often: silence means something."""
+    stop = _objection(review, reviewer, directory, now_us, review.binding)
+    latest = review.created_us + review.within_us + LONGEST_EXTENSION_US
+    if stop is None and not review.deadline_us < until_us <= latest:
+        stop = "deadline_invalid"
+    if stop is not None:
+        return Denied(stop, review.state)
+    return _step(review, Event.EXTEND, deadline_us=until_us)
 
 
 def expire(review: Review, now_us: int) -> Step:

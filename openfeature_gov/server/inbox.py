@@ -13,6 +13,7 @@ from openfeature_gov.approvals import people, requests
 from openfeature_gov.approvals.states import OPEN, State
 from openfeature_gov.approvals.steps import REACH_US, TEXT_LIMIT, Denied, Step
 from openfeature_gov.decisions import Constraint
+from openfeature_gov.reviews.review import Review
 from openfeature_gov.server import cards, reasons
 from openfeature_gov.server.answers import REQUEST, answered, denied, unknown
 from openfeature_gov.server.api import DAY_MINUTES, Id, extended
@@ -152,13 +153,8 @@ def deny(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
 @routes.post(INBOX + "/{request_id}/extend")
 def extend(desk: At, request_id: Id, here: Sent, fields: Form) -> Response:
     """Move the deadline."""
-    minutes = fields.get("minutes", "")
-    if not NUMBER.fullmatch(minutes) or not 1 <= int(minutes) <= DAY_MINUTES:
-        raise DeniedError(422, "minutes_invalid", f"1 to {DAY_MINUTES} minutes")
-    step = extended(desk, request_id, here.me, int(minutes))
-    until = "" if isinstance(step, Denied) else cards.moment(step.deadline_us)
-    said = "Extended", f"The deadline is {until}."
-    return _answer(desk, here, request_id, step, done=said)
+    step = extended(desk, request_id, here.me, minutes_of(fields))
+    return _answer(desk, here, request_id, step, done=later(step))
 
 
 @routes.post(INBOX + "/{request_id}/ask")
@@ -231,6 +227,26 @@ def _done(request: requests.Request, now_us: int) -> tuple[str, str]:
         case _:
             votes = f"{len(request.votes)} of {request.quorum}"
             return "Counted", f"{votes} approvals; it still waits for others."
+
+
+def later(step: requests.Request | Review | Denied) -> tuple[str, str] | None:
+    """Return what became of an extension, None where it was denied."""
+    if isinstance(step, Denied):
+        return None
+    return "Extended", f"The deadline is {cards.moment(step.deadline_us)}."
+
+
+def minutes_of(fields: Mapping[str, str]) -> int:
+    """Return by how many minutes a form moves the deadline.
+
+    Raises:
+        DeniedError: when it does not say, or by more than a day.
+
+    """
+    minutes = fields.get("minutes", "")
+    if not NUMBER.fullmatch(minutes) or not 1 <= int(minutes) <= DAY_MINUTES:
+        raise DeniedError(422, "minutes_invalid", f"1 to {DAY_MINUTES} minutes")
+    return int(minutes)
 
 
 def reason_of(fields: Mapping[str, str]) -> str:

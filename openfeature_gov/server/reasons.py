@@ -16,7 +16,7 @@ WORDS = {
     "already_voted": "Your approval is counted already; somebody else is needed.",
     "approved_unread": "Nobody reads it so fast. Look at it, then approve it.",
     "reason_missing": "Say why: the agent gets it as its answer.",
-    "deadline_invalid": "A deadline moves later, to a day from now at most.",
+    "deadline_invalid": "A deadline moves later, by a day at most.",
     "reason_too_long": "Say it in 1,000 characters.",
     "question_missing": "Ask something.",
     "question_too_long": "Ask it in 1,000 characters.",

@@ -16,10 +16,10 @@ from openfeature_gov.server.api import Id
 from openfeature_gov.server.desk import At, Desk
 from openfeature_gov.server.entrance import Here, Me, Sent
 from openfeature_gov.server.forms import Form
-from openfeature_gov.server.inbox import reason_of
+from openfeature_gov.server.inbox import later, minutes_of, reason_of
 from openfeature_gov.server.pages import page
 from openfeature_gov.server.problems import DeniedError
-from openfeature_gov.server.reviews import objection, seen_by
+from openfeature_gov.server.reviews import extended, objection, seen_by
 
 SHOWN = 250
 """Reviews on the page of the list."""
@@ -78,11 +78,25 @@ def refuse(desk: At, review_id: Id, here: Sent, fields: Form) -> Response:
     return _answer(desk, here, review_id, step)
 
 
-def _answer(desk: Desk, here: Here, review_id: str, step: Step) -> Response:
+@routes.post(PAGES + "/{review_id}/extend")
+def extend(desk: At, review_id: Id, here: Sent, fields: Form) -> Response:
+    """Move the deadline."""
+    step = extended(desk, review_id, here.me, minutes_of(fields))
+    return _answer(desk, here, review_id, step, done=later(step))
+
+
+def _answer(
+    desk: Desk,
+    here: Here,
+    review_id: str,
+    step: Step,
+    *,
+    done: tuple[str, str] | None = None,
+) -> Response:
     """Return the page that says what became of an answer."""
     if isinstance(step, Denied):
         return denied(REVIEW, here, desk.reviews.get(review_id), step)
-    return answered(REVIEW, here, step, _done(step))
+    return answered(REVIEW, here, step, done or _done(step))
 
 
 def _done(review: Review) -> tuple[str, str]:

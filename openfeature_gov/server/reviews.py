@@ -1,4 +1,4 @@
-"""The JSON API of reviews: list, show, accept and refuse, as the bearer of a token."""
+"""The JSON API of reviews: list, show and answer, as the bearer of a token."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openfeature_gov.approvals import people
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.reviews.review import Review, plain
+from openfeature_gov.reviews.review import MINUTE_US, Review, plain
 from openfeature_gov.reviews.states import State, refusal
+from openfeature_gov.reviews.steps import Step
 from openfeature_gov.server.api import (
     ANSWERS,
     COMMON,
     LARGEST_PAGE,
     Body,
+    Extension,
     Id,
     Me,
     Route,
@@ -125,6 +127,27 @@ def refuse(desk: At, review_id: Id, body: Refusal, me: Me) -> ReviewWhole:
     """Have the action undone where its tool runs, or handed over."""
     step = desk.reviews.refuse(review_id, me, seen=body.seen, reason=body.reason)
     return _whole(desk, taken(step), me)
+
+
+@routes.post("/{review_id}/extend", responses=ANSWERS)
+def extend(desk: At, review_id: Id, body: Extension, me: Me) -> ReviewWhole:
+    """Move the deadline later, by a day in all at most."""
+    return _whole(desk, taken(extended(desk, review_id, me, body.minutes)), me)
+
+
+def extended(desk: Desk, review_id: str, me: Reviewer, minutes: int) -> Step:
+    """Move the deadline of a review by *minutes*.
+
+    Raises:
+        DeniedError: when there is no such review.
+        RecordStoreError: when it was not seen to be recorded.
+
+    """
+    found = desk.reviews.get(review_id)
+    if found is None:
+        raise DeniedError(404, "review_unknown")
+    until = found.deadline_us + minutes * MINUTE_US
+    return desk.reviews.extend(review_id, me, until_us=until)
 
 
 def seen_by(desk: Desk, me: Reviewer) -> list[Review]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.steps import Denied
+from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, Denied
 from openfeature_gov.reviews import steps
 from openfeature_gov.reviews.ending import lost
 from openfeature_gov.reviews.review import OnExpiry, Review, pack, unpack
@@ -69,6 +69,11 @@ def refused(one: Review, subject: str = "bob", **changes: object) -> Step:
     return steps.refuse(one, reviewer(subject), People(), **given)  # type: ignore[arg-type] # a table of them
 
 
+def extended(one: Review, subject: str = "bob", **changes: object) -> Step:
+    given = {"now_us": NOW, "until_us": DEADLINE + 1, **changes}
+    return steps.extend(one, reviewer(subject), People(), **given)  # type: ignore[arg-type] # a table of them
+
+
 STEPS: dict[str, Callable[[Review], Step]] = {
     "ran": lambda one: steps.end(one, "executed", b"", NOW),
     "not run": lambda one: steps.end(one, "not_run", None, NOW),
@@ -78,6 +83,7 @@ STEPS: dict[str, Callable[[Review], Step]] = {
     "unknown": lambda one: steps.end(one, "unknown", None, NOW),
     "accepted": accepted,
     "refused": refused,
+    "extended": extended,
     "clock": lambda one: steps.expire(one, LATER),
     "handed over": lambda one: steps.hand_over(one, "kill_switch"),
     "undo begun": lambda one: steps.undo(one, "u"),
@@ -212,6 +218,29 @@ def test_only_who_was_asked_and_saw_it_says_anything() -> None:
     for answer in (accepted, refused):
         assert answer(review(), seen="x") == Denied("shown_something_else", State.OPEN)
     assert refused(review(), reason=" ") == Denied("reason_missing", State.OPEN)
+
+
+def test_a_deadline_moves_later_by_a_day_in_all() -> None:
+    """However often, and whoever does it: what nobody accepts does not stand for ever.
+
+    Only who may answer moves it, while there is time; the votes stay.
+    """
+    day = LONGEST_EXTENSION_US
+    one = review(votes={"ann": "fine"}, quorum=2)
+    for until in (DEADLINE + 1, DEADLINE + day - 1, DEADLINE + day):
+        step = extended(one, until_us=until)
+        assert isinstance(step, Review)
+        assert (step.state, step.deadline_us) == (State.OPEN, until)
+        assert step.votes == one.votes
+        one = step
+    invalid = Denied("deadline_invalid", State.OPEN)
+    for until in (0, DEADLINE - 1, DEADLINE, DEADLINE + day, DEADLINE + day + 1):
+        assert extended(one, until_us=until) == invalid
+    assert extended(review(), until_us=DEADLINE + day + 1) == invalid
+    for subject, code in (("eve", "reviewer_not_asked"), ("user-1", "self_approval")):
+        assert extended(review(), subject) == Denied(code, State.OPEN)
+    late = extended(review(), now_us=DEADLINE)
+    assert late == Denied("deadline_passed", State.OPEN)
 
 
 @given(st.lists(st.sampled_from(("ann", "ann-2", "bob", "cy")), max_size=6))

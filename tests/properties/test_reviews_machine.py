@@ -173,6 +173,17 @@ class Machine(RuleBasedStateMachine):
             assert reason == "no"
             self.ordered.add(name)
 
+    @rule(number=which, by=subjects, later=minutes)
+    def extend(self, number: int, by: str, later: int) -> None:
+        name = self.pick(number, State.OPEN)
+        who, before = reviewer(by), self.known[name]
+        until = before.deadline_us + later * MINUTE_US
+        step = self.take(lambda queue: queue.extend(name, who, until_us=until))
+        self.allowed(name, by, "b", step)
+        if isinstance(step, Review):
+            asked_us = before.created_us + before.within_us
+            assert before.deadline_us < step.deadline_us <= asked_us + 24 * HOUR_US
+
     def allowed(self, name: str, by: str, seen: str, step: Step) -> None:
         """See that who said something may."""
         before = self.known[name]
