@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import FrozenInstanceError, replace
 from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Any
@@ -749,3 +750,22 @@ def test_the_hosts_decimal_context_rounds_no_limit_away() -> None:
         assert asked(daily, amount(D("1234.5"))).cap < Mode.AUTONOMOUS
         standing = sampled(Standing(), metric, D("5.004"), NOW)
     assert standing.fired
+
+
+def test_a_verdict_with_evidence_is_a_verdict_like_any_other() -> None:
+    """However it was made it is equal to a plain one, can be copied, and is frozen."""
+    verdict = asked(of("bulk"), replace(ACTION, records=101))
+    assert type(verdict) is Verdict
+    plain = Verdict(
+        "guardrail.bulk",
+        Mode.APPROVAL_REQUIRED,
+        "records_above_limit",
+        need=Mode.AUTONOMOUS,
+        evidence={"records": 101, "limit": 100},
+    )
+    assert verdict == plain
+    assert repr(verdict) == repr(plain)
+    assert replace(verdict, reason="other") == replace(plain, reason="other")
+    assert deepcopy(verdict) == plain
+    with pytest.raises(FrozenInstanceError):
+        verdict.cap = Mode.AUTONOMOUS  # type: ignore[misc] # frozen

@@ -82,7 +82,9 @@ def weigh(
 
     *among* are those to ask, all of *rules* where it is None.
     """
-    guards = _guards(rules)
+    known = _prepared.get(id(rules))
+    # What is kept lives, so that no other one can have its id.
+    guards = known[1] if known and known[0] is rules else _guards(rules)
     chosen: Iterable[Guard] = guards.values()
     if among is not None:
         chosen = [guards.get(id(one)) or _guard(rules, one) for one in among]
@@ -97,11 +99,7 @@ def weigh(
 
 
 def _guards(rules: GovernanceContract) -> Guards:
-    """Return the guardrails of *rules*, prepared once, by the id of their settings."""
-    found = _prepared.get(id(rules))
-    # What is kept lives, so that no other one can have its id.
-    if found is not None and found[0] is rules:
-        return found[1]
+    """Prepare and keep the guardrails of *rules*, by the id of their settings."""
     if len(_prepared) >= PREPARED:
         _prepared.clear()
     guards = {id(one): _guard(rules, one) for one in rules.guardrails}

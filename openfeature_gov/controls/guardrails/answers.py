@@ -12,7 +12,7 @@ from typing import Any
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.guardrails.situation import Situation
-from openfeature_gov.decisions import Verdict
+from openfeature_gov.decisions import Constraint, Verdict
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.settings import Setting
 from openfeature_gov.ladder import Mode
@@ -64,12 +64,49 @@ def capped(
     return Verdict(name, cap, reason, need, (), seen, settings.fallback)
 
 
+class _Draft:
+    """Be a verdict that is being written: to fill what is frozen takes twice as long.
+
+    With the same slots it becomes one by taking on its class.
+    """
+
+    __slots__ = (
+        "cap",
+        "constraints",
+        "control",
+        "encoded",
+        "evidence",
+        "fallback",
+        "need",
+        "reason",
+    )
+    cap: Mode
+    constraints: tuple[Constraint, ...]
+    control: str
+    encoded: bytes | None
+    evidence: Mapping[str, Any]
+    fallback: bool
+    need: Mode
+    reason: str
+
+
 def seeing(like: Verdict) -> Callable[[Mapping[str, Any]], Verdict]:
     """Return what makes verdicts that are as *like* but for their evidence."""
     control, cap, reason, need = like.control, like.cap, like.reason, like.need
-    fallback = like.fallback
+    fallback, constraints, written = like.fallback, like.constraints, Verdict
 
     def verdict(seen: Mapping[str, Any]) -> Verdict:
-        return Verdict(control, cap, reason, need, (), seen, fallback)
+        one: Any = _Draft()
+        one.control = control
+        one.cap = cap
+        one.reason = reason
+        one.need = need
+        one.constraints = constraints
+        one.evidence = seen
+        one.fallback = fallback
+        one.encoded = None
+        one.__class__ = written
+        made: Verdict = one
+        return made
 
     return verdict
