@@ -152,10 +152,13 @@ class _Passed:
         self, _kind: object, error: BaseException | None, _trace: object
     ) -> None:
         try:
-            tickets.take_back(self._held)
             self.end(error, self.value)
         finally:
-            ambient.reset(self._acted)
+            # In another context than the block began in, neither was ever set.
+            with suppress(ValueError):
+                tickets.take_back(self._held)
+            with suppress(ValueError):
+                ambient.reset(self._acted)
 
     def end(self, error: BaseException | None, value: Any) -> None:
         """Record how it ended, if no gate did."""

@@ -60,6 +60,7 @@ class _Seen:
         self, _kind: object, error: BaseException | None, _trace: object
     ) -> None:
         if error is not None:
+            self._telemetry.break_off(self._span, error)
             return
         judged = self.judged
         for anomaly in self.alerts:
@@ -423,8 +424,12 @@ class _Taking:
 
     async def aadmitted(self, judged: Judged) -> Judged:
         """Return *judged* admitted, without blocking the loop."""
-        allowances = self._decider.allowances
-        if allowances is None or not allowances.rates.remote:
+        decider, allowances = self._decider, self._decider.allowances
+        if allowances is None:
+            return judged
+        if not allowances.rates.remote and not decider.judge.waits(
+            decider.known(self._call)
+        ):
             return self.admitted(judged)
         return await asyncio.to_thread(self.admitted, judged)
 

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from openfeature_gov.contracts import ToolCall
-from openfeature_gov.judging import Judged
 from openfeature_gov.outcomes import Status
 from openfeature_gov.running import Ran, Runner, heard
+from openfeature_gov.ticketing import Ticketing
 from openfeature_gov.tools import Tool
 
 
 def gated(
     tool: Tool,
-    ticketed: Callable[[Tool, ToolCall], Judged | None],
+    tickets: Ticketing,
     runner: Runner,
 ) -> Callable[..., Any]:
     """Return *tool*'s function behind a gate, with its signature and docstring.
@@ -32,14 +32,15 @@ def gated(
         @functools.wraps(tool.function)
         async def agate(*args: Any, **kwargs: Any) -> Any:
             call, extra = _arrived(tool, args, kwargs)
-            return _answer(await runner.aran(ticketed(tool, call) or call, extra))
+            found = await tickets.ahonoured(tool, call)
+            return _answer(await runner.aran(found or call, extra))
 
         return agate
 
     @functools.wraps(tool.function)
     def gate(*args: Any, **kwargs: Any) -> Any:
         call, extra = _arrived(tool, args, kwargs)
-        return _answer(runner.ran(ticketed(tool, call) or call, extra))
+        return _answer(runner.ran(tickets.honoured(tool, call) or call, extra))
 
     return gate
 

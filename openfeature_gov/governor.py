@@ -267,7 +267,7 @@ class Governor:
                 refusals=refusals,
             )
             self._add(tool)
-            return cast("F", gated(tool, self._tickets.honoured, self._runner))
+            return cast("F", gated(tool, self._tickets, self._runner))
 
         return register
 

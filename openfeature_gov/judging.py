@@ -80,7 +80,7 @@ class Judged:
     *release* what it said, *used* the request as this call's record uses it up,
     *review* the review that this call's record opens. *charges* are what it would take
     of budgets, *held* what its record takes of them; *alone* says that their ledger
-    does not answer.
+    does not answer. *smaller* is the narrowed action that would run instead.
     """
 
     decision: Decision
@@ -95,6 +95,7 @@ class Judged:
     charges: tuple[Charge, ...] = ()
     held: tuple[Held, ...] = ()
     alone: bool = False
+    smaller: ActionContract | None = None
     review: KeptReview | None = None
 
 
@@ -227,6 +228,7 @@ class Judge:
             release=release,
             charges=charges,
             alone=alone,
+            smaller=smaller,
         )
 
     def _ruled(

@@ -94,7 +94,17 @@ class Releases:
             *(call, tool, demanded, judged),
             *(judged.contract, rules, judged.flags, binding),
         )
-        digest = one.contract.digest
+        settled = self._settled(one)
+        smaller = settled.smaller
+        if smaller is None or smaller.digest == one.contract.digest:
+            return settled
+        # A narrowed call is another action: a person may have refused that one.
+        refused = self._shelf.requests(states=(State.REFUSED,), digest=smaller.digest)
+        answers = (self._answered(one, kept) for kept in refused)
+        return next(answers, None) or settled
+
+    def _settled(self, one: _Call) -> Judged:
+        digest, judged = one.contract.digest, one.judged
         if not queued(judged):
             refused = self._shelf.requests(states=(State.REFUSED,), digest=digest)
             answers = (self._answered(one, kept) for kept in refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from openfeature_gov import tickets
@@ -46,26 +47,57 @@ class Ticketing:
         judged again: a kill between decision and run is obeyed. Within an `Admission`
         that is milliseconds old the decision stands without a second look.
         """
+        found, sure = self._found(tool, call)
+        if found is None or sure or self._stands(tool, found):
+            return found
+        self._decider.settle(found, "not_run")
+        return None
+
+    async def ahonoured(self, tool: Tool, call: ToolCall) -> Judged | None:
+        """Return the decision that *call* may run under; no policy holds the loop up.
+
+        The async twin of `honoured`.
+        """
+        found, sure = self._found(tool, call)
+        if found is None or sure:
+            return found
+        if not self._decider.judge.waits(tool):
+            stands = self._stands(tool, found)
+        else:
+            try:
+                stands = await asyncio.to_thread(self._stands, tool, found)
+            except asyncio.CancelledError:
+                self._decider.settle(found, "cancelled")
+                raise
+        if stands:
+            return found
+        self._decider.settle(found, "not_run")
+        return None
+
+    def _found(self, tool: Tool, call: ToolCall) -> tuple[Judged | None, bool]:
+        """Use up the ticket for *call*: its decision, and whether it surely stands."""
         canonical = self._decider.judge.canonical(tool, call.arguments)
         if canonical is None:
-            return None
+            return None, False
         now = self._clock()
         ticket = tickets.take(self, tool.name, canonical, now)
         found: Judged | None = None if ticket is None else ticket.release
         if ticket is None or found is None or found.contract is None:
-            return None
+            return None, False
         context, here = found.contract.context, ambient.get()
-        if now < ticket.sure_ns and (here is context or here == context):
-            return found
+        return found, now < ticket.sure_ns and (here is context or here == context)
+
+    def _stands(self, tool: Tool, found: Judged) -> bool:
+        """Judge again whether *found* may run, for the one who is here."""
+        if found.contract is None:
+            return False
+        context = found.contract.context
         asked = ToolCall(tool.name, found.contract.arguments, context)
         again = self._decider.judge.judge(
             asked, tool, NOTHING_DEMANDED, found.release, begun=found.record.id
         ).route
         same = again.ran == "tool" and again.canonical == found.route.canonical
-        if same and here in (None, context):
-            return found
-        self._decider.settle(found, "not_run")
-        return None
+        return same and ambient.get() in (None, context)
 
     def _ticket(self, judged: Judged, now_ns: int) -> Ticket:
         return Ticket(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -61,6 +63,22 @@ def test_a_body_that_raises_failed(gated: tuple[Desk, Callable[..., Any]]) -> No
     with pytest.raises(KeyError):
         desk.governor.admit(CALL).run(body)
     assert statuses(desk) == ["failed"]
+
+
+def test_a_body_that_is_stepped_in_two_contexts_is_recorded(
+    gated: tuple[Desk, Callable[..., Any]],
+) -> None:
+    """As some frameworks step coroutines; what ran and broke off is not lost."""
+    desk, _ = gated
+
+    async def body(_: object) -> None:
+        await asyncio.sleep(0)
+
+    steps = desk.governor.admit(CALL).arun(body)
+    for _ in range(2):
+        with suppress(StopIteration):
+            contextvars.copy_context().run(steps.send, None)
+    assert statuses(desk) == ["unknown"]
 
 
 def test_what_is_left_did_not_run(gated: tuple[Desk, Callable[..., Any]]) -> None:

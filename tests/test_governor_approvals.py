@@ -296,6 +296,18 @@ def test_a_tighter_release_narrows_what_runs(waiting: Waiting) -> None:
     assert waiting.sent == [{"to": "ann", "text": "short"}]
 
 
+def test_a_refusal_holds_for_what_a_call_is_narrowed_to(waiting: Waiting) -> None:
+    """Nobody runs the very action that a person refused by asking for more."""
+    refused = waiting.call(arguments={"text": "short"})
+    assert waiting.governor.approvals is not None
+    waiting.governor.approvals.refuse(refused.approval_id, BOB, reason="no")
+    outcome = waiting.call(arguments={"text": "long"})
+    waiting.approve(outcome, constraints=(Constraint("text", limit=5),))
+    again = waiting.call(arguments={"text": "long"})
+    assert (again.effect, again.reason) == (Effect.DENY, "refused_by_person")
+    assert waiting.sent == []
+
+
 def test_silence_leads_to_the_lower_mode(waiting: Waiting) -> None:
     """Labelled expired; another task may ask again."""
     outcome = waiting.call()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace import (
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import StatusCode
 
 from openfeature_gov import Effect, ToolCall
 from openfeature_gov.evidence import telemetry
@@ -161,6 +163,25 @@ def test_metrics_count_by_effect_tool_mode_and_reason(
     assert points == {("allow", "pay"): 1, ("deny", "unknown"): 1}
     assert sum(p.count for p in signals.points("gov.decide.duration")) == 2
     assert sum(p.count for p in signals.points("gov.flags.age")) == 1
+
+
+def test_a_decision_that_is_cancelled_ends_its_span(
+    desk: Make, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an error, and without a decision: nobody was told one."""
+    one = desk(RULES)
+    one.governor.tool("pay")(one.spy)
+
+    async def never(_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(one.governor.records, "acommit", never)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(one.governor.arun(ToolCall("pay", {}, CONTEXT)))
+    (span,) = signals.spans()
+    assert span.status.status_code is StatusCode.ERROR
+    assert dict(span.attributes or {})["error.type"] == "CancelledError"
+    assert span.events == ()
 
 
 def test_sampled_out_spans_change_nothing(

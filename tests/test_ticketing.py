@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import os
 import threading
@@ -10,8 +11,11 @@ import pytest
 
 from openfeature_gov import Status
 from openfeature_gov.contracts import Actor, CallContext
+from openfeature_gov.controls import Controls
+from openfeature_gov.decisions import Verdict
+from openfeature_gov.ladder import Mode
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk
+from tests.conftest import CONTEXT, Desk, contract_yaml
 from tests.test_governor import MAIL, SEARCH, Make, call, log
 
 
@@ -157,6 +161,46 @@ def test_ticket_expires(desk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         one.governor.enforce(call(to="x"))
         assert tool(to="x") == "ran"
     assert len(log(one, "decision")) == 2
+
+
+def alive(*_: object) -> Verdict:
+    """Say autonomous as long as the event loop goes on meanwhile."""
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), LOOPS[-1]).result(20)
+    return Verdict("alive", Mode.AUTONOMOUS, "fine")
+
+
+LOOPS: list[asyncio.AbstractEventLoop] = []
+
+
+@pytest.mark.parametrize("way", ["gate", "rate", "run"])
+def test_a_control_of_the_host_never_holds_the_loop_up(desk: Make, way: str) -> None:
+    """Not where a ticket is old, nor where a call is judged again for its rate."""
+    rate = {"rateLimits": "[{rate: 1/day}]"} if way == "rate" else {}
+    controls = Controls(guardrails=(("alive", alive),), budget_ms=60_000)
+    one = desk(contract_yaml("mail", **rate), controls)
+
+    async def mail(to: str) -> str:
+        return one.spy(to=to)
+
+    tool = one.governor.tool("mail")(mail)
+
+    async def calls() -> None:
+        LOOPS.append(asyncio.get_running_loop())
+        if way == "gate":
+            with one.governor.acting(CONTEXT):
+                await one.governor.aenforce(call(to="x"))
+                await tool(to="x")
+        else:
+            await one.governor.arun(call(to="x"))
+            await one.governor.arun(call(to="x"))
+
+    asyncio.run(calls())
+    effects = ["allow"] if way == "gate" else ["allow", "allow"]
+    assert [record["effect"] for record in log(one, "decision")] == (
+        ["allow", "deny"] if way == "rate" else effects
+    )
+    assert len(one.calls) == (2 if way == "run" else 1)
+    assert "control_failed" not in str(log(one, "decision"))
 
 
 def test_direct_call_without_context_is_denied(desk: Make) -> None:

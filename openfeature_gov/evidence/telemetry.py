@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry import metrics, trace
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
 
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.readings import Reading, Readings
@@ -86,6 +86,15 @@ class Telemetry:
         """
         try:
             self._project(span, decision, record_id, duration_ns, contract, flags)
+            span.end()
+        except Exception:  # noqa: BLE001, S110 - telemetry must never hurt the host
+            pass
+
+    def break_off(self, span: Span, error: BaseException) -> None:
+        """End *span* with *error*: whoever asked got no decision. Never raises."""
+        try:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(StatusCode.ERROR)
             span.end()
         except Exception:  # noqa: BLE001, S110 - telemetry must never hurt the host
             pass

@@ -141,7 +141,7 @@ JUDGING = (
         "gate.py",
         _ticketing("direct_call_without_context_is_denied"),
         (
-            "return _answer(runner.ran(ticketed(tool, call) or call, extra))",
+            "return _answer(runner.ran(tickets.honoured(tool, call) or call, extra))",
             "return tool.function(**kwargs)",
         ),
     ),
@@ -191,8 +191,8 @@ JUDGING = (
             "a_kill_between_decision_and_run_is_obeyed",
             "ticket_is_for_the_one_decided_about",
         ),
-        ("if same and here", "if here"),
-        (" and here in (None, context)", ""),
+        ("return same and ambient", "return ambient"),
+        (" and ambient.get() in (None, context)", ""),
     ),
     *mutants(
         "handing.py",
