@@ -513,7 +513,7 @@ class Database:
             self.stored = [note for *_, note in self.sealed]
             names = "first_seq, last_seq, record, bundle, sha256, frontier, cover"
             self.archives = [
-                *map(Archive._make, self._all("archives", names, "last_seq"))
+                Archive(*one) for one in self._all("archives", names, "last_seq")
             ]
         except BaseException:
             self._db.close()
