@@ -25,7 +25,7 @@ LONG = [{"control": "mode", "cap": "off", "evidence": {"n": n}} for n in range(9
 """What is long enough to be known by its text."""
 KINDS: dict[str, bytes] = {
     "a decision": decision(1, note="plain", verdicts=LONG, scopes=["a", "b"])[0],
-    "a short one": decision(2, note=None, flags=[], verdicts=[], delegated=0)[0],
+    "a short one": decision(2, note=None, flags=[], verdicts=[], amount="12")[0],
     "an outcome": event(3, "outcome", ref="d-1", status="executed", cost=None)[0],
     "another": event(4, "stop", ref="w", reviewer="r", executes=False, n=-12)[0],
 }
@@ -125,6 +125,7 @@ def test_columns_beside_what_is_known_are_the_same(kind: str) -> None:
     for place, value in enumerate(beside):
         others = [*VALUES, str(value), str(value).encode(), value == 1]
         others += [float(value)] if type(value) is int else []
+        others += [int(value)] if type(value) is float else []
         for other in others:
             changed = (*beside[:place], other, *beside[place + 1 :])
             same = type(other) is type(value) and other == value
@@ -145,6 +146,30 @@ def test_what_does_not_repeat_is_not_learned_for_ever() -> None:
         reader.read(canonical({f"name-{number}": 1, "id": "x", "kind": "k"}), None)
     assert len(reader._forms) <= gov_verify.FORMS
     assert reader._credit <= 0
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"context": None},
+        {"context": "x"},
+        {"flags": None},
+        {"flags": {}},
+        {"flags": [{"kind": "mode", "variant": 1}]},
+        {"note": "\\"},
+        {"lastCheckpoint": None},
+        {"unencodable": "x"},
+        {"kind": "gap"},
+        {"kind": None},
+        {"long": "x" * gov_verify.LONGEST},
+    ],
+)
+def test_what_others_cannot_be_known_by_is_parsed(facts: dict[str, Any]) -> None:
+    """What is not of its usual type, or what the verification may go by."""
+    reader = Reader(deep=False)
+    body, _ = decision(1, **{"note": "plain", **facts})
+    for _ in range(3):
+        assert reader.read(body, None).facts is not None
 
 
 # ---- Several processes
@@ -289,3 +314,27 @@ def test_a_small_log_is_left_to_one(
     files, notes = gov_verify.files([path]), [log.notes[-1][2]]
     (report,) = gov_verify.verify(files, [log.signer.vkey], notes, jobs=9)
     assert report.verified
+
+
+def test_what_is_erased_meanwhile_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others read a file that is newer: what it lacks is looked at in one state."""
+    monkeypatch.setattr(gov_verify, "PORTION", 7)
+    monkeypatch.setattr(gov_verify, "MANY", 1)
+    log = long_log()
+    path = log.database(tmp_path / "records.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+    def opened() -> gov_verify.Database:
+        database = gov_verify.Database(path)
+        CHANGED["no personal part"](path)
+        return database
+
+    notes = [log.notes[-1][2]]
+    first = [gov_verify.Database(path), opened()]
+    (report,) = gov_verify.verify(
+        {"log": lambda: first.pop(0)}, [log.signer.vkey], notes, jobs=2
+    )
+    assert report.findings == []

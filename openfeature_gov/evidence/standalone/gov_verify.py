@@ -1106,9 +1106,8 @@ class Form:
         """
         parts, at, variant = [], 0, None
         for name, known in self.known.items():
-            found = text.find(name, at)
-            start = found + len(name)
-            for one in known if found >= 0 else ():
+            start = text.find(name, at) + len(name)
+            for one in known:
                 if text.startswith(one, start):
                     break
             else:
@@ -1116,7 +1115,8 @@ class Form:
             variant = known[one] if name == FLAGS else variant
             parts.append(text[at:start])
             at = start + len(one)
-        # No body that matches has such a character: all of them are ours.
+        # No body that matches has such a character: all of them are ours, and what is
+        # before one ends with its name.
         match = self._match("\0".join([*parts, text[at:]]) if parts else text)
         if match is None:
             return None
