@@ -2,9 +2,11 @@
 
     Governed(governor, who).register()
 
-Do it after every other hook that stands before tools. Who acts comes from *who*, for
-CrewAI knows no user and no session; it gets CrewAI's hook context, which has agent,
-task and crew. CrewAI makes names of tools lower case with underscores.
+Do it after every other hook that stands before tools: ours is the last of those. It is
+the first of those that stand after a tool, so that none of them can hide how a call
+ended. Who acts comes from *who*, for CrewAI knows no user and no session; it gets
+CrewAI's hook context, which has agent, task and crew. CrewAI makes names of tools lower
+case with underscores.
 
 | what | how |
 |---|---|
@@ -16,6 +18,7 @@ task and crew. CrewAI makes names of tools lower case with underscores.
 | agents that get work delegated, flows | covered; delegation is itself a tool: |
 |  | ``Governor.foreign("delegate_work_to_coworker")`` |
 | arguments edited by a hook after this one | the gate of the tool decides |
+| a hook after tools that aborts | ours stood before it: the outcome is recorded |
 | a tool without a gate | `Governor.foreign`; denied while a hook follows this one |
 | a tool without a gate, model without function calling | CrewAI itself calls it again |
 |  | when it fails, unseen: give it a gate, ``tool._run = governor.tool(name)(...)`` |
@@ -28,7 +31,10 @@ task and crew. CrewAI makes names of tools lower case with underscores.
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +45,7 @@ from crewai.hooks import (
     register_hook,
     unregister_hook,
 )
-from crewai.hooks.dispatch import get_scoped_hooks
+from crewai.hooks.dispatch import get_global_hook_list, get_scoped_hooks
 
 from openfeature_gov.adapters.shape import (
     RECALL,
@@ -59,6 +65,7 @@ FAILED = ("Error executing tool: ", "\nI encountered an error while trying to us
 """How CrewAI's own texts begin; it shows a hook no exception."""
 NOT_LAST = "Not executed: another hook stands between the decision and this tool."
 BROKEN = "Not executed: the step before this tool failed."
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,40 @@ class _Begun:
 
     text: str
     end: Callable[..., None] | None = None
+
+    def abandon(self) -> None:
+        """End a run of which nothing more will be heard."""
+        if self.end is not None:
+            with suppress(Exception):  # of another call than the one at hand
+                self.end(error=asyncio.CancelledError())
+
+
+class _Calls:
+    """Hold what began, by the dict of its arguments. Safe to share.
+
+    CrewAI shows the hook after a call the dict that it showed the one before; it has no
+    id of a call. The dict is held as well: while it is, no other is at its place.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun: dict[int, tuple[Any, _Begun]] = {}
+
+    def add(self, given: Any, begun: _Begun) -> None:
+        """Keep *begun*; give up what it takes the place of, and the oldest."""
+        lost = [self.pop(given)]
+        with self._lock:
+            self._begun[id(given)] = given, begun
+            while len(self._begun) > REMEMBERED:
+                lost.append(self._begun.pop(next(iter(self._begun)))[1])
+        for one in lost:
+            if one is not None:
+                one.abandon()
+
+    def pop(self, given: Any) -> _Begun | None:
+        """Return what began with *given*, once."""
+        with self._lock:
+            return self._begun.pop(id(given), (None, None))[1]
 
 
 class Governed:
@@ -79,12 +120,13 @@ class Governed:
         self, governor: Governor, who: Who, names: Mapping[str, str] | None = None
     ) -> None:
         self._door = Door(governor, who, names)
-        self._begun: dict[int, _Begun] = {}
+        self._begun = _Calls()
 
     def register(self) -> None:
         """Stand before every tool from now on, in every crew of this process."""
         register_hook(BEFORE, self.before)
-        register_hook(AFTER, self.after)
+        # A hook that aborts ends the list: the outcome would be lost behind it.
+        get_global_hook_list(AFTER).insert(0, self.after)
 
     def unregister(self) -> None:
         """Stand before no tool any more; idempotent."""
@@ -98,20 +140,23 @@ class Governed:
             HookAborted: whenever the tool may not run, also by a fault of ours.
 
         """
+        # INVARIANT: whatever fails here, nothing runs; all that may is in the block.
+        begun = broken = _Begun(BROKEN)
         try:
             begun = self._decided(context)
-        except Exception:  # noqa: BLE001 - CrewAI would run the tool
-            begun = _Begun(BROKEN)
-        # CrewAI shows the hook after a call the same dict; it has no id of a call.
-        self._begun[id(context.tool_input)] = begun
-        while len(self._begun) > REMEMBERED:
-            self._begun.pop(next(iter(self._begun)), None)
+            self._begun.add(context.tool_input, begun)
+        except Exception as error:  # noqa: BLE001 - CrewAI would run the tool
+            begun.abandon()
+            begun = broken
+            with suppress(Exception):
+                logger.warning("a call was not let through: %s", type(error).__name__)
+                self._begun.add(context.tool_input, broken)
         if begun.end is None:
             raise HookAborted(begun.text, source="openfeature_gov")
 
     def after(self, context: Any) -> str | None:
         """Record how the tool ended, and say what ran instead or why nothing did."""
-        begun = self._begun.pop(id(context.tool_input), None)
+        begun = self._begun.pop(context.tool_input)
         if begun is None:
             return None
         if begun.end is None:
@@ -138,10 +183,9 @@ class Governed:
         if not self._sure(outcome, context):
             admitted.leave()
             return _Begun(NOT_LAST)
-        end = admitted.begin()
         context.tool_input.clear()
         context.tool_input.update(outcome.arguments)
-        return _Begun(told(outcome), end)
+        return _Begun(told(outcome), admitted.begin())
 
     def _sure(self, outcome: Outcome, context: Any) -> bool:
         """Say whether what was decided is what runs, where no gate sees to it."""

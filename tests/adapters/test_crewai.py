@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -13,10 +15,11 @@ pytest.importorskip("crewai", reason="run python -m tests.adapters crewai")
 
 from crewai import Agent, Crew, Task
 from crewai.hooks import HookAborted, get_hooks, register_hook, unregister_hook
+from crewai.hooks.tool_hooks import ToolCallHookContext, run_before_tool_call_hooks
 from crewai.tools import BaseTool
 
 from openfeature_gov.adapters import crewai as adapter
-from openfeature_gov.adapters.crewai import BEFORE, Governed
+from openfeature_gov.adapters.crewai import AFTER, BEFORE, Governed
 from openfeature_gov.testing.conformance import LARGE, SMALL, AdapterSuite
 from openfeature_gov.testing.rigs import Call
 from openfeature_gov.testing.workplace import WHO, Workplace
@@ -41,12 +44,12 @@ def texting_crew(place: Workplace, call: Call) -> tuple[Any, Any]:
 
 
 @contextmanager
-def hooked(hook: Any) -> Iterator[None]:
-    register_hook(BEFORE, hook)
+def hooked(hook: Any, point: Any = BEFORE) -> Iterator[None]:
+    register_hook(point, hook)
     try:
         yield
     finally:
-        unregister_hook(BEFORE, hook)
+        unregister_hook(point, hook)
 
 
 class TestCrewAI(AdapterSuite):
@@ -67,6 +70,83 @@ class TestCrewAI(AdapterSuite):
         played = self.rig().play(place, [call])
         assert place.ran() == []
         assert played.answers["call-1"] == adapter.BROKEN
+
+    def test_a_fault_in_what_is_kept(
+        self, place: Workplace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was let through and cannot be kept is stopped, and ends."""
+
+        def broken(*_: Any) -> None:
+            raise RuntimeError("dictionary changed size during iteration")
+
+        monkeypatch.setattr(adapter._Calls, "add", broken)
+        self.rig().play(place, [FETCH])
+        assert place.ran() == []
+        assert [one["status"] for one in place.log("outcome")] == ["cancelled"]
+
+    def test_a_denied_call_among_many_threads(
+        self, place: Workplace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However they meet in the table, no call that is denied runs."""
+        ours, opened = Governed(place.governor, WHO), []
+        begun = adapter._Begun("denied")
+        monkeypatch.setattr(Governed, "_decided", lambda *_: begun)
+        every = sys.getswitchinterval()
+
+        def work() -> None:
+            kept = []
+            for _ in range(1_000):
+                kept.append({"url": "https://example.com"})
+                context = ToolCallHookContext("fetch", kept[-1], tool=None)
+                if not run_before_tool_call_hooks(context):
+                    opened.append(context)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        ours.register()
+        sys.setswitchinterval(1e-6)
+        try:
+            for one in threads:
+                one.start()
+            for one in threads:
+                one.join()
+        finally:
+            sys.setswitchinterval(every)
+            ours.unregister()
+        assert opened == []
+        assert len(ours._begun._begun) <= adapter.REMEMBERED
+
+    def test_calls_that_never_end_are_let_go_of(
+        self, place: Workplace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The table has an end, and what it lets go of gets an outcome."""
+        monkeypatch.setattr(adapter, "REMEMBERED", 2)
+        ours = Governed(place.governor, WHO)
+        ours.register()
+        try:
+            for number in range(3):
+                given = {"url": f"https://example.com/{number}"}
+                context = ToolCallHookContext("fetch", given, tool=None)
+                assert not run_before_tool_call_hooks(context)
+        finally:
+            ours.unregister()
+        assert len(place.log("outcome")) == 1
+
+    @pytest.mark.parametrize("first", [True, False], ids=["theirs", "ours"])
+    @pytest.mark.parametrize("call", [SMALL, FETCH], ids=["gated", "foreign"])
+    def test_a_hook_after_a_tool_that_aborts(
+        self, place: Workplace, call: Call, first: bool
+    ) -> None:
+        """Whoever is registered first, the outcome is recorded."""
+
+        def abort(_: Any) -> None:
+            raise HookAborted("this answer is not for you")
+
+        order = [hooked(abort, AFTER), governed(place)]
+        one, two = order if first else reversed(order)
+        with one, two, suppress(Exception):
+            kicked_off(place, [call])
+        assert len(place.ran()) == 1
+        assert [one["status"] for one in place.log("outcome")] == ["executed"]
 
     def test_a_foreign_tool_before_another_hook(self, place: Workplace) -> None:
         """No gate would see what that one edits, so it is not run at all."""
