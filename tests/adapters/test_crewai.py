@@ -20,6 +20,7 @@ from crewai.tools import BaseTool
 
 from openfeature_gov.adapters import crewai as adapter
 from openfeature_gov.adapters.crewai import AFTER, BEFORE, Governed
+from openfeature_gov.adapters.shape import REMEMBERED
 from openfeature_gov.testing.conformance import LARGE, SMALL, AdapterSuite
 from openfeature_gov.testing.rigs import Call
 from openfeature_gov.testing.workplace import WHO, Workplace
@@ -113,7 +114,7 @@ class TestCrewAI(AdapterSuite):
             sys.setswitchinterval(every)
             ours.unregister()
         assert opened == []
-        assert len(ours._begun._begun) <= adapter.REMEMBERED
+        assert len(ours._begun._begun) <= REMEMBERED
 
     def test_calls_that_never_end_are_let_go_of(
         self, place: Workplace, monkeypatch: pytest.MonkeyPatch
