@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -302,6 +303,10 @@ def test_others_do_the_work_and_nothing_rests_on_it(
     monkeypatch.undo()
     monkeypatch.setattr(gov_verify, "HELP", "--no-such")
     assert looked_at_here(path, log, monkeypatch)[0] == 1
+    for program in ("/no/such", None):
+        monkeypatch.undo()
+        monkeypatch.setattr(sys, "executable", program)
+        assert looked_at_here(path, log, monkeypatch)[0] == 1
 
 
 def test_a_small_log_is_left_to_one(

@@ -1324,14 +1324,17 @@ def helped(database: Database, how: How, after: int) -> Iterator[Batch]:
     )
     if how.jobs < 2 or last - after < MANY:
         return
+    step, helpers = how.jobs * PORTION, []
     with ExitStack() as stack:
-        helpers = []
-        for start in range(after, after + how.jobs * PORTION, PORTION):
-            span = (PORTION, start, last, how.jobs * PORTION)
-            helpers.append(Helper(database.path, what, *span))
-            stack.callback(helpers[-1].close)
-        if not how.quick:
-            database.looking = Helper(database.path, "loose")
+        try:
+            for start in range(after, after + step, PORTION):
+                helper = Helper(database.path, what, PORTION, start, last, step)
+                stack.callback(helper.close)
+                helpers.append(helper)
+            if not how.quick:
+                database.looking = Helper(database.path, "loose")
+        except (OSError, TypeError):
+            return  # no more processes here, or no such program
         for helper in cycle(helpers):
             made, end = helper.batch(), after + PORTION
             if made is None or (made.first, len(made.hashes)) != (after + 1, PORTION):
