@@ -53,6 +53,8 @@ def _arrived(
     Arguments that no call of the function could take make no arguments at all: the
     decision then refuses them, with a record.
     """
+    if not args and not tool.injected:  # as frameworks call
+        return ToolCall(tool.name, kwargs), {}
     named: dict[str, Any] = dict(zip(tool.positions, args, strict=False))
     surplus = len(args) > len(tool.positions) or named.keys() & kwargs.keys()
     named |= kwargs

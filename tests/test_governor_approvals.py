@@ -523,6 +523,22 @@ def test_every_step_is_in_the_log(waiting: Waiting) -> None:
     assert release["evidence"]["reviewer"] == "bob"
 
 
+def test_whether_people_could_be_asked_is_no_decision(waiting: Waiting) -> None:
+    """Only what the law lets wait; nothing is recorded, and nobody is asked."""
+    queues = waiting.governor.aqueues
+    given = [
+        ToolCall("mail", {"to": "ann"}, CONTEXT),
+        ToolCall("mail", {"to": "ann"}),
+        ToolCall("mail", {"nonsense": 1}, CONTEXT),
+        ToolCall("no_such_tool", {}, CONTEXT),
+    ]
+    found = [asyncio.run(queues(call)) for call in given]
+    assert found == [True, False, False, False]
+    assert waiting.log("decision") == []
+    assert waiting.governor.approvals is not None
+    assert waiting.governor.approvals.waiting() == []
+
+
 def test_people_are_asked_without_running_anything(waiting: Waiting) -> None:
     """Once, whether sync or async; nothing is asked about what waits for nobody."""
     call = ToolCall("mail", {"to": "ann"}, CONTEXT)
