@@ -96,6 +96,23 @@ def test_it_warns_of_what_is_legal_and_unwise(tmp_path: Path) -> None:
     assert f"{path}:4: send.reviewDate: 2020-01-01 has passed" in text.replace("\n", "")
 
 
+@pytest.mark.parametrize(
+    ("risk", "warned"), [("search", False), ("admin_action", True)]
+)
+def test_a_share_that_nobody_can_spend_is_told(
+    tmp_path: Path, risk: str, *, warned: bool
+) -> None:
+    """What a tool that changes things sets aside for reads is only lost to it."""
+    path = tmp_path / "g.yaml"
+    text = CONTRACT.replace("external_effect", risk)
+    share = 'name: b, unit: calls, ceiling: 20, per: day, awayShare: "1"'
+    path.write_text(f"{text}  budgets: [{{{share}}}]\n")
+    code, told = check(path)
+    assert code == 0, told
+    keys = [one["key"] for one in told["warnings"]]
+    assert ("send.budgets.awayShare" in keys) is warned
+
+
 def test_it_names_every_problem_with_file_and_line(tmp_path: Path) -> None:
     """All problems of all files at once, exit 4; good files are still shown."""
     good, bad, worse = (tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml"))

@@ -24,6 +24,7 @@ ANSWERED = frozenset({*(risk.value for risk in RiskClass), "incident_mode"})
 """Conditions of ``approval.requiredFor`` that need nothing from the host."""
 STATED = frozenset({"low_confidence"})
 """Conditions that the host's evaluators answer with each call."""
+MERE_READS = frozenset({RiskClass.SEARCH, RiskClass.SCOPED_READ})
 UNANSWERED = (
     "only a predicate registered in Controls answers it; without one it always holds"
 )
@@ -89,12 +90,19 @@ def _unwise(rules: GovernanceContract, today: date) -> Iterator[tuple[str, str]]
         yield "cleanupOwner", "none: nobody will clean up after reviewDate"
     if rules.review is not None:
         yield from _unwise_review(rules.review)
+    yield from _unwise_budgets(rules)
     for name in rules.approval.required_for:
         if name not in ANSWERED | STATED:
             yield "approval.requiredFor", f"{name}: {UNANSWERED}"
         elif name == "incident_mode" and controls.fallback_flag is None:
             always = "incident_mode: always holds without a fallbackFlag"
             yield "approval.requiredFor", always
+
+
+def _unwise_budgets(rules: GovernanceContract) -> Iterator[tuple[str, str]]:
+    for budget in rules.budgets:
+        if budget.away_share and rules.risk_class not in MERE_READS:
+            yield "budgets.awayShare", f"{budget.name}: only mere reads spend it"
 
 
 def _unwise_review(review: ReviewRules) -> Iterator[tuple[str, str]]:
