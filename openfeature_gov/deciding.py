@@ -196,7 +196,7 @@ class Decider:
                     taking.overspent(judged, error)
                     continue
                 except LostRaceError:
-                    self.observer.end(judged.record.id, "not_run")
+                    self._lost(judged)
                     continue  # somebody else used the release, or answered
                 except RecordStoreError:
                     break
@@ -227,11 +227,12 @@ class Decider:
                     taking.overspent(judged, error)
                     continue
                 except LostRaceError:
-                    self.observer.end(judged.record.id, "not_run")
+                    self._lost(judged)
                     continue  # somebody else used the release, or answered
                 except RecordStoreError:
                     break
                 except asyncio.CancelledError:
+                    self._undone(judged)
                     self.settle(judged, "cancelled")
                     raise
                 seen.alerts = self._alarmed(judged)
@@ -244,6 +245,7 @@ class Decider:
         """Return what spending is unusual since *judged*, recorded."""
         if self.allowances is None or not judged.held:
             return ()
+        self.allowances.kept(judged.record.entries)
         found = tuple(self.allowances.anomalies(judged.held))
         for anomaly in found:
             stamp, facts = self.judge.stamp(), anomaly.facts()
@@ -251,6 +253,25 @@ class Decider:
             with suppress(RecordStoreError):
                 self._records.append(record)
         return found
+
+    def _lost(self, judged: Judged) -> None:
+        """Let go of a judgement that others were faster than."""
+        self.observer.end(judged.record.id, "not_run")
+        self._undone(judged)
+
+    def _undone(self, judged: Judged) -> None:
+        """Take back what *judged* reserved: its record may not be in the store."""
+        if self.allowances is not None and judged.held:
+            self.allowances.undone(judged.record.entries)
+
+    def close(self) -> None:
+        """Give back what this process had set aside of budgets; idempotent."""
+        entries = () if self.allowances is None else self.allowances.returned()
+        if entries:
+            note = note_record(self.judge.stamp(), "budgets_returned")
+            # What cannot be given back counts as spent until its window is over.
+            with suppress(RecordStoreError):
+                self._records.append(note._replace(entries=entries))
 
     def _observed(self, call: ToolCall) -> _Seen:
         return _Seen(self._telemetry, self.known(call), self._clock)
@@ -274,6 +295,7 @@ class Decider:
 
     def _unrecorded(self, judged: Judged) -> Judged:
         """Deny what could not be recorded; its record may still be in the backlog."""
+        self._undone(judged)
         self.settle(judged, "not_run")
         refused = denial("recording", "records_unavailable")
         return replace(judged, decision=refused, route=Route(), durable=False)
@@ -417,7 +439,7 @@ class _Taking:
             return self._decider.reviewed(self._call, tool, self._demanded, again)
         if not held:
             return judged
-        entries = tuple(one.spend for one in held)
+        entries = allowances.entries(held, reads=not contract.consequential)
         return replace(
             judged, record=judged.record._replace(entries=entries), held=held
         )
@@ -442,7 +464,10 @@ class _Taking:
                 total = EXACT.divide(error.taken, MICRO)
                 self._decider.observer.hear_spent(judged.contract, name, total)
         if self._decider.allowances is not None:
-            self._refusals = self._decider.allowances.overspent(judged.held, error)
+            entries = judged.record.entries
+            self._refusals = self._decider.allowances.overspent(
+                judged.held, entries, error
+            )
 
 
 def _held(allowances: Allowances, judged: Judged) -> tuple[Held, ...] | Verdict:

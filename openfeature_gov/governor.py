@@ -192,6 +192,7 @@ class Governor:
         """
         self._rounds.end()
         self._runner.close()
+        self._decider.close()
         try:
             self.records.close()
         finally:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,21 +18,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from openfeature_gov import Effect, Extractors, Outcome, ToolCall
-from openfeature_gov.allowances import aside
 from openfeature_gov.allowances import rates as rates_module
 from openfeature_gov.allowances.rates import LocalRates, RatesDownError
-from openfeature_gov.allowances.taking import Allowances
 from openfeature_gov.cli import app
-from openfeature_gov.controls import HEALTHY
-from openfeature_gov.controls.budget import Charge
-from openfeature_gov.errors import OverspentError, RecordStoreError
-from openfeature_gov.evidence.records import Purse, Settle, Spend, note_record
-from openfeature_gov.governance.envelopes import MICRO, Budget
-from openfeature_gov.stores import history, leases, ledger, writing
-from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.evidence.records import Purse, Settle, Spend
+from openfeature_gov.stores import history, ledger
 from tests.conftest import CONTEXT, Desk, contract_yaml
 from tests.full import share
-from tests.test_stores import wait_for
 from tests.test_telemetry import Signals, signals
 
 __all__ = ["signals"]
@@ -723,178 +715,3 @@ def test_what_somebody_knows_not_to_have_run_gives_its_amount_back(
     one.governor.report(one.governor.decide(call).record_id, "not_run")
     one.governor.close()
     assert ledger_of(one.records) == {"refunds": 0, "held": 0}
-
-
-LOOKS = (
-    '{{name: looks, unit: calls, ceiling: 20, per: {per}, awayShare: "{share}",'
-    " awayProcesses: 5}}"
-)
-
-
-def looking(
-    desk: Callable[..., Desk], share: int, per: str = "day", **more: str
-) -> Desk:
-    """Return a desk with a search of which 20 a day are paid for, and a payment."""
-    listed = f"[{LOOKS.format(share=share, per=per)}]"
-    safe = "{safestMode: search_only, owner: team}"
-    read = {**READ, "defaultMode": "search_only", "rollback": safe, **more}
-    one = desk(
-        contract_yaml("look", budgets=listed, **read)
-        + "---\n"
-        + contract_yaml("pay", budgets=f"[{SPENDING.format(ceiling=9, of='agent')}]")
-    )
-    one.governor.tool("look")(one.spy)
-    one.governor.tool("pay", extract=EXTRACT)(one.spy)
-    return one
-
-
-@pytest.fixture
-def away(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Return what keeps the ledger from answering for a block, by its lock."""
-    monkeypatch.setattr(leases, "WAIT_S", 0.05)
-    monkeypatch.setattr(writing, "RETRY_S", 0.02)
-
-    @contextmanager
-    def kept(one: Desk) -> Iterator[None]:
-        store = one.governor.records
-        assert isinstance(store, SqliteStore)
-        with leases.Turn(store.path).taken():
-            with pytest.raises(RecordStoreError):
-                store.commit(note_record(store.stamp(), "note"))
-            yield
-        wait_for(lambda: store.health() == HEALTHY)
-
-    return kept
-
-
-def look(one: Desk, **changes: Any) -> Outcome:
-    return one.governor.run(ToolCall("look", {}, replace(CONTEXT, **changes)))
-
-
-def test_a_share_is_set_aside_for_when_the_ledger_is_away(
-    desk: Callable[..., Desk], away: Callable[..., Any]
-) -> None:
-    """Reads go on within it, payments stop, and the ledger hears of it afterwards."""
-    one = looking(desk, 2)
-    assert [look(one).effect for _ in range(3)] == [Effect.ALLOW] * 3
-    with away(one):
-        reasons = [look(one).reason for _ in range(4)]
-        assert reasons[2:] == ["budget_unavailable"] * 2
-        assert len(one.calls) == 5
-        assert pay(one, 100).reason == "records_unavailable"
-    flush(one)
-    assert ledger_of(one.records) == {"looks": 5_000_000, "held": 0}
-    # Ten of the twenty are set aside: five more are left for whoever asks the ledger.
-    assert [look(one).effect.value for _ in range(6)] == ["allow"] * 5 + ["deny"]
-    with away(one):
-        assert look(one).effect is Effect.DENY, "a window's share is given once"
-    one.governor.close()
-    assert ledger_of(one.records) == {"looks": 10_000_000, "held": 0}
-    decided = [*history.records(one.records, kind="decision")]
-    assert sum(record["executes"] for record in decided) == 10
-
-
-def test_without_a_share_nothing_is_spent_while_the_ledger_is_away(
-    desk: Callable[..., Desk], away: Callable[..., Any]
-) -> None:
-    """Nobody set anything aside: whatever a process spent could be too much."""
-    one = looking(desk, 0)
-    assert look(one).effect is Effect.ALLOW
-    with away(one):
-        assert look(one).reason == "budget_unavailable"
-    assert [look(one).effect for _ in range(20)].count(Effect.ALLOW) == 19
-
-
-def test_a_share_in_async_calls(
-    desk: Callable[..., Desk], away: Callable[..., Any]
-) -> None:
-    """The async twin goes by the same share."""
-    one = looking(desk, 1)
-
-    async def both() -> list[str]:
-        call = ToolCall("look", {}, CONTEXT)
-        return [(await one.governor.arun(call)).effect.value for _ in range(2)]
-
-    with away(one):
-        assert asyncio.run(both()) == ["allow", "deny"]
-
-
-def test_windows_of_a_share_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be remembered is not granted; windows long over make room."""
-    monkeypatch.setattr(aside, "MOST", 2)
-    budget = Budget(
-        name="b", unit="calls", ceiling=Decimal(10), per="day", awayShare=Decimal(1)
-    )
-
-    def take(day: int) -> bool:
-        at = day * 86_400_000_000
-        of, found = Purse("b", "agent:a"), Charge(budget, "agent:a", "", MICRO)
-        spend = Spend(of, f"{day}", "calls", MICRO, MICRO, at, at)
-        return shares.take([aside.Held(found, spend)]) is None
-
-    shares = aside.Aside()
-    assert [take(day) for day in (1, 1, 2, 3, 5)] == [True, False, True, False, True]
-
-
-class Process:
-    """Be one of the processes that spend from a budget, as far as its share goes."""
-
-    def __init__(self, budget: Budget, number: int) -> None:
-        self.allowances = Allowances(LocalRates(), lambda: 0, lambda: 1)
-        self.charge = Charge(budget, "agent:a", "", 0)
-        self.number, self.backlog = number, list[Spend]()
-
-    def spend(self, amount: int, ref: str, *, away: bool) -> Spend | None:
-        charge = self.charge._replace(amount=amount)
-        if not away:
-            return self.allowances.taken([charge], ref, "tool")[0].spend
-        found = self.allowances.alone([charge], ref, "tool")
-        if isinstance(found, tuple):
-            self.backlog.append(found[0].spend)
-        return None
-
-
-@settings(max_examples=share(1000), deadline=None)
-@given(
-    st.integers(0, 12),
-    st.integers(1, 4),
-    st.lists(
-        st.tuples(st.integers(0, 3), st.integers(0, 9), st.booleans()), max_size=40
-    ),
-)
-def test_all_shares_together_stay_below_the_ceiling(
-    share_of_each: int, processes: int, steps: list[tuple[int, int, bool]]
-) -> None:
-    """Whoever finds the ledger away, as often as it may be, in whatever order."""
-    most = 50
-    if share_of_each * processes > most:
-        return
-    budget = Budget(
-        name="b",
-        unit="calls",
-        ceiling=Decimal(most) / MICRO,
-        per="day",
-        charge="cost",
-        awayShare=Decimal(share_of_each) / MICRO,
-        awayProcesses=processes,
-    )
-    every = [Process(budget, number) for number in range(processes)]
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        for statement in ledger.TABLES:
-            db.execute(statement)
-        for number, (who, amount, away) in enumerate(steps):
-            one = every[who % processes]
-            spend = one.spend(amount, f"r-{number}", away=away)
-            if spend is None:
-                continue
-            # The ledger answers: it hears first of what was spent without it.
-            for late in one.backlog:
-                ledger.enter(db.execute, late)
-            one.backlog.clear()
-            with suppress(OverspentError):
-                ledger.enter(db.execute, spend)
-        for one in every:
-            for late in one.backlog:
-                ledger.enter(db.execute, late)
-        (taken,) = db.execute("SELECT coalesce(sum(taken), 0) FROM budgets").fetchone()
-    assert taken <= most

@@ -107,24 +107,23 @@ def test_one_name_is_one_budget() -> None:
 
 
 def test_no_more_is_set_aside_than_there_is() -> None:
-    """The shares of all processes fit into the ceiling; without one there is none."""
+    """A share leaves something of the ceiling; without one there is none."""
     (rules,) = parse(contract_yaml("pay", budgets=f"[{BUDGET}]"))
     (budget,) = rules.budgets
     assert budget.away_micro == 0
     assert budget.ceiling_micro == micro(budget.ceiling)
-    (aside,) = parse(_aside("1.99", 10)).contracts["pay"].budgets
-    assert aside.ceiling_micro == micro(budget.ceiling) - 10 * micro(Decimal("1.99"))
-    with pytest.raises(
-        InvalidContractError, match=r"awayShare: 11 times 1\.99 is more"
-    ):
-        parse(_aside("1.99", 11))
+    (aside,) = parse(_aside("1.99")).contracts["pay"].budgets
+    assert aside.away_micro == micro(Decimal("1.99"))
+    for share in (budget.ceiling, budget.ceiling + 1):
+        with pytest.raises(InvalidContractError, match="leaves nothing of the ceiling"):
+            parse(_aside(f"{share}"))
     other = contract_yaml("refund", budgets=f"[{BUDGET}]")
     with pytest.raises(InvalidContractError, match="another one in the contract of"):
-        parse(f"{_aside('1.99', 10)}---\n{other}")
+        parse(f"{_aside('1.99')}---\n{other}")
 
 
-def _aside(share: str, processes: int) -> str:
-    more = f'awayShare: "{share}", awayProcesses: {processes}'
+def _aside(share: str) -> str:
+    more = f'awayShare: "{share}"'
     return contract_yaml("pay", budgets=f"[{BUDGET[:-1]}, {more}}}]")
 
 

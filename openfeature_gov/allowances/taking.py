@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ class Allowances:
         self, rates: Rates, clock: Callable[[], int], now: Callable[[], int]
     ) -> None:
         self.rates, self._clock, self._now = rates, clock, now
-        self._share, self._aside = LocalRates(clock), Aside()
+        self._share, self._aside = LocalRates(clock), Aside(clock)
         self._short: dict[Purse, tuple[int, int]] = {}
         self._anomalous: dict[Purse, int] = {}
 
@@ -150,17 +150,36 @@ class Allowances:
     def alone(
         self, charges: Iterable[Charge], ref: str, ran: str
     ) -> tuple[Held, ...] | Verdict:
-        """Return what *ref* takes of this process's share while the ledger is away.
+        """Return what *ref* takes of this process's shares while the ledger is away.
 
-        Return the refusal where a share has too little left. The ledger hears of it
-        when it is back, and cannot refuse what was set aside for this.
+        Return the refusal where a share has too little left, or there is none: nothing
+        is spent that the ledger did not reserve before.
         """
-        held = self.taken(charges, ref, ran)
-        refused = self._aside.take(held)
-        if refused is not None:
-            return control.unavailable(refused)
-        granted = [one.spend._replace(ceiling=GRANTED, multiple=0) for one in held]
-        return tuple(map(Held, (one.charge for one in held), granted))
+        taken = self._aside.take(self.taken(charges, ref, ran))
+        return control.unavailable(taken) if isinstance(taken, Charge) else taken
+
+    def entries(self, held: tuple[Held, ...], *, reads: bool) -> tuple[Entry, ...]:
+        """Return what the record of a decision enters for what it *held*.
+
+        One that *reads*, and so may run while the ledger is away, reserves the shares
+        for that as well.
+        """
+        spends = tuple(one.spend for one in held if not one.share)
+        if not reads or len(spends) < len(held):
+            return spends
+        return spends + self._aside.reserve(held)
+
+    def kept(self, entries: tuple[Entry, ...]) -> None:
+        """Hear that *entries* are in the ledger."""
+        self._aside.kept(entries)
+
+    def undone(self, entries: tuple[Entry, ...]) -> None:
+        """Hear that *entries* may not be in the ledger."""
+        self._aside.undone(entries)
+
+    def returned(self) -> tuple[Entry, ...]:
+        """Return the entries that give back what this process had set aside."""
+        return self._aside.returned()
 
     def _spend(self, charge: Charge, ref: str) -> Spend:
         budget = charge.budget
@@ -185,9 +204,20 @@ class Allowances:
         return 0 if width is None else now - now % width
 
     def overspent(
-        self, held: tuple[Held, ...], error: OverspentError
+        self, held: tuple[Held, ...], entries: tuple[Entry, ...], error: OverspentError
     ) -> tuple[Verdict, ...]:
-        """Return the verdict on the call that *error* refused; remember it a moment."""
+        """Return the verdict on the call that *error* refused; remember it a moment.
+
+        A share comes last: none is reserved, and the one that there is goes back,
+        before a call is refused. Without a verdict it may be tried again.
+        """
+        reserved = self._aside.undone(entries)
+        if reserved:
+            self._aside.forgo(reserved)
+            return ()
+        shared = [one.spend.of for one in held if one.charge.budget.away_micro]
+        if shared and self._aside.forgo(shared):
+            return ()
         if len(self._short) >= MOST_NOTES:
             self._short.clear()
         until = self._clock() + SHORT_NS
@@ -200,7 +230,7 @@ class Allowances:
     def anomalies(self, held: tuple[Held, ...]) -> list[Anomaly]:
         """Return what just went above its multiple of the usual, once a window."""
         found = []
-        for charge, spend in held:
+        for charge, spend, _ in held:
             if not spend.found:
                 continue
             taken, usual = spend.found[0]
@@ -234,16 +264,24 @@ class Allowances:
         for one in held:
             self._short.pop(one.spend.of, None)
         gone = moved and began and status == "failed"
-        return tuple(
-            Settle(
-                one.spend.of,
-                one.spend.ref,
-                None
-                if gone and one.charge.budget.charge == "amount"
-                else _cost(one, back=back, costs=known),
-            )
-            for one in held
-        )
+        ends: list[Entry] = []
+        for one in held:
+            kept = gone and one.charge.budget.charge == "amount"
+            cost = None if kept else _cost(one, back=back, costs=known)
+            ends += self._end(one, cost)
+        return tuple(ends)
+
+    def _end(self, held: Held, cost: int | None) -> Iterator[Entry]:
+        """Yield what ends *held* at its *cost*; a share is corrected by it instead."""
+        spend = held.spend
+        if not held.share:
+            yield Settle(spend.of, spend.ref, cost)
+            return
+        more = 0 if cost is None else cost - spend.amount
+        if not self._aside.corrected(held, more) and more > 0:
+            # Its share was settled before it ended: the ledger hears of the rest.
+            yield spend._replace(amount=more, ceiling=GRANTED, multiple=0, found=None)
+            yield Settle(spend.of, spend.ref)
 
 
 def priced(costs: Mapping[str, Decimal]) -> Decimal | None:

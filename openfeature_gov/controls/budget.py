@@ -38,6 +38,11 @@ class Charge(NamedTuple):
     ceiling: int = 0
     begins_us: int = 0
 
+    @property
+    def moves(self) -> bool:
+        """Say whether it is of what the call moves, which the call itself tells."""
+        return bool(self.guardrail) or self.budget.charge == "amount"
+
 
 class Unknown(NamedTuple):
     """Say why nobody can tell what a call takes of *budget*."""

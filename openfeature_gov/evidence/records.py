@@ -104,6 +104,10 @@ class Change(NamedTuple):
     table: str = "approvals"
 
 
+ASIDE = "aside-"
+"""How the `Spend.ref` of what a process sets aside begins; no id of a record does."""
+
+
 class Purse(NamedTuple):
     """Name one budget of somebody: the row of the ledger that a window of it is.
 
@@ -209,14 +213,18 @@ def changes(records: Iterable[Record]) -> Iterator[Change]:
 def entries(records: Iterable[Record]) -> list[Entry]:
     """Return the ledger entries that *records* carry, in the order to make them.
 
-    By purse, so that two writers never wait for each other; a spend before its end.
+    By purse, so that two writers never wait for each other; a spend before its end, and
+    first what goes back of a share that a process had set aside.
     """
     found = [entry for record in records for entry in record.entries]
     return sorted(found, key=_turn) if len(found) > 1 else found
 
 
-def _turn(entry: Entry) -> tuple[Purse, bool]:
-    return entry.of or Purse("", ""), isinstance(entry, Settle)
+def _turn(entry: Entry) -> tuple[Purse, int]:
+    turn = 1
+    if isinstance(entry, Settle):
+        turn = 0 if entry.ref.startswith(ASIDE) else 2
+    return entry.of or Purse("", ""), turn
 
 
 def columns(record: Record, writer: str) -> tuple[object, ...]:

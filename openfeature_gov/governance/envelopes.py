@@ -90,9 +90,9 @@ class Budget(Part):
     it, and must agree on it.
 
     While the ledger does not answer nothing is spent, unless *away_share* sets a part
-    of the ceiling aside: each of at most *away_processes* processes may then spend that
-    much of a window on mere reads, which the ledger hears of when it is back. What is
-    set aside the ledger never grants, so that together they stay below the ceiling.
+    of the ceiling aside: each process reserves so much of a window in the ledger, with
+    its first read, and may spend it on reads while the ledger is away. A process for
+    which too little was left has none, and then spends nothing.
     """
 
     name: EnvelopeName
@@ -105,12 +105,11 @@ class Budget(Part):
     anomaly_multiple: Annotated[int, Field(ge=2, le=1000)] | None = None
     anomaly_mode: LadderMode = Mode.AUTONOMOUS
     away_share: Quantity = Decimal(0)
-    away_processes: Annotated[int, Field(ge=1, le=1000)] = 10
 
     @cached_property
     def ceiling_micro(self) -> int:
-        """Return in millionths what the ledger grants: all that is not set aside."""
-        return micro(self.ceiling) - self.away_micro * self.away_processes
+        """Return in millionths what the ledger grants at most."""
+        return micro(self.ceiling)
 
     @cached_property
     def away_micro(self) -> int:
@@ -123,7 +122,7 @@ class Budget(Part):
         return (
             *(self.unit, self.ceiling, self.per, self.of),
             *(self.anomaly_multiple, self.anomaly_mode),
-            *(self.away_share, self.away_processes),
+            self.away_share,
         )
 
     @model_validator(mode="after")
@@ -134,10 +133,10 @@ class Budget(Part):
             raise ValueError("reserve: an amount is known before the call")
         if self.unit == CALLS and self.reserve is not None:
             raise ValueError("reserve: a call counts as one")
-        if self.ceiling_micro < 0:
+        if self.away_share and self.away_share >= self.ceiling:
             raise ValueError(
-                f"awayShare: {self.away_processes} times {self.away_share} is more than"
-                f" the ceiling {self.ceiling}; state less, or fewer awayProcesses"
+                f"awayShare: {self.away_share} leaves nothing of the ceiling"
+                f" {self.ceiling} to spend otherwise; state less"
             )
         if self.anomaly_multiple is None and self.anomaly_mode is not Mode.AUTONOMOUS:
             raise ValueError("anomalyMode: needs anomalyMultiple")

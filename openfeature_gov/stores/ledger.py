@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from openfeature_gov.errors import OverspentError
-from openfeature_gov.evidence.records import Entry, Settle, Spend, Taken
+from openfeature_gov.evidence.records import ASIDE, Entry, Settle, Spend, Taken
 
 USUAL_OF, USUAL_FROM = 30, 5
 """The usual is the mean of the last windows: of so many at most, and at least."""
@@ -80,6 +80,11 @@ SELECT count(*), coalesce(sum(taken), 0) FROM (SELECT taken FROM budgets
   ORDER BY at_us DESC LIMIT {USUAL_OF}) w
 """  # noqa: S608 - a constant
 
+SET_ASIDE = f"""
+SELECT coalesce(sum(amount), 0) FROM holds
+  WHERE name = :name AND scope = :scope AND task = :task AND begins_us = :begins_us
+    AND substr(ref, 1, {len(ASIDE)}) = '{ASIDE}'
+"""  # noqa: S608 - a constant
 
 WINDOWS = """
 SELECT b.name, b.scope, b.task, b.begins_us, b.unit, b.taken,
@@ -143,6 +148,9 @@ def _take(execute: Execute, spend: Spend) -> None:
     execute(HOLD, _only(HOLD, values))
     if spend.found is not None:
         usual = _usual(execute, values) if spend.multiple else None
+        if usual is not None:  # what is set aside is not spent yet
+            aside = execute(SET_ASIDE, _only(SET_ASIDE, values)).fetchall()
+            taken -= int(aside[0][0])
         spend.found[:] = [Taken(taken, usual)]
 
 
@@ -166,10 +174,12 @@ def _only(statement: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _NAMED = re.compile(r":([a-z_]+)")
-_NAMES = {text: tuple(_NAMED.findall(text)) for text in (TAKE, TAKEN, HOLD, USUAL)}
+_NAMES = {
+    text: tuple(_NAMED.findall(text)) for text in (TAKE, TAKEN, HOLD, USUAL, SET_ASIDE)
+}
 _FOREIGN = {
     text: _NAMED.sub(r"%(\1)s", text)
-    for text in (TAKE, TAKEN, HOLD, END, END_ALL, GIVE_BACK, USUAL)
+    for text in (TAKE, TAKEN, HOLD, END, END_ALL, GIVE_BACK, USUAL, SET_ASIDE)
 }
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from tests.properties.mutations.mutant import mutants, tests_of
 
 _allowances = partial(tests_of, "test_allowances.py")
+_aside = partial(tests_of, "test_allowances_aside.py")
 _shared = partial(tests_of, "test_allowances_shared.py")
 _agents = partial(tests_of, "test_identity_agents.py")
 _tokens = partial(tests_of, "test_identity_tokens.py")
@@ -84,22 +85,28 @@ LIMITS = (
     ),
     *mutants(
         "allowances/aside.py",
-        _allowances(
-            "a_share_is_set_aside_for_when_the_ledger_is_away",
-            "windows_of_a_share_are_bounded",
+        _aside(
+            "a_share_is_spent_while_the_ledger_is_away",
+            "a_call_that_costs_more_uses_the_share_up",
+            "a_clock_that_steps_back_gives_no_share_again",
+            "shares_are_bounded",
+            "whatever_happens_no_more_is_spent_than_the_ceiling",
         ),
-        ("before + spend.amount > charge.budget.away_micro", "False"),
-        ("self._taken |= wanted", "pass"),
-        ("if not 0 < window[1] < now_us - OVER_US", "if False"),
+        ("if total > share.amount:", "if False:"),
+        ("self._shares[purse].used = total", "pass"),
+        ("share.used += more", "pass"),
+        ("share is None or spend.begins_us > share.begins_us", "share is None"),
+        ("Settle(purse, share.ref, share.used)", "Settle(purse, share.ref, 0)"),
+        ("if len(self._shares) >= MOST:", "if False:"),
     ),
     *mutants(
         "governance/envelopes.py",
-        _allowances("all_shares_together_stay_below_the_ceiling"),
-        (" - self.away_micro * self.away_processes", ""),
+        tests_of("test_governance_envelopes.py", "no_more_is_set_aside_than_there_is"),
+        ("if self.away_share and self.away_share >= self.ceiling:", "if False:"),
     ),
     *mutants(
         "judging.py",
-        _allowances("a_share_is_set_aside_for_when_the_ledger_is_away"),
+        _aside("a_share_is_spent_while_the_ledger_is_away"),
         ("alone = bool(charges) and health.failing_ns > 0", "alone = False"),
     ),
     *mutants(
