@@ -4,6 +4,10 @@
 durable. All records waiting at the same moment share one transaction. A write that
 fails is kept and tried again; until it succeeds the store says so, and the Governor
 lowers authority.
+
+Nobody who waits writes for himself, though that would save two changes of threads: a
+disk that hangs must end a wait, Ctrl-C must not come between what is on the disk and
+what is known to be, and a signal handler may close the store at any moment.
 """
 
 from __future__ import annotations

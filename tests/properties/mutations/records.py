@@ -118,12 +118,12 @@ RECORDS = (
         _backlog("what_is_given_back_waits_for_the_next_try"),
         ("            self._awake = retrying\n", ""),
         ("if not rung and (retrying or not self._items):", "if not self._items:"),
-        ("for record, _ in reversed(batch)", "for record, _ in batch"),
     ),
     *mutants(
         "stores/backlog.py",
         _backlog("what_waits_comes_in_order_and_in_batches"),
         ("while len(batch) < BATCH", "while True"),
+        ("for record, _ in reversed(batch)", "for record, _ in batch"),
         ("if not rung and (retrying or not self._items):", "if not rung:"),
     ),
     *mutants(
@@ -131,6 +131,14 @@ RECORDS = (
         _backlog("a_batch_gathers_those_who_waited_for_the_last"),
         ("        self._target = self._crowd\n", ""),
         ("        self._crowd = sum(done is not None for _, done in batch)\n", ""),
+    ),
+    *mutants(
+        "stores/backlog.py",
+        _backlog("a_bell_that_rings_while_it_gathers_is_heard"),
+        (
+            "self._crowd = 0\n        return rung",
+            "self._crowd = 0\n        return False",
+        ),
     ),
     *mutants(
         "stores/sqlite.py",
