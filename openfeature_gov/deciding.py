@@ -439,7 +439,7 @@ class _Taking:
             return self._decider.reviewed(self._call, tool, self._demanded, again)
         if not held:
             return judged
-        entries = allowances.entries(held, reads=not contract.consequential)
+        entries = allowances.entries(held, reads=contract.mere_read)
         return replace(
             judged, record=judged.record._replace(entries=entries), held=held
         )

@@ -53,6 +53,9 @@ MEANT = {
 }
 
 
+NOON_US = 20_000 * DAY_US + 12 * HOUR_US
+
+
 def looking(desk: Callable[..., Desk], share: int, per: str = "day") -> Desk:
     """Return a desk with a search of which 20 a day are paid for, and a payment."""
     listed = f"[{LOOKS.format(share=share, per=per)}]"
@@ -68,6 +71,14 @@ def looking(desk: Callable[..., Desk], share: int, per: str = "day") -> Desk:
 def tools(governor: Governor, one: Desk) -> None:
     governor.tool("look")(one.spy)
     governor.tool("pay", extract=EXTRACT)(one.spy)
+    at(governor)
+
+
+def at(governor: Governor, *, hours: int = 0) -> None:
+    """Set the clock of the budgets: no window shall end while a test runs."""
+    allowances = governor._decider.allowances
+    assert allowances is not None
+    allowances._now = lambda: NOON_US + hours * HOUR_US
 
 
 @pytest.fixture
@@ -185,6 +196,7 @@ def test_a_call_that_costs_more_uses_the_share_up(
     one = desk(contract_yaml("look", budgets=f"[{COSTS}]", **MEANT))
     costs, usd = Decimal("5.00"), Extractors(currency="USD")
     one.governor.tool("look", cost=lambda value: costs, extract=usd)(one.spy)
+    at(one.governor)
     assert looks(one, 1) == 1
     with away(one):
         assert looks(one, 20) == 1
@@ -211,6 +223,7 @@ def test_what_fails_while_away_gives_its_part_back(
         return "found"
 
     one.governor.tool("look")(find)
+    at(one.governor)
     assert looks(one, 1) == 1
     with away(one):
         broken = True
@@ -259,20 +272,27 @@ def test_a_clock_that_steps_back_gives_no_share_again(
 ) -> None:
     """The ledger stays in the newest window, and so does the share of it."""
     one = looking(desk, 3, "hour")
-    allowances = one.governor._decider.allowances
-    assert allowances is not None
-    real, back = allowances._now, [0]
-    allowances._now = lambda: real() - back[0] * HOUR_US
     ran = looks(one, 1)
     for hours in range(1, 9):
-        back[0] = hours
+        at(one.governor, hours=-hours)
         with away(one):
             ran += looks(one, 6)
         ran += looks(one, 1)
     assert ran == 20
-    back[0] = -2
+
+
+def test_a_share_is_of_its_window(
+    desk: Callable[..., Desk], away: Callable[..., Any]
+) -> None:
+    """Of one that began while the ledger was away nothing is reserved."""
+    one = looking(desk, 3, "hour")
+    assert looks(one, 1) == 1
     with away(one):
-        assert looks(one, 1) == 0, "of the window that begins nothing is reserved"
+        at(one.governor, hours=1)
+        assert look(one).reason == "budget_unavailable"
+    assert looks(one, 1) == 1
+    with away(one):
+        assert looks(one, 4) == 3
 
 
 BUDGET = Budget(

@@ -89,6 +89,7 @@ LIMITS = (
             "a_share_is_spent_while_the_ledger_is_away",
             "a_call_that_costs_more_uses_the_share_up",
             "a_clock_that_steps_back_gives_no_share_again",
+            "a_share_is_of_its_window",
             "shares_are_bounded",
             "whatever_happens_no_more_is_spent_than_the_ceiling",
         ),
