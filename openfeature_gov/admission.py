@@ -89,7 +89,8 @@ class Admission:
     def begin(self) -> Callable[..., None]:
         """Hold the ticket out from here on, for a framework that has hooks alone.
 
-        Return what to call with the value or the ``error`` that the tool ended with.
+        Return what to call with the value or the ``error`` that the tool ended with, or
+        with ``known=False`` where a foreign tool may have run or not.
         Where the outcome would not run the tool, use `run`.
 
         Raises:
@@ -103,10 +104,15 @@ class Admission:
         tickets.leave(self._ticket, started)
         passed = _Passed(judged, self._ticket, self._decider, started)
 
-        def end(value: Any = None, error: BaseException | None = None) -> None:
+        def end(
+            value: Any = None,
+            error: BaseException | None = None,
+            *,
+            known: bool = True,
+        ) -> None:
             with suppress(ValueError):  # another context: this one never acted
                 ambient.reset(token)
-            passed.end(error, value)
+            passed.end(error, value, known=known)
 
         return end
 
@@ -160,7 +166,9 @@ class _Passed:
             with suppress(ValueError):
                 ambient.reset(self._acted)
 
-    def end(self, error: BaseException | None, value: Any) -> None:
+    def end(
+        self, error: BaseException | None, value: Any, *, known: bool = True
+    ) -> None:
         """Record how it ended, if no gate did."""
         # INVARIANT: a ticket ends with its block; a later run meets a new decision.
         if not self._ticket.take():
@@ -170,7 +178,7 @@ class _Passed:
         else:
             tool = self._decider.tools[self._ticket.tool]
             # A gate that nobody reached: what the framework did instead is not known.
-            status = "executed" if tool.foreign else "unknown"
+            status = "executed" if tool.foreign and known else "unknown"
         self._decider.settle(self._judged, status, error, self._started, value)
 
 

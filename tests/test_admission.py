@@ -225,6 +225,17 @@ def test_what_begins_and_reaches_no_gate(
     assert statuses(desk)[0] == status
 
 
+@pytest.mark.parametrize(("known", "status"), [(True, "executed"), (False, "unknown")])
+def test_what_begins_and_has_no_gate(
+    desk: Callable[..., Desk], known: bool, status: str
+) -> None:
+    """A foreign tool ran unless the framework cannot tell."""
+    one = desk(contract_yaml("spy"))
+    one.governor.foreign("spy")
+    one.governor.admit(CALL).begin()("answer", known=known)
+    assert statuses(one) == [status]
+
+
 def test_what_begins_does_so_once(gated: tuple[Desk, Callable[..., Any]]) -> None:
     """Neither again, nor after it was run or left."""
     desk, _ = gated
