@@ -14,7 +14,7 @@ import redis
 
 from openfeature_gov import CallContext, Effect, ToolCall
 from openfeature_gov.allowances.rates import RatesDownError
-from openfeature_gov.allowances.shared import REST_NS, RedisRates
+from openfeature_gov.allowances.shared import REST_NS, SINCE, RedisRates
 from openfeature_gov.stores import history
 from tests.conftest import CONTEXT, Desk
 from tests.integration.redis_server import PROGRAM, REASON, RedisServer, running
@@ -50,12 +50,32 @@ def clock() -> Clock:
 def rates(server: RedisServer, clock: Clock) -> Iterator[RedisRates]:
     """Lend the counters in the server."""
     one = RedisRates(server.url, timeout_s=20, clock=clock)
+    one.begin()
     yield one
     one.close()
 
 
 def grants(rates: RedisRates, tries: int, count: int, key: str = "k") -> int:
     return sum(rates.take(key, count, 3_600) for _ in range(tries))
+
+
+def pass_time(server: RedisServer, seconds: int) -> None:
+    """Let so much time pass since the server began to count, if it did."""
+    if not seconds:
+        return
+    with redis.Redis(port=server.port) as client:
+        client.decrby(SINCE, seconds * 1_000_000)
+
+
+def emptied(server: RedisServer, clock: Clock, *, live: bool) -> None:
+    """Let the server forget all, on *live* connections or by a restart."""
+    if live:
+        with redis.Redis(port=server.port) as client:
+            client.flushall()
+    else:
+        server.kill()
+        server.start()
+        clock.ns += REST_NS
 
 
 def test_two_processes_count_together(server: RedisServer, rates: RedisRates) -> None:
@@ -107,22 +127,41 @@ def test_a_bucket_leaves_no_name_and_no_key_for_long(
         assert 0 < client.pttl(key) <= 600_001
 
 
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("old", [True, False])
 def test_an_emptied_bucket_is_not_believed_until_it_would_be_full(
-    server: RedisServer, rates: RedisRates, clock: Clock
+    server: RedisServer, rates: RedisRates, clock: Clock, live: bool, old: bool
 ) -> None:
-    """Ten an hour refill twenty in two hours: so long nothing is granted."""
-    assert sum(rates.take("k", 10, 3_600, 20) for _ in range(30)) == 20
-    server.kill()
-    with pytest.raises(RatesDownError):
-        rates.take("k", 10, 3_600, 20)
-    server.start()
-    clock.ns += REST_NS
-    for passed in (0, 7_199):
-        clock.ns += passed * 10**9
+    """Ten a day refill twenty in two days: so long nothing is granted.
+
+    To no process, whether it met the server before or not, and however it was emptied.
+    """
+    assert sum(rates.take("k", 10, 86_400, 20) for _ in range(30)) == 20
+    emptied(server, clock, live=live)
+    other = rates if old else RedisRates(server.url, timeout_s=20, clock=clock)
+    for passed in (0, 86_400, 80_000):
+        pass_time(server, passed)
         with pytest.raises(RatesDownError, match="emptied"):
-            rates.take("k", 10, 3_600, 20)
-    clock.ns += 10**9
-    assert rates.take("k", 10, 3_600, 20)
+            other.take("k", 10, 86_400, 20)
+    pass_time(server, 6_400)
+    assert other.take("k", 10, 86_400, 20)
+    other.close()
+
+
+@pytest.mark.parametrize("burst", [0, 5])
+def test_a_first_start_waits_unless_it_is_told_to_begin(
+    server: RedisServer, burst: int
+) -> None:
+    """A new server may be an emptied one: only somebody who knows says which."""
+    rates = RedisRates(server.url, timeout_s=20)
+    with pytest.raises(RatesDownError, match="or are new"):
+        rates.take("k", 5, 3_600, burst)
+    rates.begin()
+    assert rates.take("k", 5, 3_600, burst)
+    server.kill()
+    with pytest.raises(RatesDownError, match="away"):
+        rates.begin()
+    rates.close()
 
 
 def test_a_set_clock_moves_no_window(
@@ -141,7 +180,7 @@ def test_no_name_stands_in_redis(server: RedisServer, rates: RedisRates) -> None
     rates.take("pay|acct-77", 5, 60)
     with redis.Redis(port=server.port) as client:
         keys = client.keys()
-        assert len(keys) == 2
+        assert len(keys) == 2, "the count, and since when there is one"
         assert not any(b"acct" in key for key in keys)
         assert client.ttl(max(keys, key=len)) in range(1, 121)
 
@@ -174,21 +213,26 @@ def test_a_server_that_came_back_empty_is_not_believed(
             one.take("k", 5, 3_600)
     server.start()
     clock.ns += REST_NS
-    # Whoever comes second must find out as well, though the first left a mark.
-    for one in (rates, other):
-        with pytest.raises(RatesDownError, match="emptied"):
-            one.take("k", 5, 3_600)
-    other.close()
-    clock.ns += 3_600 * 10**9
-    assert grants(rates, 5, 5) == 3
+    late = RedisRates(server.url, timeout_s=20, clock=clock)
+    for passed in (0, 3_000):
+        pass_time(server, passed)
+        for one in (rates, other, late):
+            with pytest.raises(RatesDownError, match="emptied"):
+                one.take("k", 7, 3_600)
+    for one in (other, late):
+        one.close()
+    pass_time(server, 600)
+    # It counted meanwhile.
+    assert grants(rates, 5, 7) == 1
 
 
-def test_many_who_meet_a_new_server_find_it_new(server: RedisServer) -> None:
-    """Nobody takes it for one that forgot, however many connect at the same moment."""
+def test_many_who_meet_a_new_server_agree(server: RedisServer) -> None:
+    """It was begun or it was not, however many connect at the same moment."""
     with redis.Redis(port=server.port) as client, ThreadPoolExecutor(16) as pool:
         for _ in range(20):
             client.flushall()
             fresh = RedisRates(server.url, timeout_s=20)
+            fresh.begin()
             begin = threading.Barrier(16)
 
             def take(_: int, rates: RedisRates = fresh, at: Any = begin) -> bool:
@@ -222,6 +266,7 @@ def test_the_governor_holds_to_its_share(
 ) -> None:
     """Away: what is consequential stops at once, reads go on within the share."""
     shared = RedisRates(server.url, timeout_s=20, processes=4)
+    shared.begin()
     one = limited(desk, "{rate: 8/hour}", rates=shared)
     two = limited(desk, "{rate: 8/hour}", rates=shared, **READ)
     assert pay(one, 1).effect is Effect.ALLOW
@@ -255,6 +300,7 @@ def test_async_calls_do_not_block_the_loop(
     import asyncio
 
     shared = RedisRates(server.url, timeout_s=20)
+    shared.begin()
     one = limited(desk, "{rate: 3/hour}", rates=shared)
     reasons = asyncio.run(_many(one, CONTEXT))
     assert reasons.count("rate_limited") == 1

@@ -4,7 +4,9 @@ The sliding window of `limits` counts by the server's clock, in one script, so t
 two processes take the same place; it takes what began in the window before as spread
 evenly over it. `limits` has no token bucket: ours is one script as well, and exact.
 Budgets never stand here: what Redis forgets, such as all of it at a restart without
-persistence, must not be money.
+persistence, must not be money. Beside the counts stands a mark with the time since when
+there are any. Each script looks at it: a server that was emptied, whoever asks and
+however it came about, is not believed before every count would have run out anyway.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
-from secrets import token_hex
 from typing import Any
 
 from openfeature_gov.allowances.rates import RatesDownError
@@ -22,7 +23,23 @@ SCHEMES = ("redis://", "rediss://", "redis+unix://")
 REST_NS = 1_000_000_000
 """How long a server that failed is left alone: not every call shall wait for it."""
 PREFIX = "gov-rates"
-SENTINEL = f"{PREFIX}:mark"
+SINCE = f"{PREFIX}:since"
+MARKED = """
+local asked = redis.call('TIME')
+local micros = tonumber(asked[1]) * 1000000 + tonumber(asked[2])
+local since = tonumber(redis.call('GET', KEYS[#KEYS]) or nil)
+if not since then
+    since = micros
+    redis.call('SET', KEYS[#KEYS], string.format('%.0f', since))
+end
+local known = micros - since >= tonumber(ARGV[#ARGV])
+local function counted()
+{count}
+end
+local free = counted()
+return {{(free and free ~= 0) and 1 or 0, known and 1 or 0}}
+"""
+"""Count, and say whether the server has counted for as many microseconds as matter."""
 BUCKET = """
 local width, count, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -64,6 +81,9 @@ class RedisRates:
     at a limit. *processes* is among how many a limit is parted while the server is away
     or was emptied. Safe to share between threads and across a fork.
 
+    A new server cannot be told from one that was emptied, so that the first start waits
+    for one window, or until the bucket would be full; `begin` says that it is new.
+
     Raises:
         ImportError: without the extra ``redis``.
         ValueError: for a URL that is none, or fewer than one process.
@@ -94,69 +114,74 @@ class RedisRates:
         self.processes, self._clock = processes, clock
         self._faults = (exceptions.RedisError, OSError)
         self._unknown = exceptions.NoScriptError
-        self._rest_until = self._emptied_ns = 0
-        self._mark: object = None
+        self._rest_until = 0
         options: dict[str, Any] = {
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
             "retry": Retry(NoBackoff(), 0),
-            "redis_connect_func": self._met,
         }
         self._storage = RedisStorage(url, **options)
-        self._bucket = self._storage.storage.register_script(BUCKET)
+        register = self._storage.storage.register_script
+        window = self._storage.SCRIPT_ACQUIRE_SLIDING_WINDOW.decode()
+        self._window = register(MARKED.format(count=window))
+        self._bucket = register(MARKED.format(count=BUCKET))
 
     def take(self, key: str, count: int, seconds: int, burst: int = 0) -> bool:
         """Say whether one more may begin under *key*, and count it if so.
 
         Raises:
-            RatesDownError: while the server is away, and after it came back empty for
-                one window, or for as long as it takes to refill the bucket.
+            RatesDownError: while the server is away, and after it was emptied for one
+                window, or for as long as it takes to refill the bucket.
 
         """
         now = self._clock()
         if now < self._rest_until:
             raise RatesDownError("the shared counters are away")
         try:
-            free = self._taken(key, count, seconds, burst)
+            free, known = self._taken(key, count, seconds, burst)
         except self._faults as error:
             self._rest_until = self._clock() + REST_NS
             told = type(error).__name__
             raise RatesDownError(f"the shared counters are away: {told}") from error
-        lasts = max(seconds * 10**9, burst * seconds * 10**9 // max(count, 1))
-        if self._emptied_ns and now - self._emptied_ns < lasts:
-            raise RatesDownError("the shared counters were emptied")
-        return free
+        if not known:
+            raise RatesDownError("the shared counters were emptied, or are new")
+        return bool(free)
 
-    def _taken(self, key: str, count: int, seconds: int, burst: int) -> bool:
+    def _taken(self, key: str, count: int, seconds: int, burst: int) -> list[int]:
         """Run the script by its name, which costs little more than a bare call."""
-        keys: tuple[str, ...] = _keys(key)
+        before, name = _keys(key)
+        width = seconds * 1_000_000
+        keys: tuple[str, ...]
         if burst:
-            script, keys = self._bucket, (f"{keys[1]}/bucket",)
-            values = (seconds * 1_000_000, count, burst)
+            script, keys = self._bucket, (f"{name}/bucket", SINCE)
+            refilled = -(-burst * width // max(count, 1))
+            values = (width, count, burst, max(width, refilled))
         else:
-            script = self._storage.lua_acquire_sliding_window
-            values = (count, seconds, 1)
+            script, keys = self._window, (before, name, SINCE)
+            values = (count, seconds, 1, width)
         client = self._storage.storage
         try:
-            return bool(client.evalsha(script.sha, len(keys), *keys, *values))
+            found: list[int] = client.evalsha(script.sha, len(keys), *keys, *values)
         except self._unknown:
-            return bool(script(keys, values))
+            found = script(keys, values)
+        return found
+
+    def begin(self) -> None:
+        """Say that the server is new: that nothing was counted which it should know.
+
+        For the first start of a deployment, once. After a server was emptied it gives
+        every limit anew, to calls that had used it up.
+
+        Raises:
+            RatesDownError: while the server is away.
+
+        """
+        try:
+            self._storage.storage.set(SINCE, 0)
+        except self._faults as error:
+            told = type(error).__name__
+            raise RatesDownError(f"the shared counters are away: {told}") from error
 
     def close(self) -> None:
         """Let go of the connections; idempotent."""
         self._storage.storage.close()
-
-    def _met(self, connection: Any) -> None:
-        """Look, on each new connection, whether the server still knows what it did.
-
-        Whoever comes first leaves a mark. A server with another mark than the one that
-        this process met before has lost its counters as well.
-        """
-        connection.on_connect()
-        connection.send_command("SET", SENTINEL, token_hex(8), "NX")
-        connection.read_response()
-        connection.send_command("GET", SENTINEL)
-        mark = connection.read_response()
-        known, self._mark = self._mark, mark
-        if known not in (None, mark):
-            self._emptied_ns = self._clock()

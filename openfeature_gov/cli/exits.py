@@ -7,6 +7,7 @@ from enum import IntEnum
 from openfeature.exception import OpenFeatureError
 
 from openfeature.contrib.provider.featbit.errors import FeatBitEditError
+from openfeature_gov.allowances.rates import RatesDownError
 from openfeature_gov.errors import (
     IdentityError,
     InvalidCallError,
@@ -42,6 +43,7 @@ EXPECTED: tuple[tuple[type[Exception], Exit], ...] = (
     (InvalidContractError, Exit.UNREACHABLE),
     (IdentityError, Exit.UNREACHABLE),
     (RecordStoreError, Exit.UNREACHABLE),
+    (RatesDownError, Exit.UNREACHABLE),
     (OpenFeatureError, Exit.UNREACHABLE),
     (OSError, Exit.UNREACHABLE),
 )

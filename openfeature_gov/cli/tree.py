@@ -23,6 +23,7 @@ from openfeature_gov.cli import (
     kills,
     output,
     querying,
+    rates,
     reporting,
     reviews,
     rollout,
@@ -51,6 +52,7 @@ ORDER = (
     "reviews",
     "agents",
     "budgets",
+    "rates",
     "signals",
     "rollout",
     "serve",
@@ -154,6 +156,7 @@ app.add_typer(approvals.app, name="approvals")
 app.add_typer(reviews.app, name="reviews")
 app.add_typer(agents.app, name="agents")
 app.add_typer(budgets.app, name="budgets")
+app.add_typer(rates.app, name="rates")
 app.add_typer(signals.app, name="signals")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(runs.app, name="runs")

@@ -96,6 +96,7 @@ def groups(stack: ExitStack) -> Iterator[Group]:
     if redis_server.PROGRAM is not None:
         server = stack.enter_context(redis_server.running(folder))
         rates = stack.enter_context(closing(RedisRates(server.url, timeout_s=60)))
+        rates.begin()
         client = stack.enter_context(redis.Redis(port=server.port))
         yield Group(
             {
