@@ -21,6 +21,13 @@ from openfeature_gov.evidence.sealing import Sealing
 from tests.conftest import contract_yaml, flag_document
 
 BUDGET = "[{name: grants, unit: calls, ceiling: 1000, per: task, of: everyone}]"
+SHARED = f'{BUDGET[:-2]}, awayShare: "20"}}]'
+MERE_READ = {
+    "riskClass": "search",
+    "reversibility": "automatic",
+    "defaultMode": "search_only",
+    "rollback": "{safestMode: search_only, owner: team}",
+}
 RATE = "[{rate: 1000/day, of: tool}]"
 CALL = ToolCall("grant", {}, CallContext(actor=Actor(agent="agent-1"), task="task-1"))
 

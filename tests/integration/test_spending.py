@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from openfeature_gov.allowances.shared import RedisRates
 from tests.integration import postgres, redis_server, spender
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,19 @@ def test_eight_processes_get_exactly_the_budget(kind: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_shares_add_nothing_to_the_budget(kind: str, tmp_path: Path) -> None:
+    """What processes set aside comes out of the 1,000, and all of it goes back."""
+    spender.prepare(tmp_path, budgets=spender.SHARED, **spender.MERE_READ)
+    with records(kind, tmp_path) as log:
+        found = together(tmp_path, 2, log, 16, 50)
+        granted = effects(tmp_path)
+        assert taken(log) == (granted, 0)
+        assert found.total() == 1600
+        # Another process's share may be all that is left when a call is refused.
+        assert 0 < granted <= CEILING, found
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_kill_nine_never_lets_more_be_spent(kind: str, tmp_path: Path) -> None:
     """Whoever dies in between has spent what it took; no hold outlives it."""
     spender.prepare(tmp_path, budgets=spender.BUDGET)
@@ -158,12 +172,19 @@ def reached(folder: Path, count: int) -> None:
     raise AssertionError(f"{effects(folder)} effects of {count}")
 
 
+def begin(url: str) -> None:
+    """Say that the Redis at *url* is new."""
+    with closing(RedisRates(url, timeout_s=60)) as rates:
+        rates.begin()
+
+
 @pytest.mark.skipif(redis_server.PROGRAM is None, reason=redis_server.REASON)
 def test_processes_share_a_rate(tmp_path: Path) -> None:
     """64 threads in 4 processes over one Redis: exactly 1,000 calls begin."""
     spender.prepare(tmp_path, rateLimits=spender.RATE)
     with redis_server.running(tmp_path) as server:
         log = str(tmp_path / "records.db")
+        begin(server.url)
         found = together(tmp_path, 4, log, 16, 25, server.url)
     assert found["rate_limited"] == 600, found
     assert effects(tmp_path) == CEILING - found[UNANSWERED]
@@ -175,14 +196,18 @@ def test_a_redis_that_forgets_resets_no_budget(tmp_path: Path) -> None:
     spender.prepare(tmp_path, budgets=spender.BUDGET, rateLimits=spender.RATE)
     log = str(tmp_path / "records.db")
     with redis_server.running(tmp_path) as server:
+        begin(server.url)
         governor = spender.opened(tmp_path, log, server.url)
         assert spender.spend(governor, 8, 100) == {"approval_waived": 800}
         server.kill()
         assert set(spender.spend(governor, 2, 10)) == {"rate_unavailable"}
         governor.close()
         server.start()
-        # A process that never met the old server counts anew; the budget does not.
+        # Nor does a process believe it that never met the old one. Said to be new, it
+        # counts anew; the budget does not.
         governor = spender.opened(tmp_path, log, server.url)
+        assert set(spender.spend(governor, 2, 10)) == {"rate_unavailable"}
+        begin(server.url)
         found = spender.spend(governor, 8, 100)
         governor.close()
     # A disk that is too busy to take a record in time denies as well.
