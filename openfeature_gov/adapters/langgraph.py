@@ -16,8 +16,8 @@ task from ``thread_id``.
 | a tool without a gate (a library's, MCP's) | later edits and repeats not seen |
 | a tool that the provider itself runs | not covered: there is no hook |
 | a retry of an approved call that failed | a new request: an approval is for one run |
-| a retry middleware before this one | name errors in ``retry_on``: older ones take a |
-|  | pause for a failure: nothing runs then, and the run does not pause |
+| a retry middleware before this one | ``on_failure="error"``: older ones make a |
+|  | message even of a pause: nothing runs then, and the run does not pause |
 """
 
 from __future__ import annotations

@@ -113,10 +113,8 @@ class LangGraphRig(Rig):
         retries: bool,
     ) -> Played:
         ours: list[Any] = [Governed(place.governor, WHO)]
-        # Of any error at all an older one takes even a pause for a failure.
-        retry = ToolRetryMiddleware(
-            max_retries=1, initial_delay=0, retry_on=(ValueError,)
-        )
+        # An older one makes a message even of a pause, unless it is to raise.
+        retry = ToolRetryMiddleware(max_retries=1, initial_delay=0, on_failure="error")
         again = [retry] if retries else []
         # Before ours and after it: both orders are there.
         around = [*again, *ours] if asynchronous else [*ours, *again]
