@@ -8,10 +8,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 os.environ.update(
     CREWAI_DISABLE_TELEMETRY="true",
+    # One version of CrewAI cannot read what another one stored about its last crew.
+    CREWAI_STORAGE_DIR=f"openfeature_gov-crewai-{version('crewai')}",
     CREWAI_TESTING="true",
     CREWAI_TRACING_ENABLED="false",
 )
