@@ -31,7 +31,8 @@ def listed(
 ) -> None:
     """Show the latest windows: whose, since when, what was taken, what is still held.
 
-    What is held belongs to calls whose end is not known yet; it counts as taken.
+    What is held belongs to calls whose end is not known yet, and to processes that set
+    it aside for when the ledger is away; it counts as taken.
     """
     with opened(reachable(records)) as log:
         found = ledger.windows(log.rows, limit)
