@@ -140,6 +140,21 @@ def test_who_sends_slowly_is_cut_off(
     assert answer.status == 204
 
 
+def test_whom_a_full_door_turns_away_is_counted(
+    bell: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs it hears that webhooks find no way in."""
+    monkeypatch.setattr(doors, "LONGEST_S", 600)
+    host, port = bell.server_address[:2]
+    where = (str(host), int(port))
+    inside = [socket.create_connection(where) for _ in range(doors.AT_ONCE)]
+    with socket.create_connection(where) as outside:
+        assert outside.recv(1) == b""
+    assert bell.refused() == (1, "webhook: more than 16 connections at once")
+    for connection in inside:
+        connection.close()
+
+
 @pytest.mark.parametrize(
     ("where", "host"),
     [("0", "127.0.0.1"), (":0", "127.0.0.1"), ("localhost:0", "127.0.0.1")],

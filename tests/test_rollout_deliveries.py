@@ -135,6 +135,16 @@ def test_two_processes_that_were_told_at_once_count_once(
     assert counted(records) == ["INC-7"] * 3
 
 
+def test_two_processes_that_took_one_id_for_two_cases_count_both(
+    store: SqliteStore, records: Path
+) -> None:
+    """Whoever was told that it is recorded was told the truth."""
+    about = {"workflow": "refunds", "by": "pager", "delivery": "evt-1"}
+    for reference in ("INC-7", "INC-8", "INC-7"):
+        report(store, "incident", **about, reference=reference)
+    assert counted(records) == ["INC-7", "INC-8"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -234,13 +244,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--sender", "pager=missing"), 3),
         (("--sender", "pager=open"), 3),
         (("--sender", "pager=pager.secret", "--listen", "nowhere"), 2),
+        (("--sender", "pager=pager.secret", "--sender", "desk=pager.secret"), 2),
+        (("--sender", "pager=pager.secret", "--sender", "pager=other"), 2),
     ],
 )
 def test_a_sender_needs_a_name_and_a_secret_of_its_own(
     folder: Path, given: tuple[str, ...], code: int
 ) -> None:
     """One that nobody can guess or read."""
-    for name, secret, mode in (("short", b"short", 0o600), ("open", SECRET, 0o644)):
+    for name, secret, mode in (
+        ("short", b"short", 0o600),
+        ("open", SECRET, 0o644),
+        ("other", OTHER, 0o600),
+    ):
         (folder / name).write_bytes(secret)
         (folder / name).chmod(mode)
     done = CliRunner().invoke(app, ["rollout", "listen", *given])

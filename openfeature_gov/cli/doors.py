@@ -1,6 +1,7 @@
 """A door for webhooks: a bounded HTTP server that takes a body and answers shortly.
 
-What is refused is counted, and the caller hears no reason but the status.
+What is refused is counted, but for what is no webhook at all; the caller hears no
+reason but the status.
 """
 
 from __future__ import annotations
@@ -91,15 +92,20 @@ class Door(ThreadingTCPServer):
         """Return the answer to what was *sent*, or to what could not be read."""
         found = sent if isinstance(sent, Answer) else self._take(sent)
         if found.why:
-            with self._lock:
-                self._refused = (self._refused[0] + 1, found.why)
+            self.refuse(found.why)
         return found
+
+    def refuse(self, why: str) -> None:
+        """Count a request that is refused."""
+        with self._lock:
+            self._refused = (self._refused[0] + 1, why)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread of its own while there are not too many."""
         if self._slots.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
+            self.refuse(f"webhook: more than {AT_ONCE} connections at once")
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:

@@ -70,6 +70,10 @@ def listen(
     from openfeature_gov_rollout.recording import kept  # noqa: PLC0415
 
     senders = dict(map(_sender, sender))
+    if len({*senders.values()}) < len(sender):
+        raise typer.BadParameter(
+            "each sender needs a name and a secret of its own", param_hint="'--sender'"
+        )
     heard = SimpleQueue[Heard]()
     with kept(controller.records) as store:
         inbox = Inbox(controller.plans, senders, store, controller.records, _now_ms)

@@ -25,6 +25,8 @@ MALFORMED = ("arguments_invalid", "arguments_too_large", "arguments_mismatch")
 """Why a call is refused before any flag is asked: what was intended makes no sense, in
 whatever mode. A flag that was lost is no fault of the agent and counts nowhere."""
 _UNASKED = f"d.variant IS NULL AND d.reason IN {MALFORMED}"
+DELIVERED = ("by", "delivery", "signal", "workflow", "tool", "reference", "ref")
+"""What is the same where a delivery is repeated."""
 Key = tuple[str | None, str | None]
 """A tool, and the variant of its mode flag."""
 Placed = tuple[Key, int, Known, Row]
@@ -164,13 +166,16 @@ READ: Mapping[Source, Callable[[Log, Wanted], Iterator[Placed]]] = {
 
 
 def signals(log: Log) -> Iterator[Mapping[str, Any]]:
-    """Yield the signals that were told; what was delivered again is told once."""
-    seen = set[tuple[str, str]]()
+    """Yield the signals that were told; what was delivered again is told once.
+
+    Two processes may take one id for different cases at once: then each counts.
+    """
+    seen = set[tuple[Any, ...]]()
     query = f"SELECT body FROM records WHERE {LATER} AND kind = 'signal'"  # noqa: S608 - constants
     for (body,) in log.rows(query, {}):
         said = orjson.loads(body)
-        delivery = (str(said.get("by")), str(said.get("delivery") or ""))
-        if not delivery[1] or delivery not in seen:
+        delivery = tuple(said.get(name) for name in DELIVERED)
+        if not said.get("delivery") or delivery not in seen:
             seen.add(delivery)
             yield said
 
