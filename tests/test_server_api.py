@@ -415,6 +415,7 @@ def test_the_api_describes_itself(bob: httpx.Client) -> None:
         "/reviews",
         "/reviews/{review_id}",
         "/reviews/{review_id}/accept",
+        "/reviews/{review_id}/extend",
         "/reviews/{review_id}/refuse",
     }
     for path in found["paths"].values():

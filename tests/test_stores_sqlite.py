@@ -189,6 +189,19 @@ def test_the_write_ahead_log_is_begun_anew_by_its_size(
     assert 200_000 < size < 1_000_000
 
 
+def test_many_short_stores_begin_the_write_ahead_log_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside one that stays open and idle, none of them writes enough for that."""
+    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 100)
+    path = tmp_path / "records.db"
+    with closing(SqliteStore(path, sealing=None)):
+        for _ in range(30):
+            SqliteStore(path, sealing=None).close()
+        pages = (tmp_path / "records.db-wal").stat().st_size // sqlite.PAGE
+    assert pages < 200
+
+
 class Stumbling(SqliteStore):
     """A store whose database fails once a batch is on the disk, while told to."""
 

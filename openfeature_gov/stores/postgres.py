@@ -181,9 +181,10 @@ class PostgresStore(QueuedStore):
         if self._connection is not None:
             return
         connection = sessions.connect(self._url, _session(self.writer))
+        # Known before it claims: a fork meanwhile must leave it as well.
+        self._connection = connection
         try:
             self._claim(connection)
-            self._connection = connection
             if self._seq:
                 self._resume()
         except BaseException:

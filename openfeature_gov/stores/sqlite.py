@@ -41,8 +41,9 @@ from openfeature_gov.stores.writing import (
     require_rows,
 )
 
-BATCH_PAGES, ROW_PAGES = 7, 2
-"""How many pages of 4 KiB a batch adds to the write-ahead log, and each row of it."""
+PAGE, BATCH_PAGES, ROW_PAGES = 4_096, 7, 2
+"""How many bytes a page has; how many pages a batch adds to the write-ahead log, and
+each row of it."""
 CHECKPOINT_PAGES = 4_000
 """After how many pages the log is copied into the database, and begun anew: a sync of
 what overwrites takes half as long as of what makes the file longer."""
@@ -251,8 +252,23 @@ class SqliteStore(QueuedStore):
             reraise=True,
         ):
             with attempt:
-                return connect(self.path)
+                return self._begun_anew(connect(self.path))
         raise RecordStoreError(f"{self.path}: could not be opened")
+
+    def _begun_anew(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Begin the write-ahead log anew where others left it long.
+
+        Each of many short processes writes too little to do that later on.
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        self._pages = log.stat().st_size // PAGE if log.exists() else 0
+        if self._pages >= CHECKPOINT_PAGES:
+            self._checkpoint(connection)
+        return connection
+
+    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+        self._pages = 0
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -294,8 +310,7 @@ class SqliteStore(QueuedStore):
             self.sealer.wrote(rows)
         self._pages += BATCH_PAGES + ROW_PAGES * rows
         if self._pages >= CHECKPOINT_PAGES:
-            self._pages = 0
-            self._opened().execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._checkpoint(self._opened())
 
     def _opening(self) -> Record:
         connection = self._opened()
