@@ -158,10 +158,11 @@ class Log:
         self.add(*event(len(self.rows) + 1, "key_rotation", **said))
         self.signer = new
 
-    def erase(self, *ids: str, by: Signer | None = None) -> None:
+    def erase(self, *ids: str, by: Signer | None = None, reason: str = "asked") -> None:
         """Record, signed, that the personal parts of *ids* were erased."""
         number = len(self.rows) + 1
-        body, _ = event(number, "erasure", records=[*ids], by="user", reason="asked")
+        said = {"records": [*ids], "by": "user", "reason": reason}
+        body, _ = event(number, "erasure", **said)
         digest = b64encode(sha256(body).digest()).decode()
         signer = by or self.signer
         note = signer.note(f"{signer.name}\ngov-erasure/1\n{digest}\n")

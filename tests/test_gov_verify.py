@@ -654,7 +654,7 @@ def test_an_erasure_is_signed_by_the_key_of_its_time(tmp_path: Path) -> None:
     ("again", "sealed", "found"),
     [
         (["d-4"], True, []),
-        (["d-3", "d-4"], True, []),
+        (["d-3", "d-4"], True, ["erasure"]),
         (["d-4"], False, ["erasure", "personal"]),
         (["d-3"], True, ["erasure", "personal"]),
         ([], True, ["erasure", "personal"]),
@@ -663,7 +663,7 @@ def test_an_erasure_is_signed_by_the_key_of_its_time(tmp_path: Path) -> None:
 def test_an_erasure_that_was_recorded_again_counts(
     tmp_path: Path, again: list[str], found: list[str], *, sealed: bool
 ) -> None:
-    """Where a revoked key signed one, a valid one must name all that it names."""
+    """Where a revoked key signed one, a valid one behind it must say the same."""
     log = Log(5)
     first = log.signer
     log.rotate(Signer())
@@ -679,6 +679,34 @@ def test_an_erasure_that_was_recorded_again_counts(
         for quick in (False, True):
             report = verified(log, file, quick=quick, keys=[key.vkey])
             assert codes(report) == (found[:1] if quick else found)
+            assert [one for one in report.notes if "record 8 says the same" in one] == (
+                ["record 7: an erasure; its key was replaced; record 8 says the same"]
+                if not found
+                else []
+            )
+
+
+def test_a_revoked_key_repeats_no_erasure(tmp_path: Path) -> None:
+    """What it signs later is excused by none before, nor by one that says another."""
+    log = Log(5)
+    first = log.signer
+    log.rows[2] = (log.rows[2][0], None)
+    log.erase("d-3")
+    log.seal()
+    log.rotate(Signer())
+    log.seal()
+    log.erase("d-3", by=first)
+    log.seal()
+    report = verified(log, log.database(tmp_path / "a.db"), keys=[first.vkey])
+    assert [(one.code, one.first_seq) for one in report.findings] == [("erasure", 8)]
+    log.erase("d-3", reason="cover-up")
+    log.seal()
+    report = verified(log, log.database(tmp_path / "b.db"), keys=[first.vkey])
+    assert [(one.code, one.first_seq) for one in report.findings] == [("erasure", 8)]
+    log.erase("d-3")
+    log.seal()
+    report = verified(log, log.database(tmp_path / "c.db"), keys=[first.vkey])
+    assert report.findings == []
 
 
 def test_every_column_is_derived_again(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ Whatever it takes for right by a shorter way must be right by the long one, too.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -28,6 +30,7 @@ KINDS: dict[str, bytes] = {
     "a decision": decision(1, note="plain", verdicts=LONG, scopes=["a", "b"])[0],
     "a short one": decision(2, note=None, flags=[], verdicts=[], amount="12")[0],
     "an outcome": event(3, "outcome", ref="d-1", status="executed", cost=None)[0],
+    "a dash": event(5, "note", **{"-": None, "executes": None, "n": [1, "x"]})[0],
     "another": event(4, "stop", ref="w", reviewer="r", executes=False, n=-12)[0],
 }
 PUT = [b"", b'"', b"\\", b",", b":", b"{", b"}", b"[", b"]", b"0", b"1", b"-", b"."]
@@ -92,6 +95,7 @@ def meanings(facts: Any) -> Iterator[Any]:
             rest = {key: one for key, one in facts.items() if key != name}
             yield rest
             yield {**rest, f"{name}x": value}
+            yield {**rest, "-": value}
         if isinstance(value, dict | list):
             for one in meanings(value):
                 yield _with(facts, name, one)
@@ -133,6 +137,59 @@ def test_columns_beside_what_is_known_are_the_same(kind: str) -> None:
             assert (reader._again(good, changed) is not None) == same, changed
 
 
+def test_no_name_stands_for_columns_that_are_nowhere() -> None:
+    """What a member is called makes it no column: its value is not taken for one."""
+    for name in ("-", "", "tool", "context.agent", "amount"):
+        facts = {name: None, "executes": None}
+        reader = knowing(event(4, "note", **facts)[0])
+        body = event(4, "note", **{**facts, name: "5"})[0]
+        beside = columns(body)
+        assert beside is not None
+        for kind in (int, float, str):
+            forged = [kind("5") if one is None else one for one in beside]
+            assert reader._again(body, tuple(forged)) is None
+            forged = [
+                kind("5") if column in ("tool", "reason", "target") else one
+                for column, one in zip(gov_verify.COLUMNS, beside, strict=True)
+            ]
+            assert reader._again(body, tuple(forged)) is None
+        forged = [*beside[:5], "5", "5", "5", "5", "5", 0, "5", None, 5.0, beside[-1]]
+        assert reader._again(body, tuple(forged)) is None
+
+
+def wide(number: int, members: int) -> bytes:
+    """Return a body with *members* of its own, called as those of no other."""
+    return event(number, "note", **{f"n{number}-{at}": 0 for at in range(members)})[0]
+
+
+def test_what_is_wide_is_parsed_and_what_is_learned_is_paid_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No small file keeps the verifier busy with learning what it never meets again."""
+    compiled: list[int] = []
+    kept = re.compile
+
+    def counted(text: Any, *flags: Any) -> Any:
+        compiled.append(len(text))
+        return kept(text, *flags)
+
+    monkeypatch.setattr(re, "compile", counted)
+    reader = Reader(deep=False)
+    for number in range(60):
+        reader.read(wide(number, 1_100), None)
+    assert compiled == []
+    assert reader._credit <= 0
+    reader = Reader(deep=False)
+    for number in range(300):
+        reader.read(wide(number, 90), None)
+    assert len(compiled) == len(reader._forms) <= gov_verify.FORMS
+    reader = Reader(deep=False)
+    monkeypatch.setattr(gov_verify, "FORMS", 1_000)
+    for number in range(300):
+        reader.read(wide(number, 90), None)
+    assert sum(compiled[-len(reader._forms) :]) < 200_000
+
+
 def test_what_does_not_repeat_is_not_learned_for_ever() -> None:
     """Long members that always differ are known by their form; the rest is parsed."""
     reader, read = Reader(deep=False), 0
@@ -143,7 +200,7 @@ def test_what_does_not_repeat_is_not_learned_for_ever() -> None:
         body, _ = decision(number, note="plain", verdicts=verdicts)
         read += reader.read(body, columns(body)).facts is None
     assert read > 100
-    for number in range(1_000):
+    for number in range(2_000):
         reader.read(canonical({f"name-{number}": 1, "id": "x", "kind": "k"}), None)
     assert len(reader._forms) <= gov_verify.FORMS
     assert reader._credit <= 0
@@ -247,7 +304,51 @@ CHANGED = {
 }
 
 
-BESIDE = ("a column", "a personal part", "no personal part", "a trigger")
+def twice(seq: int) -> Callable[[Path], None]:
+    """Return what adds a row *seq* once more, where no key forbids it any longer."""
+
+    def change(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            (made,) = connection.execute(
+                "SELECT sql FROM sqlite_schema WHERE name = 'records'"
+            ).fetchone()
+            bare = made.replace("PRIMARY KEY", "").replace("UNIQUE", "")
+            names = ", ".join(
+                one for _, one, *_ in connection.execute("PRAGMA table_info(records)")
+            )
+            others, only = names.replace("body", "x'00'"), f" WHERE seq = {seq}"
+            for statement in (
+                "ALTER TABLE records RENAME TO former",
+                bare,
+                f"INSERT INTO records ({names}) SELECT {names} FROM former",
+                f"INSERT INTO records ({names}) SELECT {others} FROM former{only}",
+                "DROP TABLE former",
+            ):
+                connection.execute(statement)
+            connection.commit()
+
+    return change
+
+
+UNIQUE = {
+    "twice at a border": twice(7),
+    "twice at a later border": twice(49),
+    "twice within": twice(30),
+    "twice at the end": twice(60),
+    "twice after all portions": twice(56),
+}
+CHANGED |= UNIQUE | {
+    "too large": sql("UPDATE records SET body = zeroblob(3000000) WHERE seq = 30"),
+    "after another, too large": sql(
+        "UPDATE records SET agent = 'x' WHERE seq = 28",
+        "UPDATE records SET body = zeroblob(3000000) WHERE seq = 30",
+    ),
+    "no text": sql(
+        "UPDATE records SET agent = 'x' WHERE seq = 28",
+        "UPDATE records SET agent = CAST(x'ff' AS TEXT) WHERE seq = 30",
+    ),
+}
+BESIDE = ("a column", "no text", "a personal part", "no personal part", "a trigger")
 """What hashes and signatures alone do not show."""
 
 
@@ -273,6 +374,73 @@ def test_several_processes_find_what_one_finds(
         )
         assert one == many
         assert one["verified"] == (whole or (quick and kind in BESIDE)), one["findings"]
+
+
+@pytest.mark.parametrize("kind", UNIQUE)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_row_that_was_added_is_seen_by_its_number_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, jobs: int
+) -> None:
+    """At the border of a portion, too, and where records are looked at one by one."""
+    monkeypatch.setattr(gov_verify, "PORTION", 7)
+    monkeypatch.setattr(gov_verify, "MANY", 1)
+    for write in (WRITTEN["as it was"], set_back):
+        log = long_log()
+        write(log)
+        path = log.database(tmp_path / f"{write.__name__[0]}.db")
+        UNIQUE[kind](path)
+        files, notes = gov_verify.files([path]), [log.notes[-1][2]]
+        (report,) = gov_verify.verify(
+            files, [log.signer.vkey], notes, jobs=jobs, quick=True
+        )
+        assert "sequence" in [one.code for one in report.findings]
+
+
+@pytest.mark.parametrize(
+    ("kind", "quick", "found"),
+    [
+        ("too large", True, ["unreadable"]),
+        ("too large", False, ["unreadable"]),
+        ("after another, too large", False, ["columns", "unreadable"]),
+        ("no text", False, ["columns", "unreadable"]),
+    ],
+)
+def test_what_cannot_be_read_hides_nothing_before_it(
+    tmp_path: Path, kind: str, found: list[str], *, quick: bool
+) -> None:
+    """The finding names the record, and those before it were looked at."""
+    log = long_log()
+    path = log.database(tmp_path / "records.db")
+    CHANGED[kind](path)
+    files, notes = gov_verify.files([path]), [log.notes[-1][2]]
+    (report,) = gov_verify.verify(files, [log.signer.vkey], notes, quick=quick)
+    assert [one.code for one in report.findings] == found
+    # Python's sqlite3 may be one row ahead.
+    assert report.findings[-1].first_seq in (29, 30)
+    assert report.checkpoints == 3
+
+
+SAFE = [["-P"], ["-I"], ["-E", "-P"], ["-s", "-P"]]
+
+
+@pytest.mark.parametrize("options", [[], *SAFE])
+def test_others_run_as_safely_as_this_one(tmp_path: Path, options: list[str]) -> None:
+    """What lies beside the verifier is left alone in every process, if in one."""
+    log = long_log()
+    path, note = log.database(tmp_path / "records.db"), tmp_path / "note"
+    note.write_text(log.notes[-1][2])
+    text = Path(gov_verify.__file__).read_text()
+    small = re.sub(r"PORTION, MANY = .*", "PORTION, MANY = 7, 1", text)
+    assert small != text
+    program, ran = tmp_path / "gov_verify.py", tmp_path / "ran"
+    program.write_text(small)
+    beside = tmp_path / "zipfile.py"
+    beside.write_text(f"open({str(ran)!r}, 'w').close()\nclass ZipFile: pass\n")
+    asked = [str(path), "--key", log.signer.vkey, "--checkpoint", str(note)]
+    command = [sys.executable, *options, str(program), *asked, "--jobs", "2"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.startswith("VERIFIED")
+    assert ran.exists() == (not options)
 
 
 def looked_at_here(path: Path, log: Log, monkeypatch: pytest.MonkeyPatch) -> list[int]:

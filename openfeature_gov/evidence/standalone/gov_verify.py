@@ -55,10 +55,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from hashlib import file_digest, sha256
 from io import BufferedReader
-from itertools import cycle, takewhile
+from itertools import cycle, islice, takewhile
 from operator import itemgetter
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
@@ -561,7 +561,7 @@ class Database:
 
     def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:
         """Yield the records that are left, in the order of ``seq``."""
-        yield from self.leaves(archived(self.archives), -1, quick=quick)
+        yield from self.leaves(archived(self.archives), 1 << 60, quick=quick)
 
     def leaves(self, after: int, limit: int, *, quick: bool) -> Iterator[Leaf]:
         """Yield up to *limit* records behind *after*."""
@@ -572,14 +572,20 @@ class Database:
             columns = None if quick else dict(zip(COLUMNS, values, strict=True))
             yield Leaf(seq, body, columns)
 
-    def rows(self, after: int, limit: int, *, quick: bool) -> sqlite3.Cursor:
-        """Return up to *limit* rows behind *after*: number, body, personal, columns."""
+    def rows(self, after: int, limit: int, *, quick: bool) -> Iterator[tuple[Any, ...]]:
+        """Yield up to *limit* rows behind *after*: number, body, personal, columns.
+
+        Then yield the one behind them, if it is not the next: it has the number of one
+        of them, and who went on behind that number would not see it.
+        """
         missing = [name for name in (*COLUMNS, "personal") if name not in self._names]
         if missing:
             raise Refused("schema", f"records have no columns {', '.join(missing)}")
         names = "NULL" if quick else f"personal, {', '.join(COLUMNS)}"
         query = f"SELECT seq, body, {names} FROM records WHERE seq > ?"  # noqa: S608 - fixed names
-        return self._db.execute(f"{query} ORDER BY seq LIMIT ?", (after, limit))
+        rows = self._db.execute(f"{query} ORDER BY seq LIMIT ?", (after, limit + 1))
+        yield from islice(rows, limit)
+        yield from (row for row in rows if row[0] != after + limit + 1)
 
     def last(self) -> int:
         """Return the number of the last record, 0 for none."""
@@ -973,7 +979,7 @@ def check_erasure(facts: dict[str, Any], keys: Keys) -> bool:
     """Check that a key of the log signed the record *facts* of an erasure.
 
     Say whether that key counts: one that was replaced at that moment does not, and the
-    erasure was recorded again.
+    erasure must be recorded again, behind it, and say the same.
     """
     said = {name: one for name, one in facts.items() if name != "note"}
     if len(said) == len(facts):
@@ -1022,7 +1028,9 @@ def said_by(facts: dict[str, Any]) -> Said:
 
 # ---- Bodies that are known again: what they say, without parsing them
 
-LONG, LONGEST, KNOWN, FORMS, PRICE, CREDIT = 200, 16_384, 8, 16, 16, 1_024
+LONG, LONGEST, KNOWN, FORMS, WIDEST = 200, 16_384, 8, 16, 8_000
+CREDIT, PRICED = 4_096, 16
+"""What may be learned at first, and how many letters cost what one body spares."""
 FLAGS, CONTEXT = '"flags":', '"context":'
 AT, REASON, EXECUTES, VARIANT, AMOUNT = 2, 9, 10, 12, 13
 _TEXT, _CAUGHT = r'"[^"\\\x00-\x1f]*+"', r'"([^"\\\x00-\x1f]*+)"'
@@ -1038,7 +1046,8 @@ _DECIDED = (
     "id kind atUs writer ref tool context.agent context.task effect reason executes"
     " targetSystem - amount reviewer personalDigest"
 )
-"""Where the columns stand in a record, in their order, and the digest behind them."""
+"""Where the columns stand in a record, in their order, and the digest behind them; "-"
+says nowhere, and is no name."""
 
 
 class Form:
@@ -1062,13 +1071,16 @@ class Form:
         names = (_DECIDED if self._kind == "decision" else _ALWAYS).split()
         if self._kind == "outcome":
             names[REASON] = "status"
-        self._places = [tuple(one.split(".")) for one in names]
+        self._places = [None if one == "-" else tuple(one.split(".")) for one in names]
         self._caught: list[tuple[Any, ...]] = []
         self.known: dict[str, dict[str, str | None]] = {}
         self.pattern = self._written(facts, ())
-        self._match = re.compile(self.pattern).fullmatch
-        at = {one: place for place, one in enumerate(self._caught)}
+        at: dict[Any, int] = {one: place for place, one in enumerate(self._caught)}
         self._pick = itemgetter(*(at.get(one, -1) for one in self._places))
+
+    @cached_property
+    def _match(self) -> Callable[[str], re.Match[str] | None]:
+        return re.compile(self.pattern).fullmatch
 
     def _written(self, value: Any, path: tuple[Any, ...]) -> str:
         if path in self._places:
@@ -1174,12 +1186,16 @@ class Reader:
 
     def _learn(self, body: bytes, facts: dict[str, Any]) -> None:
         """Know *body* and its like again, at a price that such bodies must pay."""
-        self._credit -= PRICE
+        self._credit -= 1 + min(len(body), LONGEST) // PRICED
         if matters(facts) or "unencodable" in facts or len(body) > LONGEST:
             return
         with suppress(Refused, RecursionError, *MALFORMED):
             canonical(body)
             made = Form(facts, self._varied)
+            if made.pattern not in self._forms:
+                if len(self._forms) >= FORMS or len(made.pattern) > WIDEST:
+                    return
+                self._credit -= len(made.pattern) // PRICED
             form = self._forms.pop(made.pattern, made)
             for name, texts in made.known.items():
                 form.known[name].update(texts)
@@ -1187,7 +1203,7 @@ class Reader:
                     self._varied.add(name)
                     return
             wanted = said_by(facts), tuple(derived(facts).values())
-            if len(self._forms) < FORMS and form.read(body.decode("utf-8")) == wanted:
+            if form.read(body.decode("utf-8")) == wanted:
                 self._forms[made.pattern] = form
 
 
@@ -1240,22 +1256,32 @@ def batch(
     Without a *reader* only hashes are looked at, not what records say.
     """
     made = Batch(first)
-    for at, row in enumerate(rows, first):
-        body = row[1]
-        if row[0] != at or type(body) is not bytes or len(body) > MAX_RECORD:
-            return None
-        made.hashes.append(sha256(b"\0" + body).digest())
-        try:
+    try:
+        for at, row in enumerate(rows, first):
+            body = row[1]
+            if type(row[0]) is not int or row[0] != at:
+                return None
+            if type(body) is not bytes or len(body) > MAX_RECORD:
+                return None
+            made.hashes.append(sha256(b"\0" + body).digest())
             if reader is None and telling(body):
                 made.told[at] = body
             if reader and not made.add(at, body, reader.read(body, row[3:]), row[2]):
                 return None
-        except Refused:
-            return None
+    except (Refused, sqlite3.Error):
+        return None  # one by one it is seen where
     return made
 
 
 HELP = "--part"
+ALONE = {
+    "isolated": "-I",
+    "safe_path": "-P",
+    "ignore_environment": "-E",
+    "no_user_site": "-s",
+    "no_site": "-S",
+}
+"""What keeps foreign code out of Python: who asked for it has it everywhere."""
 
 
 class Helper:
@@ -1265,7 +1291,7 @@ class Helper:
     """
 
     def __init__(self, path: Path, *words: object) -> None:
-        alone = ["-I"] if sys.flags.isolated else []
+        alone = [one for name, one in ALONE.items() if getattr(sys.flags, name)]
         command = [sys.executable, *alone, __file__, HELP, str(path), *map(str, words)]
         self._process = Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL)  # noqa: S603 - this file
 
@@ -1374,7 +1400,9 @@ class Contents:
         self.reader = Reader(deep=deep)
         self.missing: dict[str, int] = {}
         self.erased: dict[str, int] = {}
-        self.late: dict[int, list[str]] = {}
+        self.late: dict[int, int] = {}
+        """By which record each erasure was recorded again that a revoked key signed."""
+        self._late: dict[bytes, list[int]] = {}
         self.ledger: list[tuple[int, str]] = []
         self.seen: list[tuple[int, Any, Any]] = []
         self._entered: dict[str, int] = {}
@@ -1414,13 +1442,7 @@ class Contents:
             case "key_rotation":
                 keys.rotate(read_rotation(facts))
             case "erasure":
-                listed = [str(one) for one in _list(facts, "records")]
-                listed += [f"request {one}" for one in _list(facts, "requests")]
-                if not check_erasure(facts, keys):
-                    self.late[at] = listed
-                    return
-                for one in listed:
-                    self.erased.setdefault(one, at)
+                self._erasure(facts, at, counts=check_erasure(facts, keys))
             case "checkpoint":
                 self._enter(at, str(facts.get("note")))
             case "archive":
@@ -1432,6 +1454,21 @@ class Contents:
             case "gap":
                 lost = f"{shown(facts.get('lost'))} denied calls were not kept"
                 self.notes.append(f"record {at}: {lost}")
+
+    def _erasure(self, facts: dict[str, Any], at: int, *, counts: bool) -> None:
+        """Take the erasure of record *at*; one that *counts* excuses its like."""
+        own = ("id", "atUs", "writer", "note")
+        said = {name: one for name, one in facts.items() if name not in own}
+        digest = sha256(_WRITE.encode(said).encode()).digest()
+        if not counts:
+            self._late.setdefault(digest, []).append(at)
+            self.late[at] = 0
+            return
+        self.late |= dict.fromkeys(self._late.pop(digest, ()), at)
+        listed = [str(one) for one in _list(facts, "records")]
+        listed += [f"request {one}" for one in _list(facts, "requests")]
+        for one in listed:
+            self.erased.setdefault(one, at)
 
     def _enter(self, at: int, note: str) -> None:
         """Take a checkpoint of another log from the ledger."""
@@ -1628,9 +1665,12 @@ class Audit:
         """Return the report; *erased* and *told* are known of all logs."""
         if not self._held and not self.report.findings:
             self._find("checkpoint", "you hold none of this log, nor does a ledger")
-        for at, listed in self._contents.late.items():
-            if not listed or not all(erased.get(one) for one in listed):
+        for at, again in self._contents.late.items():
+            if not at < again <= self.report.size:
                 self._find("erasure", "the key that signed it was revoked before", at)
+            elif len(self.report.notes) < MAX_FINDINGS:
+                what = f"its key was replaced; record {again} says the same"
+                self.report.notes.append(f"record {at}: an erasure; {what}")
         for record_id, seq in self._contents.missing.items():
             why = ", and no record tells of an erasure"
             why = "; its erasure is not sealed yet" if record_id in erased else why
