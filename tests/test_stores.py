@@ -23,6 +23,7 @@ from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.stores import backlog, history, writing
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.sqlite import SqliteStore
+from openfeature_gov.stores.waiting import Wait
 from openfeature_gov.stores.writing import QueuedStore
 from tests.integration import postgres
 from tests.properties.test_approvals import request as asked
@@ -263,6 +264,112 @@ def test_close_says_what_it_could_not_write(log: Log, store: QueuedStore) -> Non
     wait_for(lambda: store.health() != HEALTHY)
     with pytest.raises(RecordStoreError, match="1 records were left unwritten"):
         store.close()
+
+
+class Stuck:
+    """A disk, or a server, that stands still until it is let go on."""
+
+    def __init__(self, store: QueuedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.inside, self.goes_on = threading.Event(), threading.Event()
+        self._insert = store._insert
+        monkeypatch.setattr(store, "_insert", self.insert)
+
+    def insert(self, records: list[Record]) -> None:
+        self.inside.set()
+        assert self.goes_on.wait(120), "nobody let it go on"
+        self._insert(records)
+
+
+def test_close_leaves_a_writer_alone_that_hangs(
+    log: Log, store: QueuedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says how much may be lost, and may be called again once the disk goes on."""
+    stuck = Stuck(store, monkeypatch)
+    store.append(note(store))
+    assert stuck.inside.wait(30)
+    store.append(note(store))
+    wait = Wait()
+    store._put(note(store), wait)
+    monkeypatch.setattr(writing, "COMMIT_WAIT_S", 0.05)
+    said: list[str] = []
+
+    def close() -> None:
+        with pytest.raises(RecordStoreError) as raised:
+            store.close()
+        said.append(str(raised.value))
+
+    closer = threading.Thread(target=close, daemon=True)
+    closer.start()
+    closer.join(60)
+    try:
+        assert len(said) == 1, "it hangs with the disk"
+        assert "3 records may be left unwritten" in said[0]
+        assert wait.told(0)
+        assert isinstance(wait.error, RecordStoreError)
+    finally:
+        stuck.goes_on.set()
+        monkeypatch.setattr(writing, "COMMIT_WAIT_S", 60.0)
+        closer.join(60)
+    store.close()
+    assert log.kinds()[-4:] == ["note", "note", "note", "stop"]
+
+
+@pytest.mark.parametrize("step", ["_thread.join", "_settle_orphans"])
+def test_an_interrupted_close_is_made_good_by_the_next(
+    log: Log, store: QueuedStore, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Ctrl-C may come while it waits for the writer, or while it writes the rest."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    store.append(note(store))
+    with monkeypatch.context() as patched:
+        holder, _, name = step.rpartition(".")
+        patched.setattr(getattr(store, holder) if holder else store, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.close()
+    store.close()
+    assert log.kinds()[-2:] == ["note", "stop"]
+    assert not log.leased()
+
+
+def test_a_handler_may_close_what_is_being_closed(
+    log: Log, store: QueuedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = store._settle_orphans
+
+    def handled(writer: str) -> int:
+        store.close()
+        return settle(writer)
+
+    monkeypatch.setattr(store, "_settle_orphans", handled)
+    store.close()
+    assert log.kinds() == ["start", "stop"]
+
+
+def test_who_waits_for_room_does_not_stop_the_loop(
+    log: Log, store: QueuedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "STALL_NS", 10**15)
+    stuck = Stuck(store, monkeypatch)
+    store.append(note(store))
+    assert stuck.inside.wait(30)
+    monkeypatch.setattr(backlog, "BACKLOG", 1)
+    monkeypatch.setattr(backlog, "BATCH", 1)
+    store.append(note(store))
+
+    async def work() -> None:
+        committed = asyncio.create_task(store.acommit(note(store)))
+        await asyncio.sleep(0.05)
+        stuck.goes_on.set()
+        await committed
+
+    try:
+        asyncio.run(work())
+    finally:
+        stuck.goes_on.set()
+    assert log.kinds().count("note") == 3
 
 
 def test_full_disk_fails_the_commit_and_keeps_the_record(

@@ -177,6 +177,62 @@ def test_a_batch_gathers_those_who_waited_for_the_last(
     assert found == [["n-10", "n-11", "n-12"]]
 
 
+class Interrupted:
+    """A bell whose ringer is interrupted by a signal handler that raises."""
+
+    def locked(self) -> bool:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_ring_is_made_good_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = sound()
+    with monkeypatch.context() as patched:
+        patched.setattr(one, "_bell", Interrupted())
+        with pytest.raises(KeyboardInterrupt):
+            one.put(note(1), None)
+    one.put(note(2), None)
+    assert one._bell.acquire(blocking=False), "the writer sleeps on"
+    assert ids(one.take()) == ["n-1", "n-2"]
+
+
+def test_the_writer_waits_for_nobody_who_holds_the_lock_of_the_room() -> None:
+    """Its holder may be interrupted by a handler that waits for the writer."""
+    one = sound()
+    one.put(note(1), None)
+    found: list[list[str]] = []
+
+    def work() -> None:
+        batch = one.take()
+        one.give_back(batch)
+        found.append(ids(batch))
+
+    writer = threading.Thread(target=work)
+    with one._space:
+        writer.start()
+        writer.join(30)
+        assert found == [["n-1"]]
+    assert ids(one.take()) == ["n-1"]
+
+
+def test_who_waits_for_room_looks_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that hangs tells nobody that it fails."""
+    monkeypatch.setattr(backlog, "BACKLOG", 1)
+    monkeypatch.setattr(backlog, "BATCH", 1)
+    monkeypatch.setattr(backlog, "ROOM_S", 600.0)
+    answers = iter([False])
+    one = Backlog(lambda: next(answers, True))
+    assert one.put(note(1), None)
+    found: list[bool] = []
+    asking = threading.Thread(
+        target=lambda: found.append(one.put(note(2), None)), daemon=True
+    )
+    asking.start()
+    asking.join(30)
+    assert found == [False]
+
+
 def test_a_bell_that_rings_while_it_gathers_is_heard() -> None:
     """Who closes a store does not wait for a writer that waits for nobody."""
     for _ in range(200):

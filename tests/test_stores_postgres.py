@@ -714,7 +714,7 @@ def test_what_another_opener_settled_meanwhile_is_left_alone(url: str) -> None:
 
 def forget(url: str, store: PostgresStore) -> None:
     """Let *store* die as a killed process does: its session ends, it says nothing."""
-    store._closing = True
+    store._closing = store._closed = True
     store._backlog.hurry()
     store._thread.join()
     store._close()

@@ -7,6 +7,7 @@ and beyond `BACKLOG` nothing more is taken.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,11 @@ BATCH = 1024
 and the others pause: many busy threads would keep Python's lock from the writer."""
 ROOM_S = 30.0
 """How long who puts waits for room in a full backlog."""
+LOOK_S = 0.25
+"""How often who waits for room looks himself: a writer that hangs tells nobody."""
+TELL_S = 0.1
+"""How long the writer tries to tell of room: who holds its lock may be interrupted by a
+signal handler that waits for the writer."""
 PAUSE_S = 1.0
 LINGER_S = 0.002
 GATHER_S = 0.0003
@@ -98,10 +104,13 @@ class Backlog:
         if self._items:
             self._urgent = True
         if len(self._items) < BATCH:
-            with self._space:
-                self._pacer = None
-                self._space.notify_all()
+            self._pacer = None
+            self._tell_of_room()
         return batch
+
+    def waiting(self) -> list[Item]:
+        """Return what waits, and leave it there."""
+        return list(self._items.copy())
 
     def empty(self) -> list[Item]:
         """Return all that waits."""
@@ -111,14 +120,21 @@ class Backlog:
         """Keep *batch* for later, before what waits; nobody waits for it any more."""
         self._items.extendleft((record, None) for record, _ in reversed(batch))
         self._crowd = 0
-        with self._space:
-            self._space.notify_all()
+        self._tell_of_room()
 
     def _ring(self) -> None:
-        self._awake = True
+        # INVARIANT: only the writer says that he is awake: a handler that raises here
+        # may leave the bell unrung, and whoever comes later has to ring it.
         if self._bell.locked():
             with suppress(RuntimeError):  # somebody else rang
                 self._bell.release()
+
+    def _tell_of_room(self) -> None:
+        if self._space.acquire(timeout=TELL_S):
+            try:
+                self._space.notify_all()
+            finally:
+                self._space.release()
 
     def _gathered(self) -> bool:
         """Wait until as many wait as waited for the last batch, but not for long.
@@ -143,10 +159,16 @@ class Backlog:
             if self._pacer is None:
                 self._pacer = me
             if self.full():
-                self._space.wait_for(self._roomy, ROOM_S)
+                self._look(ROOM_S)
             elif self._pacer != me and not self._failing():
-                self._space.wait_for(self._roomy, PAUSE_S)
+                self._look(PAUSE_S)
         return not self.full()
+
+    def _look(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if self._space.wait_for(self._roomy, min(left, LOOK_S)):
+                return
 
     def _roomy(self) -> bool:
         return len(self._items) < BATCH or self._failing()

@@ -160,8 +160,8 @@ class PostgresStore(QueuedStore):
         try:
             super().close()
         finally:
-            owner, self._seals = self._seals, None
-            if owner is not None:
+            if self._closed and (owner := self._seals) is not None:
+                self._seals = None
                 owner.close()
 
     def _behind_ns(self) -> int:

@@ -182,8 +182,8 @@ class SqliteStore(QueuedStore):
         try:
             super().close()
         finally:
-            owner, self.sealer = self.sealer, None
-            if owner is not None:
+            if self._closed and (owner := self.sealer) is not None:
+                self.sealer = None
                 owner.close()
 
     def before_fork(self, wait_s: float) -> None:

@@ -12,6 +12,7 @@ what is known to be, and a signal handler may close the store at any moment.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -201,7 +202,9 @@ class QueuedStore(ABC):
         self._begun = False
         self._count = 0
         self._backlog = Backlog(self._failing)
-        self._closing = False
+        self._closing = self._finishing = self._closed = False
+        self._closer = threading.RLock()
+        self._hand: list[Item] = []
         self._failing_since: int | None = None
         self._busy_since: int | None = None
         self._unsealed_since: int | None = None
@@ -272,7 +275,10 @@ class QueuedStore(ABC):
 
         """
         wait = TaskWait()
-        self._put(record, wait)
+        if self._backlog.full():  # who waits for room must not do so on the loop
+            await asyncio.to_thread(self._put, record, wait)
+        else:
+            self._put(record, wait)
         told = await wait.told(COMMIT_WAIT_S)
         self._heard(wait, told=told)
 
@@ -338,11 +344,33 @@ class QueuedStore(ABC):
             RecordStoreError: when records were left that could not be written.
 
         """
-        if self._closing:
-            return
-        self._closing = True
-        self._backlog.hurry()
-        self._thread.join(COMMIT_WAIT_S)
+        with self._closer:
+            if self._closed:
+                return
+            self._closing = True
+            self._backlog.hurry()
+            self._thread.join(COMMIT_WAIT_S)
+            if self._thread.is_alive():
+                raise self._hung()
+            if not (self._closed or self._finishing):  # a signal handler may close
+                self._finish()
+
+    def _hung(self) -> RecordStoreError:
+        """Tell who waits in the backlog of a writer that hangs; return what to raise.
+
+        What it hangs in is not for another thread to touch.
+        """
+        waiting = self._backlog.waiting()
+        tell(waiting, RecordStoreError("the disk or the server does not answer"))
+        number = len(waiting) + len(self._hand)
+        return RecordStoreError(
+            f"{self.place}: the disk or the server does not answer: {number} records"
+            " may be left unwritten; close again once it does"
+        )
+
+    def _finish(self) -> None:
+        """Do what is left to do once the writer has ended."""
+        self._finishing = True
         faults: Errors = (*self.FAULTS, RecordStoreError)
         left: list[Item] = []
         try:
@@ -359,10 +387,19 @@ class QueuedStore(ABC):
             left += self._backlog.empty()
             tell(left, error)
             lost = f"{len(left)} records were left unwritten"
+            self._end()
             raise RecordStoreError(f"{self.place}: {lost}: {error}") from error
-        finally:
-            self._let_go()
-            forking.forget(self)
+        except BaseException:  # a signal handler raised: who closes again goes on
+            self._backlog.give_back(left)
+            self._drop()
+            self._finishing = False
+            raise
+        self._end()
+
+    def _end(self) -> None:
+        self._closed = True
+        self._let_go()
+        forking.forget(self)
 
     def _let_go(self) -> None:
         self._drop()
@@ -392,6 +429,7 @@ class QueuedStore(ABC):
     def _flush(self, batch: list[Item]) -> None:
         batch = self._gap() + batch
         rows = len(batch)
+        self._hand = batch
         self._busy_since = self._clock()
         try:
             if not self._begun:
@@ -404,6 +442,7 @@ class QueuedStore(ABC):
             self._failed(batch, error)
         finally:
             self._busy_since = None
+            self._hand = []
 
     def _failed(self, batch: list[Item], error: Exception) -> None:
         """Keep *batch* for later, tell who waits, and reopen before the next try."""

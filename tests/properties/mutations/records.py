@@ -141,6 +141,31 @@ RECORDS = (
         ),
     ),
     *mutants(
+        "stores/backlog.py",
+        _backlog("an_interrupted_ring_is_made_good_by_the_next"),
+        (
+            "        if self._bell.locked():\n",
+            "        self._awake = True\n        if self._bell.locked():\n",
+        ),
+    ),
+    *mutants(
+        "stores/backlog.py",
+        _backlog("who_waits_for_room_looks_himself"),
+        ("min(left, LOOK_S)", "left"),
+    ),
+    *mutants(
+        "stores/writing.py",
+        _shared("close_leaves_a_writer_alone_that_hangs"),
+        ("raise self._hung()", "self._hung()"),
+        ("tell(waiting, RecordStoreError(", "str(RecordStoreError("),
+    ),
+    *mutants(
+        "stores/writing.py",
+        _shared("an_interrupted_close_is_made_good_by_the_next"),
+        ("            if self._closed:\n", "            if self._closing:\n"),
+        ("            self._finishing = False\n", ""),
+    ),
+    *mutants(
         "stores/sqlite.py",
         _store("the_write_ahead_log_is_begun_anew_by_its_size"),
         ("BATCH_PAGES + ROW_PAGES * rows", "0"),
