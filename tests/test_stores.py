@@ -23,7 +23,7 @@ from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.stores import backlog, history, writing
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.sqlite import SqliteStore
-from openfeature_gov.stores.waiting import Wait
+from openfeature_gov.stores.waiting import Done, Wait
 from openfeature_gov.stores.writing import QueuedStore
 from tests.integration import postgres
 from tests.properties.test_approvals import request as asked
@@ -332,6 +332,37 @@ def test_an_interrupted_close_is_made_good_by_the_next(
     store.close()
     assert log.kinds()[-2:] == ["note", "stop"]
     assert not log.leased()
+
+
+@pytest.mark.parametrize("way", ["append", "commit"])
+def test_who_puts_while_it_closes_is_refused_or_written(
+    log: Log, store: QueuedStore, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A thread may be switched out between its look and its put."""
+    put, looked, closed = store._backlog.put, threading.Event(), threading.Event()
+
+    def late(record: Record, done: Done | None) -> bool:
+        looked.set()
+        assert closed.wait(60)
+        return put(record, done)
+
+    monkeypatch.setattr(store._backlog, "put", late)
+    said: list[str] = []
+
+    def work() -> None:
+        with pytest.raises(RecordStoreError) as raised:
+            getattr(store, way)(note(store))
+        said.append(str(raised.value))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert looked.wait(30)
+    store.close()
+    closed.set()
+    worker.join(120)
+    assert len(said) == 1
+    assert "closed" in said[0]
+    assert not store._backlog
 
 
 def test_a_handler_may_close_what_is_being_closed(

@@ -177,6 +177,14 @@ def test_a_batch_gathers_those_who_waited_for_the_last(
     assert found == [["n-10", "n-11", "n-12"]]
 
 
+def test_what_is_shut_keeps_nothing_that_its_taker_did_not_find() -> None:
+    one = sound()
+    assert one.put(note(1), None)
+    one.shut()
+    assert not one.put(note(2), None)
+    assert ids(one.empty()) == ["n-1"]
+
+
 class Interrupted:
     """A bell whose ringer is interrupted by a signal handler that raises."""
 

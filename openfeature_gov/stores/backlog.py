@@ -41,7 +41,7 @@ class Backlog:
         self._items: deque[Item] = deque()
         self._bell = threading.Lock()  # held until rung; an Event is far slower
         self._bell.acquire()
-        self._awake = self._urgent = False
+        self._awake = self._urgent = self._shut = False
         self._crowd = self._target = 0
         self._space = threading.Condition()
         self._pacer: int | None = None
@@ -54,13 +54,17 @@ class Backlog:
         return len(self._items) >= BACKLOG
 
     def put(self, record: Record, done: Done | None) -> bool:
-        """Take *record*; *done* hears how it ends. Return False if the backlog is full.
+        """Take *record*; *done* hears how it ends. Return False if it is full, or shut.
 
         Who puts may pause, for as long as the writer needs to catch up.
         """
         if len(self._items) >= BATCH and not self._roomed():
             return False
-        self._items.append((record, done))
+        item = (record, done)
+        self._items.append(item)
+        # INVARIANT: looked at after: who shuts empties after, and finds it or we do.
+        if self._shut and self._withdrawn(item):
+            return False
         if done is None:
             if not self._awake:
                 self._ring()
@@ -69,6 +73,10 @@ class Backlog:
             if len(self._items) >= self._target:
                 self._ring()
         return True
+
+    def shut(self) -> None:
+        """Take nothing more, not even of who is about to put; who calls empties it."""
+        self._shut = True
 
     def hurry(self) -> None:
         """Let the writer look at once."""
@@ -128,6 +136,13 @@ class Backlog:
         if self._bell.locked():
             with suppress(RuntimeError):  # somebody else rang
                 self._bell.release()
+
+    def _withdrawn(self, item: Item) -> bool:
+        try:
+            self._items.remove(item)
+        except ValueError:  # who shut has it already
+            return False
+        return True
 
     def _tell_of_room(self) -> None:
         if self._space.acquire(timeout=TELL_S):

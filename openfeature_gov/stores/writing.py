@@ -371,6 +371,7 @@ class QueuedStore(ABC):
     def _finish(self) -> None:
         """Do what is left to do once the writer has ended."""
         self._finishing = True
+        self._backlog.shut()
         faults: Errors = (*self.FAULTS, RecordStoreError)
         left: list[Item] = []
         try:
@@ -407,10 +408,15 @@ class QueuedStore(ABC):
 
     def _put(self, record: Record, done: Done | None) -> None:
         if self._closing:
-            raise RecordStoreError(f"{self.place}: the store is closed")
+            raise self._shut()
         if not self._backlog.put(record, done):
+            if self._closing:
+                raise self._shut()
             self._lost += 1
             raise RecordStoreError(f"{self.place}: {BACKLOG} records wait already")
+
+    def _shut(self) -> RecordStoreError:
+        return RecordStoreError(f"{self.place}: the store is closed")
 
     def _run(self) -> None:
         while True:
@@ -418,7 +424,8 @@ class QueuedStore(ABC):
             found = self._backlog.wait(
                 RETRY_S if failed else self.IDLE_S, retrying=failed
             )
-            # INVARIANT: read before what waits: nobody puts after it was set.
+            # INVARIANT: read before what waits: who still puts after it was set is met
+            # by who closes.
             closing = self._closing
             batch = self._backlog.take()
             if batch or failed or not found:

@@ -187,11 +187,14 @@ RECORDS = (
     ),
     *mutants(
         "stores/writing.py",
-        _shared("closed_store_takes_nothing"),
-        (
-            "        if self._closing:\n            raise",
-            "        if False:\n            raise",
-        ),
+        _shared("who_puts_while_it_closes_is_refused_or_written"),
+        ("        self._backlog.shut()\n", ""),
+    ),
+    *mutants(
+        "stores/backlog.py",
+        _backlog("what_is_shut_keeps_nothing_that_its_taker_did_not_find"),
+        ("        self._shut = True\n", ""),
+        ("self._items.remove(item)", "pass"),
     ),
     *mutants(
         "stores/leases.py",
