@@ -14,7 +14,7 @@ from tests.full import share
 from tests.integration import postgres
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = {"sqlite": share(48, of=4), "postgres": share(24, of=3)}
+ROUNDS = {"sqlite": share(48, of=8), "postgres": share(24, of=6)}
 NEVER = (
     "acknowledged_lost",
     "actions_without_record",

@@ -64,7 +64,7 @@ DIFFERENCES = {
 }
 """What the SDK does and we do not; each also has a test of its own below."""
 
-CASES = share(200_000, of=5)
+CASES = share(200_000, of=10)
 NEGATIVE = {"NotEqual", "NotContain", "NotOneOf", "NotMatchRegex"}
 OPERATORS = [
     *("BiggerThan", "BiggerEqualThan", "LessThan", "LessEqualThan"),
@@ -460,7 +460,7 @@ def test_every_disagreement_with_featbits_sdk_has_a_name() -> None:
     print(seed, dict(seen))
     assert seen["differ"] < 0.15 * seen["cases"]
     for name in DIFFERENCES:
-        assert seen[name] > share(20, of=5), f"{name} was not exercised"
+        assert seen[name] > share(20, of=10), f"{name} was not exercised"
 
 
 def ruled(

@@ -75,7 +75,7 @@ def governor(desk: Callable[..., Desk]) -> Governor:
 
 
 @settings(
-    max_examples=share(10_000),
+    max_examples=share(10_000, of=20),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.full import share
 from tests.properties.mutants import (
     CAUGHT,
     MUTANTS,
@@ -18,7 +19,7 @@ from tests.properties.mutants import (
 from tests.properties.mutations.law import LAW
 from tests.properties.mutations.mutant import Mutant
 
-SAMPLE = random.Random(8).sample(MUTANTS, 8)
+SAMPLE = random.Random(8).sample(MUTANTS, share(32, of=8))
 
 
 @pytest.fixture(scope="module")
