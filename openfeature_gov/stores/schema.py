@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 import orjson
@@ -198,9 +199,10 @@ FROM_5 = (
     "DROP TRIGGER IF EXISTS reviews_step",
 )
 
-CHUNKS = (512, 64, 8, 1)
-"""How many rows one statement inserts. A statement runs without Python's lock, so few
-large ones let a busy process write as fast as an idle one."""
+CHUNKS = (512, 64)
+"""How many rows one statement inserts; fewer are inserted by one, too. A statement runs
+without Python's lock, so few large ones let a busy process write as fast as an idle
+one, and so few sizes stay prepared."""
 
 
 FILL = 1_000
@@ -211,6 +213,7 @@ SELECT seq, body FROM records WHERE kind = 'decision' AND seq > ? ORDER BY seq L
 _STORED = (*COLUMNS, "body", "personal")
 
 
+@lru_cache
 def insert(rows: int) -> str:
     """Return the statement that inserts *rows* rows."""
     one = f"({', '.join('?' * len(_STORED))})"

@@ -49,7 +49,6 @@ CHECKPOINT_PAGES = 4_000
 what overwrites takes half as long as of what makes the file longer."""
 SEALING = Sealing()
 logger = logging.getLogger(__name__)
-_INSERTS = {size: insert(size) for size in CHUNKS}
 
 
 def _busy(error: BaseException) -> bool:
@@ -286,15 +285,15 @@ class SqliteStore(QueuedStore):
         rows = [row(record, self.writer) for record in records]
         if len(records) == 1 and not records[0].change and not records[0].entries:
             # One statement is a transaction by itself.
-            require_rows(connection.execute(_INSERTS[1], rows[0]).rowcount, 1)
+            require_rows(connection.execute(insert(1), rows[0]).rowcount, 1)
             return
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for size in CHUNKS:
-                while len(rows) >= size:
-                    taken, rows = rows[:size], rows[size:]
-                    done = connection.execute(_INSERTS[size], list(chain(*taken)))
-                    require_rows(done.rowcount, size)
+            while rows:
+                size = next((one for one in CHUNKS if one <= len(rows)), len(rows))
+                taken, rows = rows[:size], rows[size:]
+                done = connection.execute(insert(size), list(chain(*taken)))
+                require_rows(done.rowcount, size)
             for change in changes(records):
                 put(connection, change)
             for entry in entries(records):
@@ -310,7 +309,8 @@ class SqliteStore(QueuedStore):
             self.sealer.wrote(rows)
         self._pages += BATCH_PAGES + ROW_PAGES * rows
         if self._pages >= CHECKPOINT_PAGES:
-            self._checkpoint(self._opened())
+            with self._turn():
+                self._checkpoint(self._opened())
 
     def _opening(self) -> Record:
         connection = self._opened()

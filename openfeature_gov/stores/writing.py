@@ -188,7 +188,7 @@ class QueuedStore(ABC):
         """Let go in a forked child of what stays the parent's; return what to keep."""
 
     def _wrote(self, rows: int) -> None:  # noqa: B027 - most have nothing to do
-        """Do what is due after *rows* rows became durable; within the turn."""
+        """Do what is due after *rows* rows became durable, and who waited was told."""
 
     def before_fork(self, wait_s: float) -> None:  # noqa: B027 - not all must rest
         """Come to rest within *wait_s* seconds, so that a child begins with nothing."""
@@ -382,6 +382,7 @@ class QueuedStore(ABC):
                 # Whoever appended while the writer was leaving.
                 left += [*self._gap(), *self._backlog.empty()]
                 self._write(left)
+                self._done(left)
                 self._settle_orphans(self.writer)
                 self._write([(note_record(self.stamp(), "stop", self.writer), None)])
         except faults as error:
@@ -444,7 +445,9 @@ class QueuedStore(ABC):
             with self._turn():
                 self._ready()
                 self._write(batch)
-                self._wrote(rows)
+            # Told earlier, who waited would keep Python's lock from who has the turn.
+            self._done(batch)
+            self._wrote(rows)
         except Exception as error:  # noqa: BLE001 - the writer must outlive any fault
             self._failed(batch, error)
         finally:
@@ -470,7 +473,7 @@ class QueuedStore(ABC):
     def _write(self, batch: list[Item]) -> None:
         """Insert *batch* in one transaction; set apart what can never be taken.
 
-        Who waits hears of it. *batch* keeps what is not written yet: nothing on return.
+        What had to be written by itself is told of that, and no longer in *batch*.
         """
         try:
             self._insert([one for one, _ in batch if one.ref not in self._void])
@@ -479,6 +482,9 @@ class QueuedStore(ABC):
         except self.REFUSED:
             self._write_singly(batch)
         self._failing_since = None
+
+    def _done(self, batch: list[Item]) -> None:
+        """Tell who waits for *batch* that it is written, and keep nothing of it."""
         tell(batch, None)
         batch.clear()
 
