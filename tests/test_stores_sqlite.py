@@ -393,6 +393,31 @@ def test_a_trigger_that_swallows_records_is_a_failure(tmp_path: Path) -> None:
     assert kinds(path).count("note") == 1
 
 
+def test_a_trigger_that_swallows_some_of_a_batch_is_a_failure(tmp_path: Path) -> None:
+    """However often it is tried, nothing is lost, written twice, or called unfit."""
+    path = tmp_path / "records.db"
+    store = SqliteStore(path, sealing=None)
+    with closing(sqlite3.connect(path)) as file:
+        file.execute(
+            "CREATE TRIGGER away BEFORE INSERT ON records WHEN NEW.id LIKE '%3'"
+            " BEGIN SELECT RAISE(IGNORE); END"
+        )
+    failures: list[Exception | None] = []
+    records = [note(store)._replace(id=f"n-{number}") for number in range(5)]
+    store._backlog._items.extend((record, failures.append) for record in records)
+    store._backlog.hurry()
+    wait_for(lambda: len(failures) == 5)
+    assert all("4 of 5 records were inserted" in str(one) for one in failures)
+    wait_for(lambda: len(store._kept) == 4)
+    assert store.health() is not HEALTHY
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("DROP TRIGGER away")
+    store.flush()
+    store.close()
+    assert kinds(path) == ["start", *["note"] * 5, "mark", "stop"]
+    assert not store._kept
+
+
 def test_the_files_of_a_log_are_their_owners_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

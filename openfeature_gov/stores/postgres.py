@@ -170,7 +170,6 @@ class PostgresStore(QueuedStore):
 
     def _enter(self) -> None:
         self._seq = 0
-        self._kept: set[str] = set()
         self._settle_at = 0
         self._connection = None
 
@@ -284,14 +283,6 @@ class PostgresStore(QueuedStore):
             self._close()  # the next connection asks what was kept
             raise
         self._seq += len(rows)
-
-    def _unwritten(self, records: list[Record]) -> list[Record]:
-        """Return which of *records* the last connection did not write unheard."""
-        if not self._kept:
-            return records
-        fresh = [record for record in records if record.id not in self._kept]
-        self._kept.difference_update(record.id for record in records)
-        return fresh
 
     def _wrote(self, rows: int) -> None:  # noqa: ARG002 - time counts, not rows
         if self._settle_at and self._clock() > self._settle_at:

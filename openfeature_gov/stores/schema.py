@@ -199,10 +199,9 @@ FROM_5 = (
     "DROP TRIGGER IF EXISTS reviews_step",
 )
 
-CHUNKS = (512, 64)
-"""How many rows one statement inserts; fewer are inserted by one, too. A statement runs
-without Python's lock, so few large ones let a busy process write as fast as an idle
-one, and so few sizes stay prepared."""
+MANY = 100
+"""How many rows one statement inserts. It runs without Python's lock, so few statements
+let a busy process write as fast as an idle one; one of each size stays prepared."""
 
 
 FILL = 1_000
@@ -213,7 +212,7 @@ SELECT seq, body FROM records WHERE kind = 'decision' AND seq > ? ORDER BY seq L
 _STORED = (*COLUMNS, "body", "personal")
 
 
-@lru_cache
+@lru_cache(maxsize=MANY)
 def insert(rows: int) -> str:
     """Return the statement that inserts *rows* rows."""
     one = f"({', '.join('?' * len(_STORED))})"

@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
@@ -24,8 +24,8 @@ from openfeature_gov.evidence.sealing import Sealer, Sealing
 from openfeature_gov.stores import erasing, ledger, sealed
 from openfeature_gov.stores.leases import Lease, Turn
 from openfeature_gov.stores.schema import (
-    CHUNKS,
     CONSUMED,
+    MANY,
     OPEN_WRITERS,
     ORPHANS,
     REVIEWED,
@@ -37,6 +37,7 @@ from openfeature_gov.stores.schema import (
 from openfeature_gov.stores.writing import (
     Errors,
     QueuedStore,
+    SwallowedError,
     require_key,
     require_rows,
 )
@@ -55,6 +56,28 @@ def _busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and (
         error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     )
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _inserted(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
+    done = connection.execute(insert(len(rows)), list(chain(*rows)))
+    require_rows(done.rowcount, len(rows))
+
+
+def _there(connection: sqlite3.Connection, record_id: str) -> bool:
+    found = connection.execute("SELECT 1 FROM records WHERE id = ?", (record_id,))
+    return found.fetchone() is not None
 
 
 def _private(path: Path) -> None:
@@ -281,27 +304,24 @@ class SqliteStore(QueuedStore):
                 connection.close()
 
     def _insert(self, records: list[Record]) -> None:
+        fresh = self._unwritten(records)
+        rows = [row(record, self.writer) for record in fresh]
+        moves, paid = list(changes(fresh)), list(entries(fresh))
         connection = self._opened()
-        rows = [row(record, self.writer) for record in records]
-        if len(records) == 1 and not records[0].change and not records[0].entries:
-            # One statement is a transaction by itself.
-            require_rows(connection.execute(insert(1), rows[0]).rowcount, 1)
-            return
-        connection.execute("BEGIN IMMEDIATE")
         try:
-            while rows:
-                size = next((one for one in CHUNKS if one <= len(rows)), len(rows))
-                taken, rows = rows[:size], rows[size:]
-                done = connection.execute(insert(size), list(chain(*taken)))
-                require_rows(done.rowcount, size)
-            for change in changes(records):
-                put(connection, change)
-            for entry in entries(records):
-                ledger.enter(connection.execute, entry)
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
+            if rows and len(rows) < MANY and not moves and not paid:
+                # One statement is a transaction by itself.
+                _inserted(connection, rows)
+                return
+            with _transaction(connection):
+                for at in range(0, len(rows), MANY):
+                    _inserted(connection, rows[at : at + MANY])
+                for change in moves:
+                    put(connection, change)
+                for entry in paid:
+                    ledger.enter(connection.execute, entry)
+        except SwallowedError:
+            self._kept.update(one.id for one in records if _there(connection, one.id))
             raise
 
     def _wrote(self, rows: int) -> None:

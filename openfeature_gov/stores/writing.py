@@ -210,6 +210,7 @@ class QueuedStore(ABC):
         self._unsealed_since: int | None = None
         self._lost = 0
         self._void: set[str] = set()
+        self._kept: set[str] = set()
 
     def _begin(self) -> None:
         """Open the log, say so in it, and settle what the dead left."""
@@ -483,9 +484,17 @@ class QueuedStore(ABC):
             self._write_singly(batch)
         self._failing_since = None
 
+    def _unwritten(self, records: list[Record]) -> list[Record]:
+        """Return which of *records* were not written unheard by a try that failed."""
+        if not self._kept:
+            return records
+        return [record for record in records if record.id not in self._kept]
+
     def _done(self, batch: list[Item]) -> None:
         """Tell who waits for *batch* that it is written, and keep nothing of it."""
         tell(batch, None)
+        if self._kept:
+            self._kept.difference_update(record.id for record, _ in batch)
         batch.clear()
 
     def _write_singly(self, batch: list[Item]) -> None:

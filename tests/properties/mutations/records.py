@@ -174,9 +174,15 @@ RECORDS = (
     *mutants(
         "stores/sqlite.py",
         _store("a_trigger_that_swallows_records_is_a_failure"),
+        ("    require_rows(done.rowcount, len(rows))\n", ""),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("a_trigger_that_swallows_some_of_a_batch_is_a_failure"),
+        ("            self._kept.update(one.id for", "            set(one.id for"),
         (
-            "require_rows(connection.execute(_INSERTS[1], rows[0]).rowcount, 1)",
-            "connection.execute(_INSERTS[1], rows[0])",
+            "rows = [row(record, self.writer) for record in fresh]",
+            "rows = [row(record, self.writer) for record in records]",
         ),
     ),
     *mutants(
