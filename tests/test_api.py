@@ -5,9 +5,12 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import openfeature_gov
+from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Governor
+from tests.conftest import contract_yaml, flag_document
 
 
 def test_every_public_name_is_there_and_documented() -> None:
@@ -38,6 +41,24 @@ def test_import_stays_light() -> None:
         "sqlite3",
     )
     code = f"import sys, openfeature_gov; print({{*{heavy!r}}} & sys.modules.keys())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_governor_loads_no_more_than_it_needs(tmp_path: Path) -> None:
+    """Opened on files it loads no command, page, SQL library, nor the verifier."""
+    contracts, flags = tmp_path / "governance.yaml", tmp_path / "flags.json"
+    contracts.write_text(contract_yaml("look_up"))
+    write_document(flags, flag_document())
+    places = tuple(map(str, (contracts, flags, tmp_path / "records.db")))
+    verifier = "openfeature_gov.evidence.standalone.gov_verify"
+    heavy = {"typer", "rich", "starlette", "jinja2", "sqlalchemy", "redis", verifier}
+    code = (
+        "import sys; from openfeature_gov import Governor\n"
+        f"with Governor.open(*{places!r}):\n    print({heavy!r} & sys.modules.keys())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -475,6 +476,23 @@ def test_others_do_the_work_and_nothing_rests_on_it(
         monkeypatch.undo()
         monkeypatch.setattr(sys, "executable", program)
         assert looked_at_here(path, log, monkeypatch)[0] == 1
+
+
+def test_only_others_may_end_with_the_file(tmp_path: Path) -> None:
+    """A disk that fails, or a file made shorter, ends only who reads it mapped."""
+    path = long_log().database(tmp_path / "records.db")
+    assert gov_verify.Database(path)._one("PRAGMA mmap_size") == 0
+    read = (
+        "import os; from pathlib import Path;"
+        "from openfeature_gov.evidence.standalone.gov_verify import Database;"
+        f"path = {str(path)!r}; file = Database(Path(path), mapped=True);"
+        "next(file.rows(0, 1, quick=False)); os.truncate(path, 4096);"
+        "print([*file.rows(0, 100, quick=False)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", read], capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGBUS
 
 
 def test_a_small_log_is_left_to_one(

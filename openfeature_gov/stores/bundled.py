@@ -12,7 +12,6 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import orjson
 
 from openfeature_gov.errors import RecordStoreError
-from openfeature_gov.evidence.bundles import FORMAT
 from openfeature_gov.evidence.records import DIGEST, derived
 from openfeature_gov.stores.schema import INDEXES, TABLES, VERSION, insert_at
 
@@ -55,6 +54,9 @@ def unpacked(path: Path | str) -> Iterator[sqlite3.Connection]:
 
 
 def _rows(bundle: ZipFile) -> Iterator[tuple[object, ...]]:
+    # Late: a Governor that opens reads no bundle, and that brings the verifier in.
+    from openfeature_gov.evidence.bundles import FORMAT  # noqa: PLC0415
+
     manifest = orjson.loads(bundle.read("manifest.json"))
     if manifest["format"] != FORMAT:
         raise ValueError(f"format {manifest['format']!r}, not {FORMAT}")

@@ -493,13 +493,19 @@ class Evidence(Protocol):
 
 
 class Database:
-    """Read a record file of SQLite; the file stays as it is."""
+    """Read a record file of SQLite; the file stays as it is.
+
+    A file that is *mapped* is read twice as fast, but a disk that fails, or whoever
+    makes the file shorter, ends the process: that is for a `Helper`, which may end.
+    """
 
     whole = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, mapped: bool = False) -> None:
         self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
+            if mapped:
+                self._db.execute(f"PRAGMA mmap_size={1 << 40}")
             self._db.execute("PRAGMA trusted_schema=OFF")
             self._db.execute("PRAGMA cell_size_check=ON")
             self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * MAX_RECORD)
@@ -1322,7 +1328,7 @@ class Helper:
 def help_with(path: str, what: str, *numbers: str) -> None:
     """Write what a `Helper` is asked for: "ok" where nothing is *loose*, or batches."""
     out = sys.stdout.buffer
-    with closing(Database(Path(path))) as database:
+    with closing(Database(Path(path), mapped=True)) as database:
         if what == "loose":
             out.write(b"loose\n" if any(database.loose()) else b"ok\n")
             return
