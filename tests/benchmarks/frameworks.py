@@ -311,17 +311,78 @@ def claude_agent(governor: Governor, _tool: Any, how: How) -> Timed:
     return _timed(called)
 
 
+def crewai(governor: Governor, tool: Any, how: How) -> Timed:
+    """Return the step of CrewAI's executor that calls a tool, with hooks around it."""
+    from tests.adapters.crewai_rig import called, crew, scripted, tool_of
+
+    # isort: split - that one sets what CrewAI reads when it is imported
+    from crewai.events.event_bus import crewai_event_bus
+    from crewai.hooks import register_hook, unregister_hook
+    from crewai.utilities.agent_utils import (
+        convert_tools_to_openai_schema,
+        execute_single_native_tool_call,
+    )
+
+    from openfeature_gov.adapters.crewai import AFTER, BEFORE, Governed
+    from openfeature_gov.testing.rigs import Call
+
+    made, call = tool_of(TOOL, tool), called(Call(TOOL, ARGUMENTS))
+    desk = crew(scripted(), [made])
+    ours, deciding = Governed(governor, WHO), how is How.DECIDE
+
+    def before(_context: Any) -> None:
+        if deciding:
+            governor.decide(ToolCall(TOOL, dict(ARGUMENTS), WHO, "c"))
+
+    def after(_context: Any) -> None:
+        pass
+
+    def hooked(change: Any) -> None:
+        if how is not How.BARE:
+            change(BEFORE, before)
+            change(AFTER, after)
+
+    given: dict[str, Any] = {
+        "available_functions": convert_tools_to_openai_schema([made])[1],
+        "original_tools": [made],
+        "structured_tools": [made.to_structured_tool()],
+        "tools_handler": desk.agents[0].tools_handler,
+        "agent": desk.agents[0],
+        "task": desk.tasks[0],
+        "crew": desk,
+        "event_source": desk,
+    }
+
+    async def timed() -> int:
+        ours.register() if how is How.OURS else hooked(register_hook)
+        started = time.thread_time_ns()
+        answer = execute_single_native_tool_call(call, **given)
+        took = time.thread_time_ns() - started
+        ours.unregister() if how is How.OURS else hooked(unregister_hook)
+        crewai_event_bus.flush()  # what handlers do with it in threads of their own
+        assert answer.result == "kettles 100", answer.result
+        return took
+
+    return timed
+
+
 FRAMEWORKS: dict[str, tuple[str, Callable[..., Timed]]] = {
     "no framework": ("openfeature_gov", no_framework),
+    "no framework, cold": ("openfeature_gov", no_framework),
     "langgraph": ("langgraph", langgraph),
     "fastmcp": ("fastmcp", fastmcp),
-    "mcp": ("mcp", mcp),
+    "mcp": ("mcp.server.mcpserver", mcp),
     "openai_agents": ("agents", openai_agents),
     "pydantic_ai": ("pydantic_ai", pydantic_ai),
     "agent_framework": ("agent_framework", agent_framework),
     "adk": ("google.adk", adk),
     "claude_agent": ("claude_agent_sdk", claude_agent),
+    "crewai": ("crewai", crewai),
 }
+COLD = frozenset({"no framework, cold"})
+"""What begins with caches that hold nothing of it."""
+SYNC = frozenset({"crewai"})
+"""Where the tool is no coroutine function."""
 FOREIGN = frozenset({"claude_agent"})
 """Where the tool is timed as one of somebody else, which has no gate."""
 
