@@ -161,10 +161,11 @@ class _Passed:
             self.end(error, self.value)
         finally:
             # In another context than the block began in, neither was ever set.
-            with suppress(ValueError):
+            try:
                 tickets.take_back(self._held)
-            with suppress(ValueError):
                 ambient.reset(self._acted)
+            except ValueError:
+                pass
 
     def end(
         self, error: BaseException | None, value: Any, *, known: bool = True

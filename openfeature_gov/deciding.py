@@ -347,8 +347,8 @@ class Decider:
             ran=judged.route.ran if began else "",
             error="" if raised is None else type(raised).__name__,
             latency_us=None if started is None else (self._clock() - started) // 1000,
-            cost=priced(costs),
-            **ending.told(review),
+            cost=priced(costs) if costs else None,
+            **(ending.told(review) if review is not None else {}),
         )
         if judged.used is not None:
             record = record._replace(change=finished(judged.used, status))
@@ -360,9 +360,10 @@ class Decider:
             record = self.ended(
                 record, judged.held, status, began=began, costs=costs, moved=moved
             )
-        # A store that cannot take the outcome leaves it open: reconciled to unknown.
-        with suppress(RecordStoreError):
+        try:  # noqa: SIM105 - every call passes here
             self._records.append(record)
+        except RecordStoreError:
+            pass  # it stays open: reconciled to unknown
 
     def ended(
         self,

@@ -171,10 +171,28 @@ class Judge:
         What people said about it before is not asked. Never raises.
         """
         try:
+            if tool is not None and self._unattended(call, tool):
+                return False
             ruled = self._ruled(call, tool, NOTHING_DEMANDED, None, (), "")
         except Exception:  # noqa: BLE001 - judged, it would be refused
             return False
         return ruled.decision.effect is Effect.QUEUE_FOR_APPROVAL
+
+    def _unattended(self, call: ToolCall, tool: Tool) -> bool:
+        """Say whether nobody could be asked about *call*, whatever the flags say.
+
+        Only what needs autonomy waits for a person, and of a mere read that nobody
+        looks at more closely it is known without them that it does not.
+        """
+        rules, controls = self._governance.contracts[tool.name], self._controls
+        context = call.context if call.context is not None else ambient.get()
+        if context is None or context.claims or tool.extractors.looks:
+            return False
+        if rules.approval.required_for or rules.guardrails or controls.guardrails:
+            return False
+        if controls.authorizer is not None:
+            return False
+        return need_of(rules.risk_class, rules.floor) < Mode.AUTONOMOUS
 
     def canonical(self, tool: Tool, arguments: Mapping[str, Any]) -> bytes | None:
         """Return the canonical bytes of *arguments* for *tool*, None if malformed."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from openfeature_gov.approvals.requests import Request
 from openfeature_gov.approvals.states import State
 from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.contracts import Actor, CallContext
-from openfeature_gov.decisions import Constraint
+from openfeature_gov.controls import Controls
+from openfeature_gov.decisions import Constraint, Verdict
+from openfeature_gov.ladder import Mode
 from openfeature_gov.stores import history
 from tests.conftest import CONTEXT, Desk, contract_yaml
 from tests.properties.test_approvals import People
@@ -537,6 +540,55 @@ def test_whether_people_could_be_asked_is_no_decision(waiting: Waiting) -> None:
     assert waiting.log("decision") == []
     assert waiting.governor.approvals is not None
     assert waiting.governor.approvals.waiting() == []
+
+
+RAISED = Verdict("ours", Mode.AUTONOMOUS, "needs_human", need=Mode.AUTONOMOUS)
+GUARDED = "[{kind: custom, function: ask, cap: approval_required}]"
+WAITS = [
+    ({}, {}, {}, {}, False),
+    ({"riskClass": "scoped_read"}, {}, {}, {}, False),
+    ({"riskClass": "sensitive_read"}, {}, {}, {}, True),
+    ({"riskClass": "reversible_write"}, {}, {}, {}, True),
+    (
+        {"riskClass": "reversible_write", "reversibility": "automatic"},
+        *({}, {}, {}),
+        False,
+    ),
+    ({"approval": "{reviewerGroup: all, requiredFor: [search]}"}, {}, {}, {}, True),
+    ({"guardrails": GUARDED}, {"functions": {"ask": lambda *_: False}}, {}, {}, True),
+    ({"guardrails": GUARDED}, {"functions": {"ask": lambda *_: True}}, {}, {}, False),
+    ({}, {"guardrails": (("ours", lambda *_: RAISED),)}, {}, {}, True),
+    ({}, {"authorizer": lambda *_: RAISED}, {}, {}, True),
+    ({}, {}, {"risk": lambda _: "external_effect"}, {}, True),
+    ({}, {}, {"risk": lambda _: "search"}, {}, False),
+    ({}, {}, {}, {"riskClass": "sensitive_read"}, True),
+    ({}, {}, {}, {"riskClass": "search"}, False),
+]
+"""What the contract says, the controls, the extractors, the agent; whether it waits."""
+
+
+@pytest.mark.parametrize(
+    ("says", "controls", "extract", "claims", "waits"), WAITS, ids=map(str, count())
+)
+def test_whether_people_could_be_asked_is_what_the_law_says(
+    tmp_path: Path,
+    says: dict[str, str],
+    controls: dict[str, Any],
+    extract: dict[str, Any],
+    claims: dict[str, str],
+    waits: bool,
+) -> None:
+    """However much of it need not be looked at: all that makes a read wait counts."""
+    rules = contract_yaml("look", **{"riskClass": "search", **says})
+    desk = Desk(tmp_path, rules, Controls(**controls))
+    desk.governor.close()
+    desk.serve(approval=True)
+    files = desk.governance, desk.flags, desk.records
+    with Governor.open(*files, controls=Controls(**controls), people=People()) as one:
+        one.tool("look", extract=Extractors(**extract))(lambda query: query)
+        call = ToolCall("look", {"query": "x"}, replace(CONTEXT, claims=claims))
+        assert asyncio.run(one.aqueues(call)) is waits
+        assert (one.plan(call).effect is Effect.QUEUE_FOR_APPROVAL) is waits
 
 
 def test_people_are_asked_without_running_anything(waiting: Waiting) -> None:

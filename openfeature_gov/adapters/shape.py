@@ -115,7 +115,7 @@ class Door:
         self._who = who if callable(who) else None
         fixed = partial(_filled, None if callable(who) else who)
         self._fixed = lru_cache(maxsize=REMEMBERED)(fixed)
-        self._coercions: dict[str, Mapping[str, TypeAdapter[Any]]] = {}
+        self._coercions: dict[str, Mapping[str, _Coercion]] = {}
 
     def admit(self, asked: Asked) -> Admitted:
         """Return the recorded decision about a call; never raises."""
@@ -197,8 +197,12 @@ class Door:
         found = self._coercions.get(tool.name)
         if found is None:
             found = self._coercions[tool.name] = _coercions(tool)
+        known = found.get
         return {
-            key: _coerced(found[key], value) if key in found else value
+            key: value
+            # What has just the type that is asked for stays as it is.
+            if (one := known(key)) is None or type(value) is one.plain
+            else _coerced(one.adapter, value)
             for key, value in given.items()
         }
 
@@ -270,9 +274,16 @@ def _filled(base: CallContext | None, user: str, session: str) -> CallContext:
     return replace(base, actor=actor, task=base.task or session)
 
 
-def _coercions(tool: Tool) -> dict[str, TypeAdapter[Any]]:
+class _Coercion(NamedTuple):
+    """Convert the values of one parameter; those of the type *plain* are right."""
+
+    plain: type | None
+    adapter: TypeAdapter[Any]
+
+
+def _coercions(tool: Tool) -> dict[str, _Coercion]:
     """Return by parameter what converts its values, where the function says a type."""
-    found: dict[str, TypeAdapter[Any]] = {}
+    found: dict[str, _Coercion] = {}
     if tool.foreign:
         return found
     with suppress(Exception):  # what cannot be read converts nothing
@@ -280,7 +291,9 @@ def _coercions(tool: Tool) -> dict[str, TypeAdapter[Any]]:
         for name in inspect.signature(tool.function).parameters:
             if name in hints and name not in tool.injected:
                 with suppress(Exception):
-                    found[name] = TypeAdapter(hints[name])
+                    hint = hints[name]
+                    plain = hint if type(hint) is type and hint in _PLAIN else None
+                    found[name] = _Coercion(plain, TypeAdapter(hint))
     return found
 
 

@@ -319,12 +319,12 @@ def outcome_record(
         "ref": ref,
         "status": status,
         "ran": ran,
-        "error": readable(error),
+        "error": error if error == "" else readable(error),
         "latencyUs": latency_us,
         "cost": decimal(cost),
-        "undo": readable(undo),
-        "handOver": readable(hand_over),
-        "incident": readable(incident),
+        "undo": undo if undo == "" else readable(undo),
+        "handOver": hand_over if hand_over == "" else readable(hand_over),
+        "incident": incident if incident == "" else readable(incident),
         "output": reference(output),
     }
     if review is not None:

@@ -5,17 +5,18 @@
 Times the frameworks that are installed, such as in ``.adapters/langgraph-latest``, or
 with ``--every`` each one in its own of these environments, one after the other; *no
 framework* is what every adapter does by itself. A call without a hook, one with a hook
-that does nothing, one with a hook that calls ``decide`` and no more, a governed one and
-``decide`` alone take turns in random order, for each leaves the caches to the next one.
+that only hands on a copy of the arguments, one with such a hook that calls ``decide``
+first, a governed one and ``decide`` alone take turns in random order, for each leaves
+the caches to the next one.
 Each figure is in processor time of the calling thread, and a median of the quietest of
 the run's parts, the one in which all of them together took least; only within a part
 are figures subtracted:
 
-* *framework's hook*: what a hook costs that does nothing;
+* *framework's hook*: what a hook costs that decides nothing;
 * *decide in the hook*: what ``decide`` adds to that, with caches that the framework
   has filled with its own;
 * *ours beyond it*: what a governed call takes beyond that hook: the ticket, the tool's
-  gate, the outcome's record, and the framework's own price of edited arguments;
+  gate, the outcome's record, and the answer;
 * *beyond decide*: the governed call less the bare one and ``decide`` alone.
 
 Python that runs once in a while runs from caches that others have filled: then all of
@@ -40,6 +41,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from openfeature.contrib.provider.featbit.writing import write_document
@@ -67,13 +69,16 @@ Times = dict[str, float]
 
 async def measured(name: str, governor: Governor, rounds: int) -> Times:
     """Return what each takes over *rounds* turns, in microseconds."""
+    ran = count()
 
     def find(query: str, limit: int = 100) -> str:
         """Find documents."""
+        next(ran)
         return f"{query} {limit}"
 
     async def look_up(query: str, limit: int = 100) -> str:
         """Find documents."""
+        next(ran)
         return f"{query} {limit}"
 
     tool = find if name in SYNC else look_up
@@ -98,6 +103,8 @@ async def measured(name: str, governor: Governor, rounds: int) -> Times:
             took = await turn()
             if at >= WARM_UP:
                 found[key].append(took)
+    if name not in FOREIGN and next(ran) != len(How) * (rounds + WARM_UP):
+        raise RuntimeError(f"{name}: a call was not run, or was run twice")
     return _quietest(found)
 
 

@@ -10,6 +10,7 @@ import copy
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -25,7 +26,8 @@ Timed = Callable[[], Awaitable[int]]
 class How(StrEnum):
     """Say what stands before the tool.
 
-    Nothing, a hook that does nothing, one that calls ``decide`` alone, or ours.
+    Nothing, a hook that hands on a copy of the arguments, as one must that lets nobody
+    edit them later, one that calls ``decide`` as well and no more, or ours.
     """
 
     BARE = "bare"
@@ -79,7 +81,8 @@ def langgraph(governor: Governor, tool: Any, how: How) -> Timed:
 
     async def plain(request: Any, handler: Any) -> Any:
         await ask()
-        return await handler(request)
+        given = {**request.tool_call, "args": {**request.tool_call["args"]}}
+        return await handler(request.override(tool_call=given))
 
     ours = Governed(governor, WHO).awrap_tool_call
     wrap = _hook(how, plain, ours)
@@ -106,6 +109,8 @@ def mcp(governor: Governor, tool: Any, how: How) -> Timed:
     async def plain(ctx: Any, call_next: Any) -> Any:
         if ctx.method == "tools/call":
             await ask()
+            given = {**ctx.params, "arguments": {**ctx.params["arguments"]}}
+            ctx = replace(ctx, params=given)
         return await call_next(ctx)
 
     hook = _hook(how, plain, Governed(governor, WHO))
@@ -126,7 +131,9 @@ def fastmcp(governor: Governor, tool: Any, how: How) -> Timed:
     class Plain(Middleware):
         async def on_call_tool(self, context: Any, call_next: Any) -> Any:
             await ask()
-            return await call_next(context)
+            given = {"arguments": {**context.message.arguments}}
+            message = context.message.model_copy(update=given)
+            return await call_next(context.copy(message=message))
 
     hook = _hook(how, Plain(), Governed(governor, WHO))
     server: FastMCP = FastMCP("bench", middleware=[hook] if hook else [])
@@ -149,7 +156,7 @@ def openai_agents(governor: Governor, tool: Any, how: How) -> Timed:
 
         async def plain(context: Any, raw: str) -> Any:
             await ask()
-            return await inner(context, raw)
+            return await inner(context, json.dumps(json.loads(raw)))
 
         async def nobody(_context: Any, _arguments: Any, _call_id: str) -> bool:
             return False
@@ -315,7 +322,8 @@ def crewai(governor: Governor, tool: Any, how: How) -> Timed:
     """Return the step of CrewAI's executor that calls a tool, with hooks around it."""
     from tests.adapters.crewai_rig import called, crew, scripted, tool_of
 
-    # isort: split - that one sets what CrewAI reads when it is imported
+    # That one first: it sets what CrewAI reads when it is imported.
+    # isort: split
     from crewai.events.event_bus import crewai_event_bus
     from crewai.hooks import register_hook, unregister_hook
     from crewai.utilities.agent_utils import (
