@@ -104,10 +104,10 @@ def test_refusal_of_the_object_store_is_heard(store: Store) -> None:
         publish(NEXT)
 
 
-def test_store_that_is_not_there_is_heard(store: Store) -> None:
+def test_store_that_is_not_there_is_heard() -> None:
     """A closed port raises the same error."""
-    url = store.url
-    store.server_close()
+    with Store() as closed:
+        url = closed.url
     with pytest.raises(PublishError, match=r"127\.0\.0\.1/x: \w+Error"):
         to_url(url + "/x?signature=secret", timeout_s=2)(NOTE)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from inspect import signature
 from pathlib import Path
@@ -443,6 +444,24 @@ def test_publisher_that_was_down_gets_the_newest(path: Path) -> None:
         _, *held = notes(sealed.checkpoint_file(path))
         assert up == held
         assert down == held[-1:]
+
+
+def test_publisher_that_is_slow_gets_the_last_note_though_another_fails(
+    path: Path,
+) -> None:
+    """Closing waits for each of them."""
+    slowly = list[str]()
+
+    def failing(_note: str) -> None:
+        raise ConnectionError("no route")
+
+    def slow(note: str) -> None:
+        time.sleep(0.3)
+        slowly.append(note)
+
+    with opened(path, NEVER._replace(publish=(failing, slow))) as store:
+        add(store)
+    assert slowly == list(notes(sealed.checkpoint_file(path)))[-1:]
 
 
 def test_publisher_that_hangs_stops_nothing_else(

@@ -18,7 +18,7 @@ from openfeature_gov.identity.identities import Identities
 from openfeature_gov.ladder import Mode
 from openfeature_gov.outcomes import Outcome
 from openfeature_gov.policies import Hosted
-from openfeature_gov.policies.budget import STUCK
+from openfeature_gov.policies.budget import THREADS
 from tests.conftest import CONTEXT, Desk, contract_yaml
 
 Make = Callable[..., Desk]
@@ -67,11 +67,11 @@ def test_a_control_that_hangs_says_off(
     given: Any = (("mine", hanging),) if name == "guardrails" else hanging
     one = governor(desk, Controls(budget_ms=20, **{name: given}))
     before = threads()
-    for _ in range(2 * STUCK):
+    for _ in range(2 * THREADS):
         outcome = asyncio.run(one.arun(CALL)) if asynchronous else one.run(CALL)
         assert outcome.effect is Effect.DENY
         assert outcome.decision.reason == "control_too_slow"
-    assert len(threads() - before) <= STUCK
+    assert len(threads() - before) <= THREADS
 
 
 def test_a_predicate_that_hangs_holds(desk: Make, hang: threading.Event) -> None:

@@ -23,7 +23,7 @@ from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import parse
 from openfeature_gov.observing import Observer
 from openfeature_gov.policies import Knowing, Policies
-from openfeature_gov.policies.budget import STUCK, Budget, OverrunError
+from openfeature_gov.policies.budget import STUCK, THREADS, Budget, OverrunError
 from openfeature_gov.policies.cedar import FULL, standard
 from openfeature_gov.policies.facts import UNREADABLE, facts_of
 from tests.conftest import CONTEXT, Desk, contract_yaml
@@ -125,11 +125,11 @@ def test_a_function_that_hangs_says_its_strictest_within_its_budget(
     one.governor.tool("tool")(lambda: "ran")
     try:
         before = policy_threads()
-        for _ in range(20):
+        for _ in range(2 * THREADS):
             outcome = one.governor.run(ToolCall("tool", {}, CONTEXT))
             assert outcome.effect is Effect.DENY
             assert outcome.decision.reason == "function_too_slow"
-        assert policy_threads() - before <= STUCK
+        assert policy_threads() - before <= THREADS
     finally:
         hang.set()
 

@@ -445,8 +445,10 @@ class Sealer:
                 return
             ready = [post.hand(note) for post in self._posts]
         deadline = time.monotonic() + PUBLISH_S
-        for post, waits in zip(self._posts, ready, strict=True):
-            # Who hangs with an older one was waited for then.
-            left = deadline - time.monotonic() if waits else 0.0
-            if problem := post.problem(left):
-                raise OSError(f"a publisher failed: {problem}")
+        # Who hangs with an older one was waited for then.
+        problems = [
+            post.problem(deadline - time.monotonic() if waits else 0.0)
+            for post, waits in zip(self._posts, ready, strict=True)
+        ]
+        for problem in filter(None, problems):
+            raise OSError(f"a publisher failed: {problem}")
