@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -11,13 +12,21 @@ pytest.importorskip("langgraph", reason="run python -m tests.adapters langgraph"
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import ToolRetryMiddleware
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import InjectedToolCallId, StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
 
-from openfeature_gov.adapters.langgraph import Governed
+from openfeature_gov.adapters.langgraph import Governed, wake
 from openfeature_gov.contracts import Actor, CallContext
-from openfeature_gov.testing.conformance import LARGE, SMALL, AdapterSuite, Opened
+from openfeature_gov.testing.conformance import (
+    BOTH,
+    LARGE,
+    SMALL,
+    AdapterSuite,
+    Opened,
+)
 from openfeature_gov.testing.rigs import Call
 from openfeature_gov.testing.workplace import WHO, Workplace
 from tests.adapters.langgraph_rig import LangGraphRig, played, scripted, tools
@@ -135,6 +144,42 @@ class TestLangGraph(AdapterSuite):
         agent.invoke(GO)
         assert place.log("decision")[0]["context"]["agent"] == "agent-refund"
 
+    @BOTH
+    def test_a_hand_off(self, place: Workplace, asynchronous: bool) -> None:
+        """It is a tool call itself, and the agent behind it is governed and pauses."""
+        desk = _desk(place, [_ours(place)], InMemorySaver())
+        config: Any = {"configurable": {"thread_id": "t-1"}}
+        paused = _invoked(desk, GO, config, asynchronous)
+        assert [one.value["tool"] for one in paused["__interrupt__"]] == ["refund"]
+        assert [one["tool"] for one in place.log("decision")] == ["fetch", "refund"]
+        assert [one["status"] for one in place.log("outcome")] == ["executed"]
+        for ran in (0, 1):
+            _invoked(desk, wake(desk.get_state(config)), config, asynchronous)
+            assert len(place.ran("refund")) == ran
+            if ran == 0:
+                place.approve(place.waiting()[0])
+
+    @BOTH
+    def test_a_hand_off_to_an_agent_without_an_adapter(
+        self, place: Workplace, asynchronous: bool
+    ) -> None:
+        """The gate decides, and nobody acts: an agent of its own has no parent."""
+        _invoked(_desk(place, []), GO, {}, asynchronous)
+        assert place.ran() == []
+        _, decision = place.log("decision")
+        assert (decision["tool"], decision["reason"]) == ("refund", "context_missing")
+
+    @BOTH
+    def test_a_hand_off_that_is_denied(
+        self, place: Workplace, asynchronous: bool
+    ) -> None:
+        """Nobody is handed anything."""
+        place.serve("fetch.mode", "off")
+        result = _invoked(_desk(place, [_ours(place)]), GO, {}, asynchronous)
+        assert [one["tool"] for one in place.log("decision")] == ["fetch"]
+        assert "denied" in played(result, "").answers["call-0"]
+        assert place.waiting() == []
+
     def test_prefixed_names_are_one_tool(self, opened: Opened, tmp_path: Path) -> None:
         """A prefix of the framework is mapped; without the map the tool is unknown."""
         place = opened()
@@ -149,6 +194,31 @@ class TestLangGraph(AdapterSuite):
 
 def _ours(place: Workplace) -> Governed:
     return Governed(place.governor, WHO)
+
+
+def _desk(place: Workplace, second: list[Any], saver: Any = None) -> Any:
+    """Return two agents; the first hands over to one that has *second* before it."""
+
+    def transfer(call: Annotated[str, InjectedToolCallId]) -> Command[Any]:
+        """Hand over."""
+        answer = {"messages": [ToolMessage("handed over", tool_call_id=call)]}
+        return Command(goto="second", graph=Command.PARENT, update=answer)
+
+    ours = Governed(place.governor, WHO, {"transfer": "fetch"})
+    hand_off = StructuredTool.from_function(transfer)
+    first = scripted([Call("transfer", {}, "call-0")])
+    graph = StateGraph(MessagesState)
+    graph.add_node("first", create_agent(first, [hand_off], middleware=[ours]))
+    behind = create_agent(scripted([LARGE]), tools(place), middleware=second)
+    graph.add_node("second", behind)
+    graph.add_edge(START, "first")
+    return graph.compile(checkpointer=saver)
+
+
+def _invoked(graph: Any, given: Any, config: Any, asynchronous: bool) -> Any:
+    if asynchronous:
+        return asyncio.run(graph.ainvoke(given, config))
+    return graph.invoke(given, config)
 
 
 def _name(tool: Any) -> str:
