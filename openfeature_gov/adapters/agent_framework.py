@@ -12,6 +12,10 @@ arguments, the session from the ``AgentSession`` where that leaves them open.
 | an approval response of the framework | only a wake-up: the store is asked again |
 | arguments edited by a middleware after this one | the gate of the tool decides |
 | a sub-agent without this middleware | the gate decides, for the parent's actor |
+| hand-offs of a workflow | a tool each, ``handoff_to_NAME``: `Governor.foreign` |
+| a workflow woken up before the answer | runs nothing, and does not ask again |
+| a middleware after this one that ends a call | its outcome is "unknown", and so is |
+|  | that of a hand-off, which one of the framework's answers |
 | a tool without a gate | `Governor.foreign`; no later edits seen |
 | an argument that the tool does not have | dropped by the framework before this |
 | hosted tools | not covered: the provider runs them |
@@ -59,24 +63,30 @@ class Governed(FunctionMiddleware):
         self, context: FunctionInvocationContext, call_next: Next
     ) -> None:
         """Decide, pause where a person must answer, and run what may run."""
-
-        async def body(arguments: dict[str, Any]) -> Any:
-            # Of what a person approved the framework takes no other form.
-            if admitted.outcome.effect is Effect.CONSTRAIN:
-                context.arguments = arguments
-            await call_next()
-            return context.result
-
         admitted = await self._door.aadmit(_asked(context))
-        if self._pauses and waits(admitted.outcome):
-            context.result = _request(context, admitted.outcome)
-            raise MiddlewareTermination(admitted.outcome.message)
-        outcome = await admitted.arun(body)
-        text = told(outcome)
+        outcome = admitted.outcome
+        if self._pauses and waits(outcome):
+            context.result = _request(context, outcome)
+            raise MiddlewareTermination(outcome.message)
         if outcome.ran != "tool":
-            context.result = text
-        elif text:
-            context.result = _noted(outcome.value, text)
+            context.result = told(await admitted.arun(_nothing))
+            return
+        # Of what a person approved the framework takes no other form.
+        if outcome.effect is Effect.CONSTRAIN:
+            context.arguments = outcome.arguments
+        end = admitted.begin()
+        try:
+            await call_next()
+        except MiddlewareTermination:
+            # A middleware after this one answered, as one does that hands over.
+            end(context.result, known=False)
+            raise
+        except BaseException as error:
+            end(error=error)
+            raise
+        end(context.result)
+        if text := told(outcome):
+            context.result = _noted(context.result, text)
 
 
 def wake(request: Any) -> Any:
@@ -85,6 +95,10 @@ def wake(request: Any) -> Any:
     Send it as a user's message in the same session.
     """
     return request.to_function_approval_response(approved=True)
+
+
+async def _nothing(_arguments: dict[str, Any]) -> None:
+    raise AssertionError("a tool that the framework runs")
 
 
 def _asked(context: Any) -> Asked:

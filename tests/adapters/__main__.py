@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 BESIDE = {
     "langgraph": ["langgraph-checkpoint-sqlite"],
     "fastmcp": ["mcp-server-time"],
+    "agent-framework": ["agent-framework-orchestrations"],
 }
 """What the tests of an adapter need beside its extra."""
 MORE = {"fastmcp": ["test_mcp_gateway.py"]}
