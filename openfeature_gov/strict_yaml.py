@@ -77,15 +77,55 @@ def parse(text: str, source: str) -> list[Document]:
     if len(text.encode()) > MAX_BYTES:
         raise InvalidContractError(source, [(0, "", f"larger than {MAX_BYTES} bytes")])
     try:
+        _check_depth(text, source)
         nodes = list(yaml.compose_all(text, Loader=_LOADER))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         line = mark.line + 1 if mark else 0
         raise InvalidContractError(source, [(line, "", f"YAML: {problem}")]) from None
-    except RecursionError:
-        raise InvalidContractError(source, [(0, "", "nested too deeply")]) from None
     return [_document(node, source) for node in nodes if node is not None]
+
+
+def _check_depth(text: str, source: str) -> None:
+    """Refuse what is nested deeper than `MAX_DEPTH`, before any of it is composed.
+
+    Composing recurses in C, where too deep a nesting ends the process; parsing does
+    not recurse.
+    """
+    path: list[_Level] = []
+    event: Any
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionEndEvent):
+            path.pop()
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        if path:
+            path[-1].step(event)
+        if len(path) > MAX_DEPTH:
+            where = dotted(tuple(one.part for one in path))
+            line = event.start_mark.line + 1
+            raise InvalidContractError(source, [(line, where, "nested too deeply")])
+        if isinstance(event, yaml.CollectionStartEvent):
+            path.append(_Level(isinstance(event, yaml.MappingStartEvent)))
+
+
+class _Level:
+    """Follow at which key or index of one mapping or list the parser is."""
+
+    __slots__ = ("_mapping", "_nodes", "part")
+
+    def __init__(self, mapping: bool) -> None:
+        self._mapping, self._nodes = mapping, 0
+        self.part: str | int = ""
+
+    def step(self, event: Any) -> None:
+        """Take note of one more node, which *event* begins."""
+        if not self._mapping:
+            self.part = self._nodes
+        elif self._nodes % 2 == 0:
+            self.part = str(getattr(event, "value", "?"))
+        self._nodes += 1
 
 
 def _document(node: Any, source: str) -> Document:
@@ -106,9 +146,8 @@ def _value(
 ) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
-    if id(node) in seen or len(path) > MAX_DEPTH:
-        reason = "aliases are not accepted" if id(node) in seen else "nested too deeply"
-        problems.append((line, dotted(path), reason))
+    if id(node) in seen:
+        problems.append((line, dotted(path), "aliases are not accepted"))
         return None
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node)

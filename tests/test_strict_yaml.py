@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Annotated, Literal, Self
 
 import pytest
@@ -105,3 +107,45 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(InvalidContractError) as caught:
         yaml.decoded(b"drawing: \xff", "drawings.yaml")
     assert caught.value.problems == [(0, "", "not UTF-8 at byte 9")]
+
+
+DEEP = {
+    "flow lists": "drawing:\n  shapes: " + "[" * 50_000,
+    "flow mappings": "drawing:\n  shapes: " + "{shapes: " * 50_000,
+    "block lists": "drawing:\n  shapes:\n  " + "- " * 50_000,
+    "keys": "drawing:\n  ? " + "[" * 50_000,
+}
+READING = """
+import sys
+from openfeature_gov import strict_yaml
+from openfeature_gov.errors import InvalidContractError
+try:
+    strict_yaml.parse(sys.stdin.read(), "drawings.yaml")
+except InvalidContractError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("shape", DEEP)
+def test_what_is_nested_deeply_is_refused_and_ends_no_process(shape: str) -> None:
+    """Composing recurses in C: a process that tried it would end without a word."""
+    done = subprocess.run(
+        [sys.executable, "-c", READING],
+        input=DEEP[shape],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(("drawings.yaml:2: drawing", "drawings.yaml:3: draw"))
+    assert "nested too deeply" in done.stdout
+
+
+def test_the_deepest_that_is_read() -> None:
+    """The limit counts the keys and indexes that lead to a value."""
+    deepest = "[" * yaml.MAX_DEPTH + "a" + "]" * yaml.MAX_DEPTH
+    assert len(yaml.parse(deepest, "drawings.yaml")) == 1
+    with pytest.raises(InvalidContractError) as caught:
+        yaml.parse(f"a:\n  {deepest}", "drawings.yaml")
+    where = "a" + "[0]" * yaml.MAX_DEPTH
+    assert caught.value.problems == [(2, where, "nested too deeply")]
