@@ -7,10 +7,11 @@ import contextvars
 import copy
 import functools
 import inspect
+import io
 import os
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import FunctionType
 from typing import Any, NamedTuple, Self
 
@@ -168,25 +169,41 @@ def _asynchronous(function: object) -> bool:
 
 
 def finished_work(value: Any) -> Any:
-    """Return *value* unless it is work that has only begun.
+    """Return *value* unless it is, or is a list or tuple of, work that is not done.
 
     Raises:
-        RegistrationError: for an awaitable or a generator: nothing ran yet, and what
-            runs later would run unseen.
+        RegistrationError: for an awaitable, a future, a generator or any other iterator
+            but an open file: nothing ran yet, and what runs later would run unseen.
 
     """
     if type(value) in _FINISHED:
         return value
-    if inspect.isawaitable(value) or inspect.isgenerator(value):
-        if inspect.iscoroutine(value) or inspect.isgenerator(value):
-            value.close()
+    several = isinstance(value, list | tuple)
+    if several and _HOLDABLE.issuperset(map(type, value)):
+        return value
+    unfinished = [
+        one for one in (value if several else (value,)) if _unfinished(type(one))
+    ]
+    for one in unfinished:
+        if inspect.iscoroutine(one) or inspect.isgenerator(one):
+            one.close()
+    if unfinished:
         raise RegistrationError(
-            "the function returned unfinished work; register an async function, and "
-            "return lists"
+            f"the function returned unfinished work, a {type(unfinished[0]).__name__}; "
+            "register an async function, await what it starts, and return lists"
         )
-    if inspect.isasyncgen(value):
-        raise RegistrationError("the function returned an async generator")
     return value
+
+
+def _unfinished(kind: type) -> bool:
+    """Say whether values of *kind* stand for what is yet to happen.
+
+    An open file is an iterator as well, but opening it was the work.
+    """
+    if issubclass(kind, io.IOBase):
+        return False
+    later = ("__await__", "__next__", "__anext__")
+    return issubclass(kind, Future) or any(hasattr(kind, name) for name in later)
 
 
 def own(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -197,7 +214,8 @@ def own(arguments: dict[str, Any]) -> dict[str, Any]:
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _COROUTINE = inspect.CO_COROUTINE
-_FINISHED = _PLAIN | {dict, list, tuple}
+_FINISHED = _PLAIN | {dict}
+_HOLDABLE = _FINISHED | {list, tuple}
 
 
 def heard(judged: Judged, status: Status, value: Any = None) -> Outcome:

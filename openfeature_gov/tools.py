@@ -138,6 +138,8 @@ class Tool:
             raise InvalidCallError(
                 "arguments_invalid", f"arguments are a {type(arguments).__name__}"
             )
+        # INVARIANT: read once, so that what is checked is what runs.
+        arguments = dict(arguments)
         given = arguments.keys()
         if self.injected & given:
             raise InvalidCallError("arguments_mismatch", "an injected parameter")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -546,15 +550,48 @@ def test_unfinished_work_is_no_execution(desk: Make) -> None:
     def lazy() -> Any:
         return (number for number in range(3))
 
+    async def stream() -> AsyncIterator[int]:
+        yield 1
+
+    class Task:
+        """Be awaitable, as tasks are."""
+
+        def __await__(self) -> Iterator[None]:
+            yield
+
+    class Pair(NamedTuple):
+        """Hold two results."""
+
+        first: Any
+        second: Any
+
     def returning(work: Callable[[], Any]) -> Callable[..., Any]:
         return lambda to: work()
 
-    for work in (later, lazy):
+    waited: Future[None] = Future()
+    several: list[Callable[[], Any]] = [
+        *(later, lazy, Task, lambda: waited),
+        *(lambda: map(str, "ab"), lambda: zip("a", "b", strict=True)),
+        *(lambda: filter(None, "ab"), lambda: iter([1]), lambda: csv.reader(["a"])),
+        *(lambda: [later(), later()], lambda: (1, waited), lambda: ["a", lazy()]),
+        *(lambda: Pair(1, later()), stream),
+    ]
+    for work in several:
         one = desk(MAIL)
         one.governor.tool("mail")(returning(work))
         with pytest.raises(RegistrationError, match="unfinished"):
             one.governor.run(call(to="x"))
         assert [r["status"] for r in log(one, "outcome")] == ["failed"]
+
+
+def test_finished_work_is_passed_on_as_it_is(desk: Make) -> None:
+    """Containers of results, ranges, lazy-looking types and open files are results."""
+    one = desk(MAIL)
+    given: list[Any] = [[], [1, [2]], (1, {"a": iter("")}), {1}, range(3), b"a", int]
+    given += [io.StringIO("a"), [io.BytesIO(b"a")], [datetime.now(UTC)]]
+    one.governor.tool("mail")(lambda to: given[to])
+    for at, value in enumerate(given):
+        assert one.governor.run(call(to=at)).value is value
 
 
 def test_report_takes_one_known_status_for_one_known_decision(desk: Make) -> None:
@@ -599,6 +636,44 @@ def test_injected_parameters_are_not_the_agents(desk: Make) -> None:
     assert one.governor.run(call(to="x", session="admin")).effect is Effect.DENY
     with pytest.raises(RegistrationError, match="injected"):
         one.governor.run(call(to="x"), injected={"to": "y"})
+
+
+def test_arguments_that_deny_what_they_hold_are_refused(desk: Make) -> None:
+    """What a caller's mapping holds is read once: what is checked is what runs."""
+    one = desk(MAIL)
+
+    class Lying(dict[str, Any]):
+        """Name one key of all that it holds."""
+
+        def keys(self) -> Any:
+            return {"to": 1}.keys()
+
+    class Fickle(Mapping[str, Any]):
+        """Hold more whenever it is read again."""
+
+        def __init__(self) -> None:
+            self.read = 0
+
+        def __iter__(self) -> Iterator[str]:
+            self.read += 1
+            return iter(("to", "session")[: self.read])
+
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, key: str) -> Any:
+            return "x"
+
+    @one.governor.tool(injected=("session",))
+    def mail(to: str, *, session: Any = None) -> Any:
+        return session
+
+    for given in ({"session": "admin"}, {"bcc": "y"}):
+        lying = ToolCall("mail", Lying(to="x", **given), CONTEXT)
+        assert one.governor.run(lying).reason == "arguments_mismatch"
+    ran = one.governor.run(ToolCall("mail", Fickle(), CONTEXT))
+    assert (ran.status, ran.value) == (Status.EXECUTED, None)
+    assert len(log(one, "outcome")) == 1
 
 
 def test_arguments_are_copied_before_anything_happens(desk: Make) -> None:

@@ -22,6 +22,7 @@ from opentelemetry.trace import StatusCode
 
 from openfeature_gov import Effect, ToolCall
 from openfeature_gov.evidence import telemetry
+from openfeature_gov.stores import history
 from tests.conftest import CONTEXT, KEYS, Desk, contract_yaml
 
 Make = Callable[..., Desk]
@@ -92,6 +93,23 @@ def test_a_decision_is_a_span_with_an_event_a_flag(
     assert mode["feature_flag.provider.name"] == "featbit-snapshot"
     assert mode["feature_flag.context.id"] == "user-1"
     assert mode["feature_flag.version"]
+    assert "canary" not in span.to_json()
+
+
+def test_a_call_id_that_is_no_id_is_told_by_its_digest(
+    desk: Make, signals: Signals
+) -> None:
+    """Span and record name a call alike; what a model provider wrote is in neither."""
+    one = desk(RULES)
+    one.governor.tool("pay")(one.spy)
+    told = "ann@example.com sk-canary \n" + "A" * 100_000
+    one.governor.run(ToolCall("pay", {}, CONTEXT, call_id=told))
+    (span,) = signals.spans()
+    shown = str(dict(span.attributes or {})["gen_ai.tool.call.id"])
+    one.governor.records.close()
+    (decision,) = history.records(one.records, kind="decision")
+    assert shown == decision["callId"]
+    assert len(shown) < 100
     assert "canary" not in span.to_json()
 
 

@@ -4,7 +4,8 @@ Names are spelled here and nowhere else:
 - ``feature_flag.*``: https://opentelemetry.io/docs/specs/semconv/feature-flags/
 - ``gen_ai.*``: https://opentelemetry.io/docs/specs/semconv/gen-ai/
 - ``gov.*``: ours, for what no convention covers.
-Nothing of the arguments is put on a span, and of people only the opaque targeting key.
+Nothing of the arguments is put on a span, and of people only the opaque targeting key
+(``feature_flag.context.id``). A call id that is no id is told by its digest.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
 from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls.readings import Reading, Readings
 from openfeature_gov.decisions import Decision
+from openfeature_gov.evidence.texts import reference
 
 SCOPE = "openfeature_gov"
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
@@ -144,7 +146,7 @@ class Telemetry:
 def _described(contract: ActionContract) -> dict[str, str]:
     actor = contract.context.actor
     every = {
-        "gen_ai.tool.call.id": contract.call_id,
+        "gen_ai.tool.call.id": reference(contract.call_id),
         "gen_ai.agent.id": actor.agent,
         "gen_ai.agent.version": actor.version,
         "gen_ai.conversation.id": actor.session,

@@ -88,6 +88,11 @@ TOOLS = (
     ),
     *mutants(
         "tools.py",
+        _governor("arguments_that_deny_what_they_hold_are_refused"),
+        ("arguments = dict(arguments)", "pass"),
+    ),
+    *mutants(
+        "tools.py",
         _governor("foreign_code_cannot_change_what_runs"),
         (
             "Derivation(self.extractors, _own(self, arguments))",
