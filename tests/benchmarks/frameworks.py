@@ -205,7 +205,7 @@ def pydantic_ai(governor: Governor, tool: Any, how: How) -> Timed:
     hook = _hook(how, Plain(), Governed(governor, WHO))
     capabilities = [hook] if hook else []
     agent = Agent(FunctionModel(model), tools=[Tool(tool)], capabilities=capabilities)
-    return _timed(lambda: agent.run("go"))
+    return _timed(lambda: agent.run("go", conversation_id="s-1"))
 
 
 def agent_framework(governor: Governor, tool: Any, how: How) -> Timed:
@@ -267,13 +267,13 @@ def adk(governor: Governor, tool: Any, how: How) -> Timed:
     given = Content(role="user", parts=[Part(text="go")])
 
     async def timed() -> int:
-        made = await runner.session_service.create_session(
-            app_name="bench", user_id="user"
-        )
+        one: Any = {"app_name": "bench", "user_id": "user", "session_id": "s-1"}
+        await runner.session_service.delete_session(**one)
+        await runner.session_service.create_session(**one)
         model.turns = iter([turn])
         started = time.thread_time_ns()
         async for _ in runner.run_async(
-            user_id="user", session_id=made.id, new_message=given
+            user_id="user", session_id="s-1", new_message=given
         ):
             pass
         return time.thread_time_ns() - started
