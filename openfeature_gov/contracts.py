@@ -232,20 +232,20 @@ class ActionContract:
 
     tool: str
     workflow: str
-    context: CallContext
+    context: CallContext = field(repr=False)
     target_system: str
     risk_class: RiskClass
     reversibility: Reversibility
     intent: Intent
-    arguments: dict[str, Any]
-    canonical: bytes
-    call_id: str = ""
-    amount: Decimal | None = None
+    arguments: dict[str, Any] = field(repr=False)
+    canonical: bytes = field(repr=False)
+    call_id: str = field(default="", repr=False)
+    amount: Decimal | None = field(default=None, repr=False)
     currency: str = ""
     records: int | None = None
-    record: str = ""
+    record: str = field(default="", repr=False)
     named: str = field(default="", repr=False)
-    facts: Facts = NO_FACTS
+    facts: Facts = field(default=NO_FACTS, repr=False)
     claimed_risk: RiskClass | None = None
     claimed_reversibility: Reversibility | None = None
     faults: tuple[str, ...] = ()

@@ -68,7 +68,7 @@ class Verdict:
     reason: str
     need: Mode = OFF
     constraints: tuple[Constraint, ...] = ()
-    evidence: Mapping[str, Any] = field(default_factory=nothing)
+    evidence: Mapping[str, Any] = field(default_factory=nothing, repr=False)
     fallback: bool = False
     encoded: bytes | None = field(init=False, default=None, repr=False, compare=False)
     """The verdict as it stands in records; filled in by the first that is written."""

@@ -43,6 +43,14 @@ class Outcome:
     arguments: dict[str, Any] = field(default_factory=dict)
     contract: ActionContract | None = None
 
+    def __repr__(self) -> str:
+        """Return how it ended; no argument, no value and nobody's id."""
+        return (
+            f"Outcome(effect={self.effect.value!r}, reason={self.reason!r}, "
+            f"status={self.status.value!r}, record_id={self.record_id!r}, "
+            f"approval_id={self.approval_id!r})"
+        )
+
     @property
     def effect(self) -> Effect:
         """Return the decision's effect."""
@@ -84,11 +92,22 @@ _HALTS = {
 """What tells an agent to come to an end; no limit shows."""
 
 
-def message(decision: Decision, status: Status, *, ran: str, ref: str) -> str:
+_NOBODY = (
+    "Not executed: needs a person's approval, and there is nobody to ask here "
+    f"(reference {{ref}}). {FINAL}; continue without it, and tell the user that nobody "
+    "was asked."
+)
+"""What is said of a queued call without reviewers: nothing waits."""
+
+
+def message(
+    decision: Decision, status: Status, *, ran: str, ref: str, asked: bool = True
+) -> str:
     """Return the text for the model. Coarse on purpose: no rule, limit or flag shows.
 
     *ran* names the function that ran or may run, empty when nothing does; *ref* is
-    the record that a person can look up.
+    the record that a person can look up; *asked* says whether a person was asked, or
+    will be, where one must be.
     """
     if ran == "tool":
         done = "Executed" if status is Status.EXECUTED else "Allowed"
@@ -102,4 +121,6 @@ def message(decision: Decision, status: Status, *, ran: str, ref: str) -> str:
     if decision.reason in _HALTS:
         return _HALTS[decision.reason]
     effect = Effect.DENY if decision.effect is Effect.ALLOW else decision.effect
-    return _TEXTS[effect].format(ref=ref or "pending", mode=decision.mode.label)
+    unheard = effect is Effect.QUEUE_FOR_APPROVAL and not asked
+    text = _NOBODY if unheard else _TEXTS[effect]
+    return text.format(ref=ref or "pending", mode=decision.mode.label)

@@ -227,7 +227,11 @@ def heard(judged: Judged, status: Status, value: Any = None) -> Outcome:
         status=status,
         record_id=record_id,
         message=outcomes.message(
-            decision, status, ran=route.ran, ref=judged.approval or record_id
+            *(decision, status),
+            ran=route.ran,
+            ref=judged.approval or record_id,
+            # A plan asks nobody: who would be is not known yet.
+            asked=status is Status.PLANNED or bool(judged.approval),
         ),
         approval_id=judged.approval,
         review_id="" if judged.review is None else judged.review.review.id,

@@ -61,8 +61,8 @@ def test_a_history_says_who_approves_and_what_is_left(path: Path) -> None:
     """What waits, what failed, what was undone and handed over."""
     run = told(path, "task-5")
     assert [(one["tool"], one["status"]) for one in run["approval"]] == [
-        ("refund", "waiting"),
-        ("erase", "waiting"),
+        ("refund", "unanswered"),
+        ("erase", "unanswered"),
     ]
     assert run["approval"][0]["ifUnanswered"] == "off"
     failed, handed = run["followUp"]

@@ -584,6 +584,54 @@ def test_unfinished_work_is_no_execution(desk: Make) -> None:
         assert [r["status"] for r in log(one, "outcome")] == ["failed"]
 
 
+def test_printed_outcomes_tell_no_argument_and_nobodys_id(desk: Make) -> None:
+    """What lands in a host's log says how a call ended, not about what or whom."""
+
+    def seen(*_: Any) -> Verdict:
+        return Verdict("seen", Mode.AUTONOMOUS, "ok", evidence={"to": "canary"})
+
+    one = desk(MAIL, Controls(guardrails=(("seen", seen),)))
+    one.governor.tool(
+        "mail",
+        extract=Extractors(
+            amount=lambda a: a["amount"], record=lambda _: "canary", currency="EUR"
+        ),
+    )(lambda to, amount: f"sent to {to}")
+    context = replace(CONTEXT, actor=replace(CONTEXT.actor, user="canary-user"))
+    given = {"to": "canary", "amount": 4711}
+    asked = ToolCall("mail", given, context, call_id="canary-call")
+    ran = one.governor.run(asked)
+    assert repr(ran) == (
+        "Outcome(effect='allow', reason='approval_waived', status='executed', "
+        f"record_id='{ran.record_id}', approval_id='')"
+    )
+    for shown in (repr(ran), repr(ran.decision), repr(ran.contract)):
+        assert "canary" not in shown
+        assert "4711" not in shown
+
+
+def test_without_reviewers_nobody_is_said_to_be_asked(desk: Make) -> None:
+    """A queued call that no person will see says so, to `run` and at the gate."""
+    one = desk(MAIL)
+
+    @one.governor.tool()
+    def mail(to: str) -> str:
+        one.calls.append({"to": to})
+        return "sent"
+
+    one.set(mode="approval_required")
+    queued = one.governor.run(call(to="x"))
+    assert (queued.effect, queued.approval_id) == (Effect.QUEUE_FOR_APPROVAL, "")
+    with one.governor.acting(CONTEXT):
+        told = queued.message, mail(to="x"), one.governor.decide(call(to="x")).message
+    for text in told:
+        assert "nobody to ask here" in text
+        assert "waiting" not in text
+        assert "will review" not in text
+    assert queued.record_id in queued.message
+    assert one.calls == []
+
+
 def test_finished_work_is_passed_on_as_it_is(desk: Make) -> None:
     """Containers of results, ranges, lazy-looking types and open files are results."""
     one = desk(MAIL)

@@ -106,7 +106,10 @@ def _output(actions: Sequence[Action]) -> Facts:
 
 
 def _approval(action: Action) -> Iterator[Facts]:
-    """Yield each step of a request for approval, or that nobody was heard yet."""
+    """Yield each step of a request for approval, or that nobody answered.
+
+    Whether somebody was asked is not in these records: without reviewers nobody was.
+    """
     one = action.decision
     rules = one.get("contract") or {}
     asked = {"record": one["id"], "tool": one.get("tool")}
@@ -116,7 +119,7 @@ def _approval(action: Action) -> Iterator[Facts]:
     if not steps and one.get("effect") == "queue_for_approval":
         yield {
             **asked,
-            "status": "waiting",
+            "status": "unanswered",
             "reviewer": rules.get("reviewerGroup") or None,
             "atUs": one.get("atUs"),
             "because": one.get("reason"),
