@@ -94,7 +94,6 @@ def _check_depth(text: str, source: str) -> None:
     not recurse.
     """
     path: list[_Level] = []
-    event: Any
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.CollectionEndEvent):
             path.pop()
@@ -104,7 +103,8 @@ def _check_depth(text: str, source: str) -> None:
             path[-1].step(event)
         if len(path) > MAX_DEPTH:
             where = dotted(tuple(one.part for one in path))
-            line = event.start_mark.line + 1
+            mark: Any = event.start_mark
+            line = mark.line + 1
             raise InvalidContractError(source, [(line, where, "nested too deeply")])
         if isinstance(event, yaml.CollectionStartEvent):
             path.append(_Level(isinstance(event, yaml.MappingStartEvent)))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from openfeature_gov.cli import denylists, output, shapes, switches
+from openfeature_gov.cli import denylists, output, rescue, shapes, switches
 from openfeature_gov.cli.carrying import Hand, Scope, carry_out, handed
 from openfeature_gov.cli.exits import text_of
 from openfeature_gov.cli.options import CONTRACTS, BesideContracts
@@ -41,18 +41,30 @@ def kill(
 
     Takes effect before it is recorded; exit 1 says that it works but has no record.
     Where the contracts cannot be loaded, TOOL and --all go by the flags alone.
+    Where the flag file is broken it is set aside, and everything stops.
     """
     _asked(tool, workflow, everything)
     path = governance or hand.aim.beside(CONTRACTS)
+    try:
+        lost = rescue.broken_of(hand.aim.target)
+        if lost is not None:
+            aim = replace(hand.aim, target=lost)
+            carry_out(rescue.stopped(lost, path), replace(hand, aim=aim))
+        else:
+            carry_out(_killing(hand, path, tool, workflow), hand)
+    except OSError:
+        output.warn(rescue.HELP)
+        raise
+
+
+def _killing(hand: Hand, path: Path, tool: str | None, workflow: str | None) -> Scope:
     contracts = _loaded(path, workflow)
     if contracts is None:
-        scope = _guessed(hand.aim.target, tool)
-    elif tool is not None:
+        return _guessed(hand.aim.target, tool)
+    if tool is not None:
         key = _denylist_of(contracts, tool)
-        scope = Scope(denylists.deny(key, tool), tool, (key,), (tool,))
-    else:
-        scope = _wide(contracts, workflow, switches.off)
-    carry_out(scope, hand)
+        return Scope(denylists.deny(key, tool), tool, (key,), (tool,))
+    return _wide(contracts, workflow, switches.off)
 
 
 @handed

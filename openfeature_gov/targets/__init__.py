@@ -29,6 +29,7 @@ class Switch:
 
     *edit* makes it on a document at a time; *unmet* says what is still missing of it
     in a snapshot; *facts* go into the record. One that *widens* is recorded first.
+    One that is *whole* is written even where it changes no flag.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Switch:
     unmet: Callable[[Snapshot], tuple[str, ...]]
     facts: dict[str, Any]
     widens: bool
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

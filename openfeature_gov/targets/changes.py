@@ -149,7 +149,7 @@ def _applied(target: FlagTarget, switch: Switch, signed: Signed, keys: Keys) -> 
     for _ in range(ATTEMPTS):
         with target.locked():
             planned = plan(target, switch.edit, at=_now(), keys=keys)
-            if not planned.changes:
+            if not (planned.changes or switch.whole):
                 return _unchanged(planned, switch)
             try:
                 written = target.write(planned, signed)

@@ -45,6 +45,9 @@ def _held(path: Path, data: bytes) -> Held:
 class FileTarget:
     """Change the flag file *path*; it has no state of its own."""
 
+    must_exist = True
+    """Whether the lock is refused where there is no file."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -70,7 +73,7 @@ class FileTarget:
             RefusedError: when another process holds the lock for too long.
 
         """
-        target = self.path.resolve(strict=True)
+        target = self.path.resolve(strict=self.must_exist)
         lock = target.with_name(f".{target.name}.lock")
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

@@ -35,6 +35,9 @@ def write_document(path: str | Path, document: Json) -> str:
     try:
         _write_durably(temporary, data, like=target)
         temporary.replace(target)
+    except OSError as error:
+        # A full disk names no file, and the temporary one says nothing to anybody.
+        raise OSError(error.errno, error.strerror, str(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
