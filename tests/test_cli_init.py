@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from openfeature.contrib.provider.featbit.snapshot import read_snapshot
 from openfeature_gov import Actor, CallContext, Governor, ToolCall
 from openfeature_gov.cli import app, drafts, lint
+from openfeature_gov.cli.init import EXAMPLE
 from openfeature_gov.governance import TOOL_NAME, parse, skeleton
 from openfeature_gov.ladder import Mode, RiskClass
 from openfeature_gov.strict_yaml import parse as parse_yaml
@@ -139,6 +140,26 @@ def test_bad_input_is_refused_before_anything_is_written(
     folder = tmp_path / "new"
     assert init(folder, *arguments).exit_code == 2
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a:search"],
+        ["a:search", "--workflow", "w"],
+        ["a:search", "--owner", "o"],
+        ["--workflow", "w", "--owner", "o"],
+    ],
+)
+def test_whoever_leaves_out_a_part_sees_a_whole_command(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    """The error shows a command that works, and working means just that."""
+    result = init(tmp_path, *arguments)
+    assert result.exit_code == 2
+    assert "Missing" in result.stderr
+    assert EXAMPLE in result.stderr
+    assert init(tmp_path, *EXAMPLE.split()[2:]).exit_code == 0
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperCommand
 
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.cli import drafts, lint, output
@@ -29,6 +30,25 @@ from openfeature_gov.targets import RefusedError
 from openfeature_gov.targets.file import read_flags
 
 RISKS = ", ".join(RiskClass)
+EXAMPLE = "gov init refund:external_effect --workflow support --owner payments"
+
+
+class Init(TyperCommand):
+    """The command: shows a whole one to whoever leaves out a part."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return what is left of *args*.
+
+        Raises:
+            typer.BadParameter: for what is refused or missing, then with an example.
+
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if not error.message:  # what is missing has no other words
+                error.message = f"For example:\n{EXAMPLE}"
+            raise
 
 
 def init(
