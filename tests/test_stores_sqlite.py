@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,14 @@ from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.evidence.erasure import Subject, erase
 from openfeature_gov.evidence.records import Record, note_record, parted_record
 from openfeature_gov.evidence.sealing import Sealing
-from openfeature_gov.stores import history, leases, sqlite, writing
+from openfeature_gov.stores import (
+    history,
+    leases,
+    schema,
+    sealed,
+    sqlite,
+    writing,
+)
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.opening import shown
 from openfeature_gov.stores.schema import SETTINGS, connect
@@ -408,7 +415,7 @@ def test_a_trigger_that_swallows_some_of_a_batch_is_a_failure(tmp_path: Path) ->
     store._backlog.hurry()
     wait_for(lambda: len(failures) == 5)
     assert all("4 of 5 records were inserted" in str(one) for one in failures)
-    wait_for(lambda: len(store._kept) == 4)
+    wait_for(lambda: len(store._kept) == 4)  # found by the next try
     assert store.health() is not HEALTHY
     with closing(sqlite3.connect(path)) as file:
         file.execute("DROP TRIGGER away")
@@ -416,6 +423,121 @@ def test_a_trigger_that_swallows_some_of_a_batch_is_a_failure(tmp_path: Path) ->
     store.close()
     assert kinds(path) == ["start", *["note"] * 5, "mark", "stop"]
     assert not store._kept
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def moved(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+
+
+def replaced(path: Path) -> None:
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    copy.rename(path)
+
+
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def folder_gone(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("gone"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "suffix"),
+    [
+        *(
+            (one, suffix)
+            for one in (removed, moved, replaced)
+            for suffix in ("", "-wal")
+        ),
+        (emptied, ""),
+        (folder_gone, ""),
+    ],
+)
+def test_a_record_that_nobody_would_find_is_not_durable(
+    tmp_path: Path, harm: Callable[[Path], None], suffix: str
+) -> None:
+    """SQLite would go on writing into a file without a name, and see nothing wrong."""
+    folder = tmp_path / "log"
+    path = folder / "records.db"
+    store = SqliteStore(path, sealing=None)
+    store.commit(note(store))
+    harm(Path(f"{path}{suffix}"))
+    with pytest.raises(RecordStoreError, match="removed, moved, replaced or emptied"):
+        store.commit(note(store))
+    assert store.health().failing_ns > 0
+    with suppress(RecordStoreError):
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        (schema.OPEN_WRITERS, ()),
+        (schema.ORPHANS, ("a",)),
+        (sealed.TOLD, ()),
+        (sealed.UNSEALED, (0,)),
+    ],
+)
+def test_opening_and_closing_read_no_record_that_is_settled(
+    tmp_path: Path, query: str, values: tuple[object, ...]
+) -> None:
+    """A long log opens as fast as a short one: each question goes by an index."""
+    path = tmp_path / "records.db"
+    SqliteStore(path, sealing=None).close()
+    with closing(sqlite3.connect(path)) as file:
+        plan = file.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
+    assert not [step for *_, step in plan if step.startswith("SCAN")]
+
+
+def test_what_is_put_back_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written anywhere else meanwhile, nor twice."""
+    monkeypatch.setattr(writing, "RETRY_S", 0.02)
+    path, away = tmp_path / "records.db", tmp_path / "away"
+    store = SqliteStore(path, sealing=None)
+    store.commit(note(store))
+    path.rename(away)
+    tries, failed = [0], store._failed
+
+    def counted(*given: Any) -> None:
+        tries[0] += 1
+        failed(*given)
+
+    monkeypatch.setattr(store, "_failed", counted)
+    with pytest.raises(RecordStoreError, match="was removed, moved"):
+        store.commit(note(store))
+    wait_for(lambda: tries[0] > 2)
+    assert not path.exists()
+    away.rename(path)
+    wait_for(lambda: store.health() == HEALTHY)
+    store.commit(note(store))
+    store.close()
+    assert kinds(path) == ["start", "note", "note", "note", "stop"]
+
+
+def test_what_can_be_written_but_not_read_is_failing(tmp_path: Path) -> None:
+    """The writer never looks at what is behind it; what seals the log does."""
+    path = tmp_path / "records.db"
+    with closing(SqliteStore(path)) as first:
+        for number in range(200):
+            first.append(note(first, text=f"page {number} " + "x" * 500))
+    whole = bytearray(path.read_bytes())
+    old = whole.index(b"page 100 ") // sqlite.PAGE * sqlite.PAGE
+    whole[old : old + sqlite.PAGE] = b"?" * sqlite.PAGE
+    path.write_bytes(whole)
+    store = SqliteStore(path)
+    wait_for(lambda: store.health().failing_ns > 0)
+    assert store._failing_since is None
+    store.commit(note(store))
+    assert store.health().failing_ns > 0
+    store.close()
 
 
 def test_the_files_of_a_log_are_their_owners_alone(

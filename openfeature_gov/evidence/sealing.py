@@ -108,6 +108,8 @@ class Sealer:
     """Seal one log from a thread of its own. Lives as long as the store it belongs to.
 
     *signer* returns the key as it is now, so that a rotation reaches every process.
+    *broken* says of an error that the log itself cannot be read any more;
+    `broken_since` is since when that is so, None while it can be.
 
     Raises:
         RecordStoreError: when the key file cannot be used.
@@ -125,8 +127,11 @@ class Sealer:
         *,
         now: Callable[[], int] = time.time_ns,
         clock: Callable[[], int] = time.monotonic_ns,
+        broken: Callable[[Exception], bool] = lambda _: False,
     ) -> None:
         self._log, self._books, self.signer = log, books, signer
+        self._broken = broken
+        self.broken_since: int | None = None
         self._published, self._sealing = published, sealing
         self._now, self._clock = now, clock
         self._lock, self._handing = threading.Lock(), threading.Lock()
@@ -273,9 +278,16 @@ class Sealer:
     def _attempt(self, action: Callable[[], object]) -> bool:
         try:
             action()
-        except Exception:  # records go on; the unsealed window grows until it works
-            logger.exception("the record log could not be sealed; it is tried again")
+        except Exception as error:  # records go on; the unsealed window grows
+            if self._broken(error) and self.broken_since is None:
+                self.broken_since = self._clock()
+            what = f"{type(error).__name__}: {error}"
+            logger.error(  # noqa: TRY400 - a trace tells who reads it at night nothing
+                "the record log could not be sealed, which is tried again: %s", what
+            )
+            logger.debug("how it came to that", exc_info=True)
             return False
+        self.broken_since = None
         return True
 
     def _open(self) -> None:

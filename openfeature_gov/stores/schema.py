@@ -268,10 +268,12 @@ SELECT packed, version FROM reviews WHERE state IN ('running', 'undoing')
 """
 
 OPEN_WRITERS = """
-SELECT s.writer FROM records s WHERE s.kind = 'start' AND NOT EXISTS
+SELECT s.writer FROM records s WHERE s.kind = 'start'
+  AND s.kind NOT IN ('decision', 'outcome') AND NOT EXISTS
   (SELECT 1 FROM records e WHERE e.ref = s.writer AND e.kind IN ('stop', 'reconciled'))
   ORDER BY s.seq
 """
+"""SQLite takes a partial index only where its condition is said in full."""
 
 
 def row(record: Record, writer: str) -> tuple[object, ...]:

@@ -70,10 +70,26 @@ def sealer(
     log = SqliteLog(path)
     try:
         signer = _signer(sealing, path)
-        return Sealer(log, books, signer, published, sealing, now=now, clock=clock)
+        return Sealer(
+            log,
+            books,
+            signer,
+            published,
+            sealing,
+            now=now,
+            clock=clock,
+            broken=_broken,
+        )
     except BaseException:
         log.close()
         raise
+
+
+def _broken(error: Exception) -> bool:
+    return isinstance(error, sqlite3.DatabaseError) and (
+        getattr(error, "sqlite_errorcode", 0) & 0xFF
+        in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    )
 
 
 def anchored(

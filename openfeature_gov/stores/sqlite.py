@@ -22,6 +22,7 @@ from openfeature_gov.evidence.notes import Signer
 from openfeature_gov.evidence.records import Record, changes, entries, note_record
 from openfeature_gov.evidence.sealing import Sealer, Sealing
 from openfeature_gov.stores import erasing, ledger, sealed
+from openfeature_gov.stores.footing import Footing
 from openfeature_gov.stores.leases import Lease, Turn
 from openfeature_gov.stores.schema import (
     CONSUMED,
@@ -37,7 +38,6 @@ from openfeature_gov.stores.schema import (
 from openfeature_gov.stores.writing import (
     Errors,
     QueuedStore,
-    SwallowedError,
     require_key,
     require_rows,
 )
@@ -75,8 +75,10 @@ def _inserted(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) ->
     require_rows(done.rowcount, len(rows))
 
 
-def _there(connection: sqlite3.Connection, record_id: str) -> bool:
-    found = connection.execute("SELECT 1 FROM records WHERE id = ?", (record_id,))
+def _there(connection: sqlite3.Connection, record: Record, writer: str) -> bool:
+    query = "SELECT 1 FROM records WHERE id = ? AND body = ? AND personal IS ?"
+    *_, body, personal = row(record, writer)
+    found = connection.execute(query, (record.id, body, personal))
     return found.fetchone() is not None
 
 
@@ -251,11 +253,15 @@ class SqliteStore(QueuedStore):
         sealer = self.sealer
         return super()._behind_ns() if sealer is None else sealer.behind_ns()
 
+    def _broken_since(self) -> int | None:
+        return None if self.sealer is None else self.sealer.broken_since
+
     def _enter(self) -> None:
         self._pages = 0
         self._connection: sqlite3.Connection | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _private(self.path)
+        self._footing = Footing(self.path)
         self._turns = Turn(self.path)
         self._lease = Lease(self.path, self.writer)
 
@@ -274,8 +280,16 @@ class SqliteStore(QueuedStore):
             reraise=True,
         ):
             with attempt:
-                return self._begun_anew(connect(self.path))
+                return self._begun_anew(self._connect())
         raise RecordStoreError(f"{self.path}: could not be opened")
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._begun:
+            self._footing.find()  # or another file would be made in its place
+            return connect(self.path)
+        connection = connect(self.path)
+        self._footing.find()
+        return connection
 
     def _begun_anew(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """Begin the write-ahead log anew where others left it long.
@@ -304,15 +318,18 @@ class SqliteStore(QueuedStore):
                 connection.close()
 
     def _insert(self, records: list[Record]) -> None:
+        connection = self._opened()
+        if self._failing_since is not None:  # the last try may have written some
+            self._kept.update(
+                one.id for one in records if _there(connection, one, self.writer)
+            )
         fresh = self._unwritten(records)
         rows = [row(record, self.writer) for record in fresh]
         moves, paid = list(changes(fresh)), list(entries(fresh))
-        connection = self._opened()
-        try:
-            if rows and len(rows) < MANY and not moves and not paid:
-                # One statement is a transaction by itself.
-                _inserted(connection, rows)
-                return
+        if rows and len(rows) < MANY and not moves and not paid:
+            # One statement is a transaction by itself.
+            _inserted(connection, rows)
+        else:
             with _transaction(connection):
                 for at in range(0, len(rows), MANY):
                     _inserted(connection, rows[at : at + MANY])
@@ -320,9 +337,8 @@ class SqliteStore(QueuedStore):
                     put(connection, change)
                 for entry in paid:
                     ledger.enter(connection.execute, entry)
-        except SwallowedError:
-            self._kept.update(one.id for one in records if _there(connection, one.id))
-            raise
+        if rows:
+            self._footing.require()
 
     def _wrote(self, rows: int) -> None:
         if self.sealer is not None:

@@ -300,9 +300,11 @@ class QueuedStore(ABC):
         """Return since when nothing was written or sealed, and if the backlog is full.
 
         A batch that hangs, on a slow disk or behind another process, counts as failing
-        from its beginning once it takes longer than `STALL_NS`.
+        from its beginning once it takes longer than `STALL_NS`; so does a log that can
+        be written, but not read any more.
         """
         since, busy, behind = self._failing_since, self._busy_since, self._behind_ns()
+        since = self._broken_since() if since is None else since
         if since is None and busy is None and not behind:
             return HEALTHY
         now = self._clock()
@@ -311,6 +313,10 @@ class QueuedStore(ABC):
         start = min(one for one in (since, busy) if one is not None)
         full = self._backlog.full()
         return StoreHealth(max(1, now - start), full=full, unsealed_ns=behind)
+
+    def _broken_since(self) -> int | None:
+        """Return since when what is written cannot be read, None while it can."""
+        return None
 
     def _failing(self) -> bool:
         return self.health().failing_ns > 0

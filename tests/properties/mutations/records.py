@@ -63,7 +63,7 @@ RECORDS = (
     *mutants(
         "stores/schema.py",
         _shared("orphans_of_a_dead_writer_become_unknown"),
-        ("s.kind = 'start' AND NOT EXISTS", "s.kind = 'start' AND EXISTS"),
+        ("'outcome') AND NOT EXISTS", "'outcome') AND EXISTS"),
         ("o.kind = 'outcome'", "o.kind = 'note'"),
     ),
     *mutants(
@@ -179,11 +179,36 @@ RECORDS = (
     *mutants(
         "stores/sqlite.py",
         _store("a_trigger_that_swallows_some_of_a_batch_is_a_failure"),
-        ("            self._kept.update(one.id for", "            set(one.id for"),
+        ("        if self._failing_since is not None:", "        if False:"),
         (
             "rows = [row(record, self.writer) for record in fresh]",
             "rows = [row(record, self.writer) for record in records]",
         ),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("a_record_that_nobody_would_find_is_not_durable"),
+        ("            self._footing.require()\n", "            pass\n"),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("what_is_put_back_is_gone_on_with"),
+        ("            self._footing.find()  # or", "            pass  # or"),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        _store("what_can_be_written_but_not_read_is_failing"),
+        (
+            "return None if self.sealer is None else self.sealer.broken_since",
+            "return None",
+        ),
+    ),
+    *mutants(
+        "stores/footing.py",
+        _store("a_record_that_nobody_would_find_is_not_durable"),
+        ("if not found.st_size:", "if False:"),
+        ("if self._beside not in (None, beside):", "if False:"),
+        ("if _same(self._path) != self._file:", "if False:"),
     ),
     *mutants(
         "stores/writing.py",

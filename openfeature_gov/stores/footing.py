@@ -1,0 +1,64 @@
+"""`Footing`: that a record file and its write-ahead log are those that were opened.
+
+Whoever removes, moves or replaces them leaves a connection that goes on writing, into
+a file that nobody finds again. SQLite does not notice; it never asks for the name.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+Same = tuple[int, int]
+
+
+class Footing:
+    """Remember which files a writer stands on. Lives as long as the writer's log."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._log = str(path), f"{path}-wal"
+        self._file: Same | None = None
+        self._beside: Same | None = None
+
+    def find(self) -> None:
+        """Take the file as it is, or require that it is the one that was taken.
+
+        Raises:
+            OSError: when it is not there, or another one is.
+
+        """
+        found, self._beside = _same(self._path), None
+        if self._file not in (None, found):
+            raise _gone(self._path)
+        self._file = found
+
+    def require(self) -> None:
+        """Require that what was written a moment ago stands where it is looked for.
+
+        Raises:
+            OSError: when it was removed, moved, replaced or emptied.
+
+        """
+        if _same(self._path) != self._file:
+            raise _gone(self._path)
+        beside = _same(self._log)
+        if self._beside not in (None, beside):
+            raise _gone(self._log)
+        self._beside = beside
+
+
+def _same(path: str) -> Same:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - as often as there are batches
+    except FileNotFoundError:
+        raise _gone(path) from None
+    if not found.st_size:
+        raise _gone(path)
+    return found.st_dev, found.st_ino
+
+
+def _gone(path: str) -> OSError:
+    return OSError(
+        f"{path} was removed, moved, replaced or emptied while records were written to"
+        " it: put it back as it was, with the files beside it, or open the log anew"
+    )
