@@ -221,12 +221,14 @@ class Log:
             for body, part in inside
             if part is not None
         ]
+        origin = self.notes[-1][1] if self.notes else ORIGIN
+        manifest = {"origin": origin, "size": end, "firstSeq": first, "lastSeq": last}
         return {
-            "manifest.json": canonical({"format": "gov.bundle/1"}),
             "records.jsonl": b"".join(body + b"\n" for body, _ in inside),
             "personal.jsonl": b"".join(personal),
-            "checkpoints.txt": "".join(note for *_, note in self.notes).encode(),
             "cover.json": canonical(cover),
+            "checkpoints.txt": "".join(note for *_, note in self.notes).encode(),
+            "manifest.json": canonical({"format": "gov.bundle/1", **manifest}),
         }
 
 

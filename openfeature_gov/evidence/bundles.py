@@ -23,6 +23,7 @@ from openfeature_gov.canonical import encode
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.merkle import Frontier, leaf_hash, node_hash
 from openfeature_gov.evidence.standalone.gov_verify import (
+    FORMAT,
     Block,
     Checkpoint,
     Evidence,
@@ -31,7 +32,6 @@ from openfeature_gov.evidence.standalone.gov_verify import (
     parse_note,
 )
 
-FORMAT = "gov.bundle/1"
 TOLD = frozenset({"key_rotation", "erasure", "tamper", "archive"})
 """The kinds of records that a verifier must know, wherever in the log they stand."""
 MANY = 5_000

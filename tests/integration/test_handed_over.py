@@ -167,7 +167,8 @@ def test_a_forged_bundle_does_not_verify(handed: Handed) -> None:
         parts = {name: archive.read(name) for name in archive.namelist()}
     forged = parts["records.jsonl"].replace(b'"effect":"deny"', b'"effect":"pass"', 1)
     assert forged != parts["records.jsonl"]
-    with zipfile.ZipFile(handed.folder / "forged.zip", "w") as archive:
+    target = handed.folder / "forged.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in {**parts, "records.jsonl": forged}.items():
             archive.writestr(name, data)
     done = handed.verify("forged.zip")

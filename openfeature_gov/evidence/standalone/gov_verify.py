@@ -49,6 +49,7 @@ import sqlite3
 import struct
 import sys
 import zipfile
+import zlib
 from base64 import b64decode, b64encode
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -62,7 +63,7 @@ from itertools import cycle, islice, takewhile
 from operator import itemgetter
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
-from typing import Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -665,35 +666,66 @@ def _root_of(frontier: bytes) -> bytes:
 
 
 PARTS = {
-    "manifest.json": 65_536,
-    "checkpoints.txt": MAX_NOTES,
-    "cover.json": MAX_NOTES,
     "records.jsonl": 1 << 40,
     "personal.jsonl": 1 << 40,
+    "cover.json": MAX_NOTES,
+    "checkpoints.txt": MAX_NOTES,
+    "manifest.json": 65_536,
 }
-"""The files of a bundle, all of them needed, and how long each may be."""
+"""The files of a bundle in their order, and how long each may be."""
+FORMAT = "gov.bundle/1"
+ROTATING = {"schema", "kind", "id", "atUs", "writer", "ref", "note", "old", "new"}
+"""What the record of a new key holds, and nothing else."""
 
 
 class Bundle:
-    """Read a bundle: a range of records, and hashes in place of the others."""
+    """Read a bundle: a range of records, and hashes in place of the others.
+
+    All that stands in it is what an exporter writes, byte for byte: nobody may read in
+    it what no checkpoint or digest vouches for.
+    """
 
     whole = False
 
     def __init__(self, path: Path) -> None:
         self.archives: list[Archive] = []
-        self._zip = _opened(path)
+        self._zip = unzipped(path)
         self._files: list[BufferedReader[Any]] = []
         try:
-            self._manifest = _json(self._whole("manifest.json"), dict)
-            _check_format(self._manifest)
-            cover = _json(self._whole("cover.json"), dict)
+            manifest = self._whole("manifest.json")
+            self._rotations = _check_format(manifest)
+            data = self._whole("cover.json")
+            cover = _json(data, dict)
             self._left, self._right = _cover(cover, "left"), _cover(cover, "right")
+            _check_written("cover.json", data, cover, ("left", "right"))
             self.stored = read_notes(self._whole("checkpoints.txt"))
+            self._check_manifest(manifest)
             self._parts = self._lines("personal.jsonl")
             self._part = next(self._parts, None)
         except BaseException:
             self.close()
             raise
+
+    def _check_manifest(self, data: bytes) -> None:
+        """Check that the manifest *data* says what the rest of the bundle says."""
+        if not self.stored:
+            raise Refused("bundle", "there is no checkpoint in it")
+        head, said = parse_checkpoint(parse_note(self.stored[-1])), _json(data, dict)
+        self.first = _covered(self._left) + 1
+        self.last = head.size - _covered(self._right)
+        made = {
+            "format": FORMAT,
+            "origin": head.origin,
+            "size": head.size,
+            "firstSeq": self.first,
+            "lastSeq": self.last,
+        }
+        for name, one in made.items():
+            if said.get(name) != one:
+                what = f"manifest.json: {name} is {shown(said.get(name))}, not"
+                raise Refused("bundle", f"{what} {shown(one)}")
+        names = (*made, *({"rotations"} & said.keys()))  # the first ones have none
+        _check_written("manifest.json", data, said | made, names)
 
     def _whole(self, name: str) -> bytes:
         with self._zip.open(name) as file:
@@ -712,11 +744,8 @@ class Bundle:
 
     def entries(self, *, quick: bool = False) -> Iterator[Block | Leaf]:  # noqa: ARG002 - a bundle has no columns
         """Yield the left cover, the records of the range, and the right cover."""
-        first = sum(
-            1 << one.level if isinstance(one, Block) else 1 for one in self._left
-        )
         yield from self._left
-        yield from self.records(first)
+        yield from self.records(self.first - 1)
         yield from self._right
 
     def records(self, before: int) -> Iterator[Leaf]:
@@ -726,9 +755,7 @@ class Bundle:
 
     def rotations(self) -> list[bytes]:
         """Return the records of new keys, of this log and of others."""
-        told = self._manifest.get("rotations")
-        bodies = told[:MAX_SIGNATURES] if isinstance(told, list) else []
-        return [str(body).encode("utf-8", "surrogatepass") for body in bodies]
+        return self._rotations[:MAX_SIGNATURES]
 
     def personal(self, record_id: str) -> bytes | None:
         """Return the next personal part if it is that of *record_id*."""
@@ -736,7 +763,8 @@ class Bundle:
             return None
         held = _json(self._part, dict)
         part = held.get("personal")
-        if held.get("id") != record_id or not isinstance(part, str):
+        _check_written("personal.jsonl", self._part, held, ("id", "personal"))
+        if held["id"] != record_id or not isinstance(part, str):
             return None
         self._part = next(self._parts, None)
         return part.encode("utf-8", "surrogatepass")
@@ -753,8 +781,15 @@ class Bundle:
         self._zip.close()
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
-    """Return the archive *path* once its directory is known to be small and ours."""
+def unzipped(path: Path) -> zipfile.ZipFile:
+    """Return the archive *path* once it is known to be small, ours and nothing else.
+
+    Raises:
+        Refused: when it holds anything beside the files of a bundle.
+        BadZipFile: when it is no archive.
+        OSError: when it cannot be read.
+
+    """
     with path.open("rb") as file:
         length = file.seek(0, 2)
         file.seek(max(0, length - 42))
@@ -766,27 +801,102 @@ def _opened(path: Path) -> zipfile.ZipFile:
     if tail[:4] == b"PK\6\7":
         raise Refused("bundle", "an archive of 2 GB or more")
     archive = zipfile.ZipFile(path)
-    held, wrong = archive.infolist(), ""
-    if sorted(one.filename for one in held) != sorted(PARTS):
-        wrong = "not the five files of a bundle"
-    elif sum(one.file_size for one in held) > MAX_RATIO * length:
-        wrong = f"it would expand to over {MAX_RATIO} times its size"
-    if wrong:
+    try:
+        with path.open("rb") as file:
+            _check_files(file, archive.infolist(), length, end)
+    except BaseException:
         archive.close()
-        raise Refused("bundle", wrong)
+        raise
     return archive
 
 
-def _check_format(manifest: dict[str, Any]) -> None:
-    if manifest.get("format") != "gov.bundle/1":
-        raise Refused("bundle", "not a bundle of the format gov.bundle/1")
+def _check_files(
+    file: IO[bytes], held: list[zipfile.ZipInfo], length: int, end: tuple[Any, ...]
+) -> None:
+    """Check that *file* is what was *held* in it, its directory and the *end* of it."""
+    if [one.filename for one in held] != list(PARTS):
+        raise Refused("bundle", "not the five files of a bundle in their order")
+    if sum(one.file_size for one in held) > MAX_RATIO * length:
+        raise Refused("bundle", f"it would expand to over {MAX_RATIO} times its size")
+    for one in held:
+        _check_packed(file, one)
+    long = sum(20 for one in held if one.file_size > zipfile.ZIP64_LIMIT)
+    size, at = sum(46 + len(name) for name in PARTS) + long, file.tell()
+    if end[1:3] + end[5:] != (0, 0, size, at, 0) or length != at + size + 22:
+        raise Refused("bundle", "there is more in it than its files")
+
+
+def _check_packed(file: IO[bytes], one: zipfile.ZipInfo) -> None:
+    """Check that the next in *file* is *one* as its directory says, and read it.
+
+    Who reads an archive from its beginning believes that, and not the directory.
+    """
+    name = one.filename.encode()
+    sizes = (one.compress_size, one.file_size)
+    head = (b"PK\3\4", 0, zipfile.ZIP_DEFLATED, one.CRC)
+    short = (*head, *sizes, len(name), 0), name
+    both = struct.pack("<2H2Q", 1, 16, *sizes[::-1])  # zip64, as streams are written
+    long = (*head, *(0xFFFFFFFF,) * 2, len(name), len(both)), name + both
+    begins = file.tell() == one.header_offset
+    *fixed, extra = struct.unpack("<4s2x2H4x3L2H", file.read(30).ljust(30))
+    rest = file.read(len(name) + min(extra, len(both)))
+    if not begins or ((*fixed, extra), rest) not in (short, long):
+        raise Refused("bundle", f"{one.filename} does not begin as the directory says")
+    if not _inflates(file, *sizes):
+        raise Refused("bundle", f"{one.filename} is not as long as the directory says")
+
+
+def _inflates(file: IO[bytes], packed: int, unpacked: int) -> bool:
+    """Say whether the next *packed* bytes are one stream of *unpacked* and no more."""
+    stream, data = zlib.decompressobj(-15), b""
+    while packed and not data and (data := file.read(min(packed, 1 << 18))):
+        packed, full = packed - len(data), True
+        while (data or full) and not stream.eof and unpacked >= 0:
+            out = stream.decompress(data, 1 << 20)
+            full, unpacked = len(out) == 1 << 20, unpacked - len(out)
+            data = stream.unconsumed_tail
+    return stream.eof and not (packed or unpacked or data or stream.unused_data)
+
+
+def _check_format(manifest: bytes) -> list[bytes]:
+    """Return the records of new keys that *manifest* holds, each a sound one."""
+    said = _json(manifest, dict)
+    if said.get("format") != FORMAT:
+        raise Refused("bundle", f"not a bundle of the format {FORMAT}")
+    told = said.get("rotations", [])
+    if not isinstance(told, list):
+        raise Refused("bundle", "manifest.json: no list of rotations")
+    bodies = [str(one).encode("utf-8", "surrogatepass") for one in told]
+    for body in bodies:
+        facts = canonical(body)
+        new, kind = read_rotation(facts).new, facts.get("kind")
+        same = "new" not in facts or parse_key(str(facts["new"])) == new
+        if not same or kind != "key_rotation" or not facts.keys() <= ROTATING:
+            raise Refused("bundle", "manifest.json: a rotation that is no such record")
+    return bodies
+
+
+def _check_written(
+    name: str, data: bytes, said: dict[str, Any], names: Iterable[str]
+) -> None:
+    """Check that *data* is what *said* holds under *names*, in the one way to write."""
+    try:
+        again = _WRITE.encode({one: said[one] for one in names}).encode("utf-8")
+    except (KeyError, ValueError, RecursionError) as error:
+        raise Refused("bundle", f"{name}: {shown(repr(error))}") from None
+    if again != data:
+        raise Refused("bundle", f"{name} is not as an exporter writes it")
+
+
+def _covered(entries: Iterable[Block | Leaf]) -> int:
+    return sum(1 << one.level if isinstance(one, Block) else 1 for one in entries)
 
 
 def _cover(cover: dict[str, Any], side: str) -> list[Block | Leaf]:
     entries: list[Block | Leaf] = []
     for one in cover.get(side) or ():
         match one:
-            case [int(level), str(encoded)] if 0 <= level < 64:
+            case [int(level), str(encoded)] if type(level) is int and 0 <= level < 64:
                 root = unbase64(encoded, "cover")
                 if len(root) != 32:
                     raise Refused("cover", "a hash that is not 32 bytes long")
