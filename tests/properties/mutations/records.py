@@ -63,7 +63,7 @@ RECORDS = (
     *mutants(
         "stores/schema.py",
         _shared("orphans_of_a_dead_writer_become_unknown"),
-        ("'outcome') AND NOT EXISTS", "'outcome') AND EXISTS"),
+        ("AND s.kind NOT IN ('decision', 'outcome') AND NOT EXISTS", "AND EXISTS"),
         ("o.kind = 'outcome'", "o.kind = 'note'"),
     ),
     *mutants(
