@@ -76,6 +76,40 @@ def test_code_blocks_run_in_order(tmp_path: Path) -> None:
     assert second == "constrain | mode_draft_write | draft of a refund on o-42"
 
 
+def test_contents_name_every_section() -> None:
+    """The list at the top links to the sections that there are, in their order."""
+    sections = re.findall(r"^## (.+)$", README, re.MULTILINE)
+    top = README[: README.index("\n## ")]
+    links = re.findall(r"\[([^]]+)\]\(#([^)]+)\)", top)
+    assert [name for name, _ in links] == sections
+    for name, anchor in links:
+        plain = re.sub(r"[^\w\- ]", "", name.lower())
+        assert anchor == plain.replace(" ", "-")
+
+
+def test_a_consequential_tool_runs_where_the_three_things_hold(tmp_path: Path) -> None:
+    """Each of the three that the README names is needed, and together they do."""
+    program = next(text for language, text in BLOCKS if language == "python")
+    run_console(next(text for language, text in BLOCKS if "gov init" in text), tmp_path)
+    contract = tmp_path / "governance.yaml"
+
+    def reason() -> str:
+        return run_python(program, tmp_path, "").splitlines()[0]
+
+    assert re.search(r"gov flags set refund.mode autonomous", README)
+    assert re.search(r"gov flags set support.approval false", README)
+    run_console("$ gov flags set refund.mode autonomous --reason x", tmp_path)
+    assert reason() == "queue_for_approval | approval_required | None"
+    run_console("$ gov flags set support.approval false --reason x", tmp_path)
+    assert reason() == "queue_for_approval | held_back | None"
+    text, stated = contract.read_text(), "    reversibility: manual\n"
+    line = "    riskClass: external_effect\n"
+    opted = "    autonomyFor: [irreversible]\n"
+    for added in (stated, opted):
+        contract.write_text(text.replace(line, line + added))
+        assert reason() == "allow | approval_waived | refunded 12.5 on o-42"
+
+
 def test_first_program_is_short() -> None:
     """The first program has at most 25 lines."""
     program = next(text for language, text in BLOCKS if language == "python")
