@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
 from openfeature.contrib.provider.featbit.feeds import Sink
-from openfeature.contrib.provider.featbit.snapshot import read_snapshot
+from openfeature.contrib.provider.featbit.live.mirror import FLAG, Mirror, not_older
+from openfeature.contrib.provider.featbit.snapshot import Snapshot, read_snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,10 @@ class FileFeed:
 
     Content is what counts because a file can be replaced by an older one, and twice
     within the resolution of a time stamp. One daemon thread, from `start` to `stop`.
+
+    A flag or segment whose ``updatedAt`` is older than what was served before, or a
+    killed flag that is on again without a newer one, is held off: the newer one goes
+    on being served. An older kill counts.
     """
 
     source = "file"
@@ -35,6 +41,8 @@ class FileFeed:
         self._poll_seconds = poll_seconds
         self._sink: Sink | None = None
         self._refused: tuple[str, str] | None = None
+        self._warned: str | None = None
+        self._mirror = Mirror()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -65,10 +73,13 @@ class FileFeed:
             if sink is None:
                 raise FeatBitDataError(f"{self._path}: not started")
             try:
-                return self._update(sink)
+                changed = self._update(sink)
             except FeatBitDataError as error:
+                self._warn(str(error))
                 sink.degrade(str(error))
                 raise
+            self._warn(None)
+            return changed
 
     def catch_up(self, reached: Callable[[], bool], timeout_s: float) -> bool:  # noqa: ARG002 - one look tells: a file does not lag
         """Look at the file once, and tell whether that was enough."""
@@ -130,7 +141,38 @@ class FileFeed:
             problem = f"{self._path}: {error}"
             self._refused = (revision, problem)
             raise FeatBitDataError(problem) from None
-        return sink.replace(snapshot, verified_ns=verified_ns)
+        return sink.replace(self._settled(snapshot, data), verified_ns=verified_ns)
+
+    def _settled(self, snapshot: Snapshot, data: bytes) -> Snapshot:
+        """Return *snapshot*, of *data*, with what is newer in the place of older."""
+        self._mirror, held = not_older(self._mirror, data)
+        if not held:
+            return snapshot
+        logger.warning(
+            "%s: held off, because this process served newer data before: %s; to let "
+            "it count change it anew (gov flags) or set a newer updatedAt",
+            self._path,
+            ", ".join(f'{kind} "{name}"' for kind, name in sorted(held)),
+        )
+        return replace(
+            self._mirror.snapshot,
+            revision=snapshot.revision,
+            latched=frozenset(name for kind, name in held if kind == FLAG),
+        )
+
+    def _warn(self, problem: str | None) -> None:
+        """Log each distinct *problem* of the file once, and once that it is over."""
+        if problem == self._warned:
+            return
+        self._warned = problem
+        if problem is None:
+            logger.warning("%s: the flag file can be read again", self._path)
+        else:
+            logger.warning(
+                "flag file not usable, so authority falls with the age of what was "
+                "read last: %s",
+                problem,
+            )
 
     def _read(self) -> bytes:
         try:

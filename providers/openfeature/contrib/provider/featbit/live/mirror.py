@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 
 from openfeature.contrib.provider.featbit.conditions import Test, compile_segment
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
@@ -32,6 +32,7 @@ from openfeature.contrib.provider.featbit.snapshot import (
     Snapshot,
     compile_flag,
 )
+from openfeature.contrib.provider.featbit.strict_json import read_json
 
 FLAG, SEGMENT = "flag", "segment"
 Name = tuple[str, str]
@@ -158,6 +159,23 @@ class Mirror:
             tests=tests,
             snapshot=snapshot,
         )
+
+
+def not_older(mirror: Mirror, data: bytes) -> tuple[Mirror, frozenset[Name]]:
+    """Return *mirror* with what a flag file says, and what of it was held off.
+
+    *data* is a whole data-sync message that `read_snapshot` takes. However often it
+    is said, what is older than what is held does not count, unless it is a kill.
+    """
+    whole: Any = read_json(data)
+    flags, segments = whole["data"]["featureFlags"], whole["data"]["segments"]
+    sync = DataSync(full=True, flags=tuple(flags), segments=tuple(segments))
+    made, _ = mirror.replaced(sync, confirming=False)
+    said_flags, _ = read_flags(flags, made.flags)
+    said_segments, _ = read_segments(segments, made.segments)
+    held = [(FLAG, k) for k, one in said_flags if made.flags.get(k) is not one]
+    held += [(SEGMENT, k) for k, one in said_segments if made.segments[k] is not one]
+    return made, frozenset(held)
 
 
 def _noting(mirror: Mirror, late: Digests, behind: Digests) -> Mirror:
