@@ -24,6 +24,7 @@ from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.merkle import Frontier, leaf_hash, node_hash
 from openfeature_gov.evidence.standalone.gov_verify import (
     FORMAT,
+    SPACED,
     Block,
     Checkpoint,
     Evidence,
@@ -34,7 +35,7 @@ from openfeature_gov.evidence.standalone.gov_verify import (
 
 TOLD = frozenset({"key_rotation", "erasure", "tamper", "archive"})
 """The kinds of records that a verifier must know, wherever in the log they stand."""
-MANY = 5_000
+MANY = SPACED
 """How many checkpoints outside its range a bundle holds, evenly spaced if there are
 more; the auditor's own is always one of them."""
 MAX_BYTES = (1 << 31) - 1

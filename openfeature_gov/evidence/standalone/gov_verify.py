@@ -676,6 +676,9 @@ PARTS = {
 FORMAT = "gov.bundle/1"
 ROTATING = {"schema", "kind", "id", "atUs", "writer", "ref", "note", "old", "new"}
 """What the record of a new key holds, and nothing else."""
+SPACED = 5_000
+"""How many checkpoints outside its range a bundle holds, evenly spaced if there are
+more; it holds all of those inside."""
 
 
 class Bundle:
@@ -711,6 +714,7 @@ class Bundle:
         if not self.stored:
             raise Refused("bundle", "there is no checkpoint in it")
         head, said = parse_checkpoint(parse_note(self.stored[-1])), _json(data, dict)
+        self._head = head
         self.first = _covered(self._left) + 1
         self.last = head.size - _covered(self._right)
         made = {
@@ -747,6 +751,11 @@ class Bundle:
         yield from self._left
         yield from self.records(self.first - 1)
         yield from self._right
+
+    def within(self, size: int) -> bool:
+        """Say whether a checkpoint over *size* records has to be in it."""
+        few = self._head.number <= SPACED and size <= self._head.size
+        return few or self.first <= size <= self.last
 
     def records(self, before: int) -> Iterator[Leaf]:
         """Yield the records of the range, of which *before* is the number before."""
@@ -1904,7 +1913,8 @@ class Audit:
                 self._find("checkpoints", f"{due} follows a larger one")
             sizes[due.origin] = due.size
             stored.append(due)
-        for what in unchained(stored, whole=evidence.whole):
+        within = evidence.within if isinstance(evidence, Bundle) else None
+        for what in unchained(stored, within):
             self._find("checkpoints", what)
         self._stored = stored
         if evidence.whole and stored and stored[0].size and stored[0].checkpoint.number:
@@ -1912,8 +1922,10 @@ class Audit:
             self.report.notes.append(f"{stored[0].size} {what}")
         known = {due.checkpoint for due in stored}
         for due in self._held:
-            if evidence.whole and due.checkpoint not in known:
-                last = max(sizes.values(), default=0)
+            last = max(sizes.values(), default=0)
+            if due.checkpoint not in known and (
+                within is None or (due.origin in sizes and within(due.size))
+            ):
                 self._find(
                     "rolled_back",
                     f"{due} is not among those stored; the last of them covers {last}",
@@ -2042,18 +2054,28 @@ def finding(error: Exception, seq: int | None = None) -> Finding:
     return Finding("unreadable", f"{type(error).__name__}: {shown(error)}", seq, seq)
 
 
-def unchained(stored: list[_Due], *, whole: bool) -> Iterator[str]:
-    """Yield which of *stored* does not follow the one before it; *whole*: all do."""
-    last, text = 0, ""
+def unchained(
+    stored: list[_Due], within: Callable[[int], bool] | None = None
+) -> Iterator[str]:
+    """Yield which of *stored* does not follow the one before it.
+
+    All must be there; of a bundle those *within*, and of others one in so many.
+    """
+    last, text, inside = 0, "", False
+    thinned = within is not None and stored and not within(0)
+    step = stored[-1].checkpoint.number // SPACED + 1 if thinned else 1
     for place, due in enumerate(stored, 1):
         number, before = due.checkpoint[3:]
+        was, inside = inside, within is None or within(due.size)
         if number == 0 and last:
             yield f"{due} does not say which one it follows"
-        elif number and whole and number != place:
+        elif number and not thinned and number != place:
             yield f"{due} is the log's checkpoint {number}, and {place} are stored"
         elif number and number <= last:
             yield f"{due} follows one that came later"
-        elif number and (whole or number == last + 1) and before != link(text):
+        elif number and last and number - last > (1 if was and inside else step):
+            yield f"{due} is the log's checkpoint {number}, and {last} is before it"
+        elif number and (not thinned or number == last + 1) and before != link(text):
             yield f"{due} does not follow the one before it"
         last, text = number, due.note.text
 
