@@ -6,6 +6,8 @@ another home of records is a PostgreSQL URL.
 
 from __future__ import annotations
 
+import logging
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.writing import QueuedStore
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,18 @@ def governance_text(path: Path) -> str:
     return strict_yaml.decoded(path.read_bytes(), str(path))
 
 
+def open_to_all(path: Path) -> str:
+    """Return the remark that everybody may write the file *path*; empty if not so.
+
+    Raises:
+        OSError: when it cannot be looked at.
+
+    """
+    if not path.stat().st_mode & stat.S_IWOTH:
+        return ""
+    return f"everybody may write it and so widen what agents may do; chmod o-w {path}"
+
+
 def assemble(
     contracts: Path,
     flags: Path | FeatureProvider,
@@ -73,6 +89,9 @@ def assemble(
 
     """
     loaded = load_governance(contracts)
+    for path in (contracts, flags):
+        if isinstance(path, Path) and path.exists() and (remark := open_to_all(path)):
+            logger.warning("%s: %s", path, remark)
     provider = FeatBitProvider.from_file(flags) if isinstance(flags, Path) else flags
     domain = f"{DOMAIN}-{token_hex(4)}"
     try:

@@ -14,6 +14,7 @@ from openfeature.contrib.provider.featbit.authoring import (
     string_flag,
 )
 from openfeature.contrib.provider.featbit.writing import write_document
+from openfeature_gov import Governor
 from openfeature_gov.cli import app
 
 CONTRACT = """\
@@ -224,3 +225,23 @@ def test_contract_texts_cannot_write_to_the_terminal(tmp_path: Path) -> None:
         result = gov("governance", "check", str(path), form)
         assert result.exit_code == 0
         assert "\x1b" not in result.output
+
+
+@pytest.mark.parametrize("name", ["governance.yaml", "flags.json"])
+def test_a_file_that_everybody_may_write_is_remarked_on(
+    project: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The check lists it, and opening a Governor on it logs a warning."""
+    contracts, flags = files = project / "governance.yaml", project / "flags.json"
+    for one in files:
+        one.chmod(0o664)
+    assert check(contracts, "--flags", str(flags))[1]["warnings"] == []
+    (project / name).chmod(0o666)
+    code, told = check(contracts, "--flags", str(flags))
+    assert code == 0
+    assert [one["file"] for one in told["warnings"]] == [str(project / name)]
+    opened = Governor.open(*files, project / "records.db")
+    opened.close()
+    (line,) = [one.message for one in caplog.records if "everybody may" in one.message]
+    assert line.startswith(str(project / name))
+    assert f"chmod o-w {project / name}" in line

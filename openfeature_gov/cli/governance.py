@@ -16,7 +16,7 @@ from openfeature_gov.cli import explaining, lint, output
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.switches import named_flags
 from openfeature_gov.decisions import need_of
-from openfeature_gov.embedded import governance_text
+from openfeature_gov.embedded import governance_text, open_to_all
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import Governance, GovernanceContract, parse
 from openfeature_gov.governance.foreign import Cedar
@@ -57,6 +57,11 @@ def check(
             contracts += _checked(file, held, problems, warnings)
         except InvalidContractError as error:
             problems += [lint.Finding(error.source, *one) for one in error.problems]
+    warnings += (
+        lint.Finding(str(path), 0, "", remark)
+        for path in (*files, flags)
+        if path is not None and (remark := open_to_all(path))
+    )
     data = {
         "ok": not problems,
         "contracts": [_about(file, rules) for file, rules in contracts],
