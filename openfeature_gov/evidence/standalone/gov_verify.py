@@ -20,8 +20,9 @@ How it is shown that nothing was changed:
    note, Ed25519). This file computes the root again at the size of every checkpoint,
    stored in the evidence or held by you. All must agree: then each extends the one
    before. Its place is a number and the hash of the one before, and records tell of
-   checkpoints as well, so that none can be taken away. The evidence must reach the
-   newest that you hold (``--partial``: a bundle that was made before need not).
+   checkpoints as well, so that none can be taken away: of a bundle, none in its range
+   (and none at all of a log with up to 5000). The evidence must reach the newest that
+   you hold (``--partial``: a bundle that was made before need not).
 3. Whatever stands beside a record in a database is derived from the record again. The
    personal part, which may be erased, must have the digest that the record holds, or a
    sealed record must tell of its erasure, signed by a key of the log.
