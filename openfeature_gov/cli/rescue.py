@@ -69,9 +69,10 @@ def stopped(lost: BrokenFile, contracts: Path) -> Scope:
         notes.append(f"what was there is kept as {lost.aside}")
         facts["aside"] = lost.aside.name
     notes.append(
-        "next: mend it and put it back, then look at what it allows (gov flags list); "
-        "or release the new flags one by one: gov flags set KEY VARIANT --turn-on "
-        "--reason ..."
+        "next: mend it and put it back, then look at what it allows (gov flags list) "
+        "and change anew what is to work again, because running processes hold off "
+        "what is older than this kill; or release the new flags one by one: gov flags "
+        "set KEY VARIANT --turn-on --reason ..."
     )
     switch = Switch("kill", edit, _allowing, facts, widens=False, whole=True)
     tools = () if governance is None else tuple(governance.contracts)
