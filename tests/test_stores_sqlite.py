@@ -21,6 +21,7 @@ from openfeature_gov.evidence.erasure import Subject, erase
 from openfeature_gov.evidence.records import Record, note_record, parted_record
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import (
+    footing,
     history,
     leases,
     schema,
@@ -460,9 +461,13 @@ def folder_gone(path: Path) -> None:
     ],
 )
 def test_a_record_that_nobody_would_find_is_not_durable(
-    tmp_path: Path, harm: Callable[[Path], None], suffix: str
+    tmp_path: Path,
+    harm: Callable[[Path], None],
+    suffix: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """SQLite would go on writing into a file without a name, and see nothing wrong."""
+    monkeypatch.setattr(footing, "EVERY_NS", 0)
     folder = tmp_path / "log"
     path = folder / "records.db"
     store = SqliteStore(path, sealing=None)
@@ -495,10 +500,28 @@ def test_opening_and_closing_read_no_record_that_is_settled(
     assert not [step for *_, step in plan if step.startswith("SCAN")]
 
 
+def test_a_busy_writer_looks_every_moment(tmp_path: Path) -> None:
+    """However often records come, it is not long until it sees that the file went."""
+    assert 0 < footing.EVERY_NS <= 100_000_000
+    moments = [10**9]
+    path = tmp_path / "records.db"
+    store = SqliteStore(path, sealing=None, clock=lambda: moments[0])
+    store.commit(note(store))
+    path.unlink()
+    moments[0] += footing.EVERY_NS - 1
+    store.commit(note(store))
+    moments[0] += 1
+    with pytest.raises(RecordStoreError, match="was removed"):
+        store.commit(note(store))
+    with suppress(RecordStoreError):
+        store.close()
+
+
 def test_what_is_put_back_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is written anywhere else meanwhile, nor twice."""
+    monkeypatch.setattr(footing, "EVERY_NS", 0)
     monkeypatch.setattr(writing, "RETRY_S", 0.02)
     path, away = tmp_path / "records.db", tmp_path / "away"
     store = SqliteStore(path, sealing=None)

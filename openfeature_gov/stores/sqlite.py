@@ -261,7 +261,7 @@ class SqliteStore(QueuedStore):
         self._connection: sqlite3.Connection | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _private(self.path)
-        self._footing = Footing(self.path)
+        self._footing = Footing(self.path, self._clock)
         self._turns = Turn(self.path)
         self._lease = Lease(self.path, self.writer)
 
