@@ -7,7 +7,7 @@ UUIDs, enumerations). Whatever lies outside has no canonical form and is refused
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -54,6 +54,24 @@ def seal(
             "arguments_too_large", f"{len(encoded)} bytes, at most {max_bytes}"
         )
     return copied, encoded
+
+
+def kinds(sealed: Any, place: tuple[str | int, ...] = ()) -> list[list[str | int]]:
+    """Return where *sealed* holds what JSON gives back as text: places and types.
+
+    Canonical bytes do not tell ``Decimal("10")`` from ``"10"``: a call that comes again
+    as JSON is the same action. With the same kinds besides, it is the same to its tool.
+    *place* is where *sealed* stands.
+    """
+    if isinstance(sealed, dict):
+        inner: Iterable[tuple[str | int, Any]] = sorted(sealed.items())
+    elif isinstance(sealed, list):
+        inner = enumerate(sealed)
+    elif sealed is None or isinstance(sealed, str | int | float):
+        return []
+    else:
+        return [[*place, type(sealed).__name__]]
+    return [found for key, one in inner for found in kinds(one, (*place, key))]
 
 
 def encode(value: Any) -> bytes:

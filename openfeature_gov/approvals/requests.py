@@ -1,9 +1,9 @@
 """`Request`: what a reviewer is asked, bound to exactly what will run. Pure.
 
 The reviewer's view is made from the very bytes that are bound: what is approved is
-what executes. The binding covers the action, the contract's revision, the flags as
-they were read, and the constraints; if any of them differs at use, the approval is
-superseded.
+what executes. The binding covers the action, the types of its arguments, the contract's
+revision, the flags as they were read, and the constraints; if any of them differs at
+use, the approval is superseded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from openfeature_gov.approvals.states import State
-from openfeature_gov.canonical import encode
+from openfeature_gov.canonical import encode, kinds
 from openfeature_gov.contracts import ActionContract, nothing
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.decisions import Constraint, Decision
@@ -130,7 +130,12 @@ def binding(
     flags: Readings,
     constraints: Iterable[Constraint],
 ) -> str:
-    """Return the SHA-256 of all that an approval of *contract* depends on."""
+    """Return the SHA-256 of all that an approval of *contract* depends on.
+
+    The kinds of arguments that are more than JSON are among it, not in the digest: a
+    refusal holds for the text of a Decimal as well, a release does not.
+    """
+    found = kinds(contract.arguments)
     return sha256(
         encode(
             {
@@ -144,6 +149,7 @@ def binding(
                 "agent": contract.context.actor.agent,
                 "region": contract.context.region,
                 "stage": contract.context.stage,
+                **({"kinds": found} if found else {}),
             }
         )
     ).hexdigest()

@@ -6,8 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -22,6 +25,7 @@ from openfeature_gov.approvals.steps import MINUTE_US, Denied, Step
 from openfeature_gov.evidence.records import Stamp, note_record
 from tests.conftest import CONTEXT
 from tests.properties.test_approvals import SUBJECTS
+from tests.properties.test_hostile import Colour
 from tests.test_governor_approvals import BOB, Waiting
 
 CY = Reviewer("cy", way="cli")
@@ -56,6 +60,12 @@ SAME_TO_A_READER = {
     "missing and empty": (None, ""),
     "list and item": (["ann"], "ann"),
     "order of a list": (["a", "b"], ["b", "a"]),
+}
+SAME_AS_JSON: dict[str, tuple[Any, str]] = {
+    "decimal": (Decimal(10), "10"),
+    "date": (date(2026, 11, 21), "2026-11-21"),
+    "uuid": (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    "word": (Colour.RED, "red"),
 }
 
 
@@ -126,6 +136,37 @@ def test_what_looks_alike_is_another_action(waiting: Waiting, which: str) -> Non
     assert waiting.request(outcome).state is State.APPROVED
     assert waiting.sent == []
     assert decided(waiting, other) == "approval_required"
+
+
+@pytest.mark.parametrize("which", SAME_AS_JSON)
+@pytest.mark.parametrize("deep", [False, True], ids=["plain", "in a list"])
+def test_a_release_binds_the_types_of_arguments(
+    waiting: Waiting, which: str, deep: bool
+) -> None:
+    """A tool that computes with one would get the other: another release is needed."""
+    kind, text = ([one] if deep else one for one in SAME_AS_JSON[which])
+    for shown, run in ((kind, text), (text, kind)):
+        outcome = released(waiting, arguments={"text": shown})
+        other = waiting.call(arguments={"text": run})
+        assert other.effect is Effect.QUEUE_FOR_APPROVAL
+        assert other.approval_id != outcome.approval_id
+        assert waiting.request(outcome).state is State.SUPERSEDED
+        assert waiting.sent == []
+        waiting.approve(other)
+        assert waiting.call(arguments={"text": run}).value == "sent"
+        assert type(waiting.sent.pop()["text"]) is type(run)
+
+
+@pytest.mark.parametrize("which", SAME_AS_JSON)
+def test_a_refusal_holds_for_every_type_of_the_same_text(
+    waiting: Waiting, which: str
+) -> None:
+    """As what it is, and as its text: nobody gets past a no by a type."""
+    for place, pair in enumerate((SAME_AS_JSON[which], SAME_AS_JSON[which][::-1])):
+        shown, run = ({"text": one, "to": f"ann-{place}"} for one in pair)
+        refuse(waiting, waiting.call(arguments=shown))
+        assert waiting.call(arguments=run).reason == "refused_by_person"
+    assert waiting.sent == []
 
 
 def test_the_order_of_keys_is_no_other_action(waiting: Waiting) -> None:

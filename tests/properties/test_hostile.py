@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from enum import Enum
+from functools import cache
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openfeature_gov import Effect, Extractors, Governor, ToolCall
-from openfeature_gov.canonical import MAX_DEPTH, seal
+from openfeature_gov.canonical import MAX_DEPTH, kinds, seal
 from openfeature_gov.contracts import Actor, CallContext, Evidence
 from openfeature_gov.errors import InvalidCallError
 from openfeature_gov.extracting import money
@@ -225,6 +228,80 @@ def test_seal_copies_or_refuses(arguments: dict[str, Any]) -> None:
     assert b"NaN" not in encoded or "NaN" in str(arguments)
     reordered = dict(reversed(list(arguments.items())))
     assert seal(reordered)[1] == encoded
+
+
+class Colour(Enum):
+    """A word that JSON writes as its text."""
+
+    RED = "red"
+
+
+TEXTUAL = (
+    st.decimals(allow_nan=False, allow_infinity=False)
+    | st.datetimes()
+    | st.dates()
+    | st.times()
+    | st.uuids()
+    | st.just(Colour.RED)
+)
+TREES = st.recursive(
+    TEXTUAL | st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=2), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+def typed(tree: Any) -> Any:
+    """Return *tree* with the type of everything in it."""
+    if isinstance(tree, dict):
+        return {key: typed(one) for key, one in tree.items()}
+    if isinstance(tree, list):
+        return [typed(one) for one in tree]
+    return type(tree), tree
+
+
+@cache
+def word(text: str) -> Any:
+    """Return a word that JSON writes as *text*, the same one each time."""
+    return Enum("Word", {"ANY": text})["ANY"]  # type: ignore[index] # a class, made
+
+
+def disguised(tree: Any, way: Callable[[], str]) -> Any:
+    """Return a tree of the same bytes, what is text in them disguised by its *way*."""
+    if isinstance(tree, dict):
+        return {key: disguised(one, way) for key, one in tree.items()}
+    if isinstance(tree, list):
+        return [disguised(one, way) for one in tree]
+    plain = orjson.loads(seal({"": tree})[1])[""]
+    if type(plain) is not str or (found := way()) == "as it is":
+        return tree
+    return plain if found == "text" else word(plain)
+
+
+WAYS = st.sampled_from(["as it is", "text", "word"])
+
+
+@settings(max_examples=share(2_000, of=4), deadline=None)
+@given(st.dictionaries(st.text(max_size=2), TREES, max_size=3), st.data())
+def test_bytes_and_kinds_say_all(
+    arguments: dict[str, Any], data: st.DataObject
+) -> None:
+    """Of equal bytes, what a tool gets is the same exactly where the kinds are."""
+    try:
+        seal(arguments)
+    except InvalidCallError:  # what no UTF-8 can write
+        return
+
+    def way() -> str:
+        return data.draw(WAYS)
+
+    (one, encoded), (other, again) = (seal(disguised(arguments, way)) for _ in range(2))
+    assert encoded == again
+    assert (kinds(one) == kinds(other)) is (typed(one) == typed(other))
+    assert (kinds(one) == []) is (typed(orjson.loads(encoded)) == typed(one))
 
 
 class Growing(list[int]):

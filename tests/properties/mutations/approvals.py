@@ -110,6 +110,11 @@ APPROVALS = (
         ),
     ),
     *mutants(
+        "approvals/requests.py",
+        _attacks("a_release_binds_the_types_of_arguments"),
+        ('                **({"kinds": found} if found else {}),\n', ""),
+    ),
+    *mutants(
         "approvals/queue.py",
         _queue("a_step_that_is_denied_is_recorded_and_changes_nothing"),
         ("        if isinstance(taken, Denied):\n            return record\n", ""),

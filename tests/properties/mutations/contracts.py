@@ -70,6 +70,15 @@ CONTRACTS = (
     ),
     *mutants(
         "canonical.py",
+        _hostile("bytes_and_kinds_say_all"),
+        ("sorted(sealed.items())", "()"),
+        ("inner = enumerate(sealed)", "inner = ()"),
+        ("isinstance(sealed, str | int | float)", "not isinstance(sealed, UUID)"),
+        ("[[*place, type(sealed).__name__]]", "[[type(sealed).__name__]]"),
+        ("[[*place, type(sealed).__name__]]", "[[*place]]"),
+    ),
+    *mutants(
+        "canonical.py",
         _governor("arguments_are_copied_before_anything_happens"),
         ("return [self.any(item, depth + 1) for item in value]", "return value"),
     ),
