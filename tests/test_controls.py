@@ -247,7 +247,9 @@ def test_overdue_checkpoints_lower_authority(
     given = recording(contract, rules(), StoreHealth(unsealed_ns=overdue_ns))
     assert given.cap is cap
     failing = StoreHealth(1, unsealed_ns=overdue_ns)
-    assert recording(contract, rules(), failing).cap <= cap
+    while_failing = recording(contract, rules(), failing)
+    assert while_failing == recording(contract, rules(), StoreHealth(1))
+    assert while_failing.cap <= cap
 
 
 BOUNDARY = (
