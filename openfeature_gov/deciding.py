@@ -12,12 +12,18 @@ from functools import partial
 from typing import Any, Self
 
 from openfeature_gov.allowances.taking import Allowances, Anomaly, Held, priced
+from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.controls.guardrails.refusals import REASON
 from openfeature_gov.decisions import Effect, Verdict
 from openfeature_gov.errors import LostRaceError, OverspentError, RecordStoreError
 from openfeature_gov.evidence.decision_records import refusal_record
-from openfeature_gov.evidence.records import Record, note_record, outcome_record
+from openfeature_gov.evidence.records import (
+    Change,
+    Record,
+    note_record,
+    outcome_record,
+)
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.governance.envelopes import MICRO
@@ -27,6 +33,7 @@ from openfeature_gov.observing import Observer
 from openfeature_gov.releasing import Releases, consulted, finished, unsettled
 from openfeature_gov.reviewing import Reviewing, wanted
 from openfeature_gov.reviews import ending
+from openfeature_gov.reviews.queue import Kept as KeptReview
 from openfeature_gov.stores import RecordStore
 from openfeature_gov.tools import Tool
 
@@ -116,13 +123,13 @@ class Decider:
     def _settled(self, call: ToolCall, demanded: Demanded) -> Judged:
         """Return the judgement of *call*, with what people said where it waits."""
         judged, tool = self.judged(call, demanded), self.known(call)
-        if tool is None or not self._asks(judged):
+        if tool is None:
             return judged
-        try:
-            if self.releases is not None and consulted(judged):
+        if self.releases is not None and consulted(judged):
+            try:
                 judged = self.releases.settled(call, tool, demanded, judged)
-        except RecordStoreError:
-            return unsettled(judged)
+            except RecordStoreError:
+                return unsettled(judged)
         return self.reviewed(call, tool, demanded, judged)
 
     def reviewed(
@@ -136,16 +143,11 @@ class Decider:
         except RecordStoreError:
             return unsettled(judged)
 
-    def _asks(self, judged: Judged) -> bool:
+    def _asks(self, tool: Tool, judged: Judged) -> bool:
         """Say whether people have a say in *judged*, before it runs or afterwards."""
         if self.releases is not None and consulted(judged):
             return True
-        contract = judged.contract
-        return (
-            self.reviewing is not None
-            and contract is not None
-            and wanted(self.judge.rules(self.tools[contract.tool]), judged)
-        )
+        return self.reviewing is not None and wanted(self.judge.rules(tool), judged)
 
     async def ajudged(
         self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED
@@ -163,8 +165,8 @@ class Decider:
         return await asyncio.to_thread(self.judge.queues, call, tool)
 
     async def _asettled(self, call: ToolCall, demanded: Demanded) -> Judged:
-        judged = await self.ajudged(call, demanded)
-        if not self._asks(judged):
+        judged, tool = await self.ajudged(call, demanded), self.known(call)
+        if tool is None or not self._asks(tool, judged):
             return judged
         context = contextvars.copy_context()
         settled = partial(context.run, self._settled, call, demanded)
@@ -332,14 +334,9 @@ class Decider:
         self.observer.end(judged.record.id, status, began=began)
         costs = self._costs(judged, value) if status == "executed" else {}
         review = None
-        if judged.review is not None and self.reviewing is not None:
-            review = self.reviewing.ended(
-                judged.review,
-                self.tools.get(judged.review.review.tool),
-                status if began else "not_run",
-                raised=raised,
-                value=value,
-            )
+        if judged.review is not None:
+            known = status if began else "not_run"
+            review = self.review_ended(judged.review, known, raised=raised, value=value)
         record = outcome_record(
             self.judge.stamp(),
             judged.record.id,
@@ -350,10 +347,8 @@ class Decider:
             cost=priced(costs) if costs else None,
             **(ending.told(review) if review is not None else {}),
         )
-        if judged.used is not None:
-            record = record._replace(change=finished(judged.used, status))
-        elif review is not None:
-            record = record._replace(change=ending.change_of(review))
+        if judged.used is not None or review is not None:
+            record = record._replace(change=step_of(judged.used, review, status))
         if judged.held:
             name = "" if judged.contract is None else judged.contract.tool
             moved = self.moved(name, raised)
@@ -364,6 +359,20 @@ class Decider:
             self._records.append(record)
         except RecordStoreError:
             pass  # it stays open: reconciled to unknown
+
+    def review_ended(
+        self,
+        kept: KeptReview,
+        status: str,
+        *,
+        raised: BaseException | None = None,
+        value: Any = None,
+    ) -> ending.Ended | None:
+        """Return what becomes of the review *kept* as its action ends with *status*."""
+        if self.reviewing is None:
+            return None
+        tool = self.tools.get(kept.review.tool)
+        return self.reviewing.ended(kept, tool, status, raised=raised, value=value)
 
     def ended(
         self,
@@ -469,6 +478,17 @@ class _Taking:
             self._refusals = self._decider.allowances.overspent(
                 judged.held, entries, error
             )
+
+
+def step_of(
+    used: Kept | None, review: ending.Ended | None, status: str
+) -> Change | None:
+    """Return the step that an outcome with *status* carries, None for none.
+
+    It is that of the request that the call *used* up, or that of its *review*: what
+    was released beforehand is not reviewed.
+    """
+    return ending.change_of(review) if used is None else finished(used, status)
 
 
 def _held(allowances: Allowances, judged: Judged) -> tuple[Held, ...] | Verdict:

@@ -7,12 +7,11 @@ from typing import Any
 
 from openfeature_gov.allowances.taking import reported
 from openfeature_gov.awaited import Awaited, Open
-from openfeature_gov.deciding import Decider
+from openfeature_gov.deciding import Decider, step_of
 from openfeature_gov.evidence.records import outcome_record
 from openfeature_gov.governance.envelopes import MOST
 from openfeature_gov.judging import Judged
 from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.releasing import finished
 from openfeature_gov.reviews import ending
 from openfeature_gov.running import heard
 from openfeature_gov.stores import RecordStore
@@ -62,9 +61,8 @@ class Handing:
         used, held, review, tool_name = self._awaited.take(record_id)
         self._decider.observer.end(record_id, status)
         ended = None
-        if review is not None and self._decider.reviewing is not None:
-            tool = self._decider.tools.get(review.review.tool)
-            ended = self._decider.reviewing.ended(review, tool, status, value=result)
+        if review is not None:
+            ended = self._decider.review_ended(review, status, value=result)
         record = outcome_record(
             self._decider.judge.stamp(),
             record_id,
@@ -73,10 +71,7 @@ class Handing:
             cost=cost,
             **{**told, **ending.told(ended)},
         )
-        if used is not None:
-            record = record._replace(change=finished(used, status))
-        elif ended is not None:
-            record = record._replace(change=ending.change_of(ended))
+        record = record._replace(change=step_of(used, ended, status))
         self._records.commit(
             self._decider.ended(
                 record,

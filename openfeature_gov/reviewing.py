@@ -57,14 +57,14 @@ class Reviewing:
     ) -> Judged:
         """Return *judged* with its review, or its denial where it was refused before.
 
-        What a person released beforehand is not asked about again.
+        It is one of which a review is `wanted`.
 
         Raises:
             RecordStoreError: when the reviews cannot be read.
 
         """
         rules, contract = self._judge.rules(tool), judged.contract
-        if not wanted(rules, judged) or contract is None or judged.flags is None:
+        if contract is None or judged.flags is None:
             return judged
         verdict = self._forbidden(contract.digest)
         if verdict is not None:
@@ -115,7 +115,10 @@ class Reviewing:
 
 
 def wanted(rules: GovernanceContract, judged: Judged) -> bool:
-    """Say whether what *judged* lets run must be looked at afterwards."""
+    """Say whether what *judged* lets run must be looked at afterwards.
+
+    What a person released beforehand is not asked about again.
+    """
     at_once = judged.route.ran == "tool" and judged.used is None
     return rules.review is not None and at_once
 
