@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
-from openfeature_gov.allowances.taking import Held
+from openfeature_gov.allowances.aside import Held
 from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.reviews.queue import Kept as KeptReview
 

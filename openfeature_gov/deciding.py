@@ -11,7 +11,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Self
 
-from openfeature_gov.allowances.taking import Allowances, Anomaly, Held, priced
+from openfeature_gov.allowances.aside import Held
+from openfeature_gov.allowances.taking import Allowances, Anomaly, priced
 from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.controls.guardrails.refusals import REASON

@@ -13,7 +13,8 @@ from itertools import count
 from secrets import token_bytes
 from typing import Any, NamedTuple
 
-from openfeature_gov.allowances.taking import Allowances, Held
+from openfeature_gov.allowances.aside import Held
+from openfeature_gov.allowances.taking import Allowances
 from openfeature_gov.approvals.queue import Kept
 from openfeature_gov.canonical import seal
 from openfeature_gov.contracts import ActionContract, CallContext, ToolCall

@@ -149,24 +149,3 @@ def one_line(value: str, *, name: str, limit: int) -> str:
             f"{name} must be one line of 1 to {limit} printable characters"
         )
     return text
-
-
-__all__ = [
-    "CONTRACTS",
-    "FLAGS",
-    "RECORDS",
-    "ApiUrl",
-    "BesideContracts",
-    "BesideRecords",
-    "Contracts",
-    "Env",
-    "EventUrl",
-    "FeatBit",
-    "Flags",
-    "Project",
-    "Records",
-    "SecretFile",
-    "StreamingUrl",
-    "TokenFile",
-    "one_line",
-]

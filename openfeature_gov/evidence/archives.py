@@ -17,7 +17,7 @@ from openfeature_gov.canonical import encode
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.bundles import Cover, Span
 from openfeature_gov.evidence.merkle import Frontier, leaf_hash
-from openfeature_gov.evidence.records import Record, Stamp, note_record, readable
+from openfeature_gov.evidence.records import Record, Stamp, note_record
 from openfeature_gov.evidence.standalone.gov_verify import (
     Archive,
     Evidence,
@@ -26,6 +26,7 @@ from openfeature_gov.evidence.standalone.gov_verify import (
     parse_checkpoint,
     parse_note,
 )
+from openfeature_gov.evidence.texts import readable
 
 ARCHIVE, HOLD, RELEASE = "archive", "hold", "release"
 """The kinds of records."""

@@ -314,6 +314,3 @@ def _info(name: str) -> ZipInfo:
 
 def _write(archive: ZipFile, name: str, data: bytes) -> None:
     archive.writestr(_info(name), data)
-
-
-__all__ = ["FORMAT", "Cover", "Span", "export", "find", "prove", "span"]

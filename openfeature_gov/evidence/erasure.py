@@ -20,8 +20,8 @@ import orjson
 from openfeature_gov.canonical import encode
 from openfeature_gov.errors import GovernanceError
 from openfeature_gov.evidence.notes import Signer, parse_vkey, sign
-from openfeature_gov.evidence.records import Record, Stamp, note_record, readable
-from openfeature_gov.evidence.texts import FIELD_LIMIT, reference
+from openfeature_gov.evidence.records import Record, Stamp, note_record
+from openfeature_gov.evidence.texts import FIELD_LIMIT, readable, reference
 
 KIND = "erasure"
 SIGNED = "gov-erasure/1"

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from openfeature.contrib.provider.featbit.management.audit import chained
 from openfeature.contrib.provider.featbit.management.entries import AuditEntry
 from openfeature_gov.evidence.policy_facts import facts
-from openfeature_gov.evidence.records import Record, Stamp, note_record, readable
+from openfeature_gov.evidence.records import Record, Stamp, note_record
+from openfeature_gov.evidence.texts import readable
 
 CHANGE, GAP, POLL = "policy_change", "policy_gap", "policy_poll"
 """The kinds of records: one entry, a window that could not be read, one poll."""

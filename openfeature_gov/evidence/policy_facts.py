@@ -19,7 +19,7 @@ from openfeature.contrib.provider.featbit.management.difference import (
     difference,
 )
 from openfeature.contrib.provider.featbit.management.entries import STAMPS, AuditEntry
-from openfeature_gov.evidence.records import FIELD_LIMIT, readable
+from openfeature_gov.evidence.texts import FIELD_LIMIT, readable
 
 LONGEST = 64
 """How many places of a difference, and how many instructions, a record lists."""

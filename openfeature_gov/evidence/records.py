@@ -19,13 +19,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from openfeature_gov.canonical import encode
-from openfeature_gov.evidence.texts import (
-    FIELD_LIMIT,
-    decimal,
-    readable,
-    reference,
-    scalar,
-)
+from openfeature_gov.evidence.texts import decimal, readable, reference, scalar
 
 SCHEMA = "gov.record/2"
 DIGEST = "personalDigest"
@@ -319,12 +313,12 @@ def outcome_record(
         "ref": ref,
         "status": status,
         "ran": ran,
-        "error": error if error == "" else readable(error),
+        "error": readable(error),
         "latencyUs": latency_us,
         "cost": decimal(cost),
-        "undo": undo if undo == "" else readable(undo),
-        "handOver": hand_over if hand_over == "" else readable(hand_over),
-        "incident": incident if incident == "" else readable(incident),
+        "undo": readable(undo),
+        "handOver": readable(hand_over),
+        "incident": readable(incident),
         "output": reference(output),
     }
     if review is not None:
@@ -390,24 +384,3 @@ def _plain(body: Mapping[str, Any]) -> Encoded:
 
 def _parted(body: Mapping[str, Any], personal: bytes) -> Encoded:
     return Encoded(encode(body), personal)
-
-
-__all__ = [
-    "COLUMNS",
-    "DIGEST",
-    "FIELD_LIMIT",
-    "SCHEMA",
-    "Encoded",
-    "Record",
-    "Stamp",
-    "columns",
-    "derived",
-    "encoded_now",
-    "head",
-    "merged",
-    "note_record",
-    "outcome_record",
-    "parted_record",
-    "readable",
-    "written",
-]

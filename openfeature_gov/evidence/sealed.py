@@ -25,7 +25,7 @@ from openfeature_gov.evidence.notes import (
     parse_vkey,
 )
 from openfeature_gov.evidence.published import Published
-from openfeature_gov.evidence.records import readable
+from openfeature_gov.evidence.texts import readable
 
 CHUNK = 256
 

@@ -24,7 +24,7 @@ from openfeature_gov.evidence.notes import Checkpoint, Signer, link, parse_vkey,
 from openfeature_gov.evidence.posting import Post
 from openfeature_gov.evidence.published import Published
 from openfeature_gov.evidence.publishers import Publisher
-from openfeature_gov.evidence.records import Record, Stamp, note_record, readable
+from openfeature_gov.evidence.records import Record, Stamp, note_record
 from openfeature_gov.evidence.sealed import (
     AlteredError,
     Log,
@@ -37,6 +37,7 @@ from openfeature_gov.evidence.sealed import (
     resumed,
     trusted,
 )
+from openfeature_gov.evidence.texts import readable
 
 EVERY, SECONDS = 1_000, 10.0
 EAGER = 10_000

@@ -19,16 +19,17 @@ _SPACES = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0@"
 
 def readable(text: object) -> str:
     """Return *text* escaped to printable ASCII and cut to a readable length."""
-    if type(text) is str and len(text) <= FIELD_LIMIT and _plain(text):
+    if (
+        type(text) is str
+        and len(text) <= FIELD_LIMIT
+        and text.isascii()
+        and text.isprintable()
+    ):
         return text
     shown = str(text) if isinstance(text, str) else f"<{type(text).__name__}>"
     cut = shown[:FIELD_LIMIT]
     # A lone surrogate has no UTF-8 form; a control or bidi character could forge a log.
     return cut.encode("ascii", "backslashreplace").decode("ascii").translate(_CONTROLS)
-
-
-def _plain(text: str) -> bool:
-    return text.isascii() and text.isprintable()
 
 
 def listed(items: Collection[object]) -> list[str]:

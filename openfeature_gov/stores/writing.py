@@ -33,8 +33,8 @@ from openfeature_gov.evidence.records import (
     Stamp,
     note_record,
     outcome_record,
-    readable,
 )
+from openfeature_gov.evidence.texts import readable
 from openfeature_gov.reviews import ending
 from openfeature_gov.stores import forking
 from openfeature_gov.stores.backlog import BACKLOG, Backlog
