@@ -129,7 +129,7 @@ def test_many_checkpoints_are_thinned_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of the range, some of the others, and the auditor's own remain."""
-    monkeypatch.setattr(bundles, "MANY", 3)
+    monkeypatch.setattr(bundles, "SPACED", 3)
     monkeypatch.setattr(gov_verify, "SPACED", 3)
     log = Log(40, every=1)
     held = log.notes[33][2]

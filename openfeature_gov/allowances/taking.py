@@ -20,7 +20,6 @@ from openfeature_gov.evidence.records import Entry, Purse, Settle, Spend
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.envelopes import CALLS, TOKENS, Budget, micro
 
-
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 WIDTH_US = {"hour": HOUR_US, "day": DAY_US}
 SHORT_NS = 1_000_000_000

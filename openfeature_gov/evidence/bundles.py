@@ -35,9 +35,6 @@ from openfeature_gov.evidence.standalone.gov_verify import (
 
 TOLD = frozenset({"key_rotation", "erasure", "tamper", "archive"})
 """The kinds of records that a verifier must know, wherever in the log they stand."""
-MANY = SPACED
-"""How many checkpoints outside its range a bundle holds, evenly spaced if there are
-more; the auditor's own is always one of them."""
 MAX_BYTES = (1 << 31) - 1
 CHUNK = 1 << 20
 
@@ -297,11 +294,11 @@ def _notes(evidence: Evidence) -> list[tuple[Checkpoint, str]]:
 def _chosen(
     notes: list[tuple[Checkpoint, str]], span: Span, wanted: Collection[int]
 ) -> set[int]:
-    """Return the sizes of the checkpoints to hand over."""
+    """Return the sizes of the checkpoints to hand over, all *wanted* among them."""
     sizes = [checkpoint.size for checkpoint, _ in notes]
     inside = {size for size in sizes if span.first <= size <= span.last}
     outside = [size for size in sizes if size not in inside]
-    spaced = outside[:: len(outside) // MANY + 1]
+    spaced = outside[:: len(outside) // SPACED + 1]
     return {*inside, *spaced, *wanted, *sizes[-1:]}
 
 

@@ -463,5 +463,5 @@ class Sealer:
             post.problem(deadline - time.monotonic() if waits else 0.0)
             for post, waits in zip(self._posts, ready, strict=True)
         ]
-        for problem in filter(None, problems):
-            raise OSError(f"a publisher failed: {problem}")
+        if any(problems):
+            raise OSError(f"a publisher failed: {'; '.join(filter(None, problems))}")

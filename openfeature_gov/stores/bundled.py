@@ -76,5 +76,5 @@ def _rows(bundle: Bundle) -> Iterator[tuple[object, ...]]:
         yield (last, *derived(facts), leaf.body, part)
     if last != bundle.last:
         raise ValueError(f"records to {last}, not to {bundle.last}")
-    for what in bundle.loose():
-        raise ValueError(what)
+    if loose := next(bundle.loose(), None):
+        raise ValueError(loose)

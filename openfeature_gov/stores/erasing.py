@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.erasure import Ended
 from openfeature_gov.stores.history import personal_part, reading
 from openfeature_gov.stores.leases import Turn
-from openfeature_gov.stores.schema import connect
+from openfeature_gov.stores.schema import connect, transaction
 
 ENDED = {
     "approvals": "state NOT IN ('pending', 'approved', 'consumed')",
@@ -100,8 +100,7 @@ def _erased(path: Path, turn: Turn, ids: Sequence[str], ended: Sequence[Ended]) 
 def _emptied(
     connection: sqlite3.Connection, ids: Sequence[str], ended: Sequence[Ended]
 ) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         connection.executemany(
             "UPDATE records SET personal = NULL WHERE id = ? AND personal IS NOT NULL",
             ((one,) for one in ids),
@@ -112,11 +111,6 @@ def _emptied(
                 f" WHERE id = ? AND {ENDED[table]} AND length(packed) > length(?)",
                 (packed, identity, packed),
             )
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _forgotten(connection: sqlite3.Connection) -> bool:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 EVERY_NS = 50_000_000
 """How often a busy writer looks: to look costs as much as a sixth of a commit."""
-Same = tuple[int, int]
+Identity = tuple[int, int]
+"""The device and the number of a file, which no other file has while it is there."""
 
 
 class Footing:
@@ -24,8 +25,8 @@ class Footing:
     def __init__(self, path: Path, clock: Callable[[], int]) -> None:
         self._path, self._log = str(path), f"{path}-wal"
         self._clock, self._seen = clock, 0
-        self._file: Same | None = None
-        self._beside: Same | None = None
+        self._file: Identity | None = None
+        self._beside: Identity | None = None
 
     def find(self) -> None:
         """Take the file as it is, or require that it is the one that was taken.
@@ -34,7 +35,7 @@ class Footing:
             OSError: when it is not there, or another one is.
 
         """
-        found, self._beside = _same(self._path), None
+        found, self._beside = _identity(self._path), None
         if self._file not in (None, found):
             raise _gone(self._path)
         self._file, self._seen = found, 0
@@ -52,15 +53,15 @@ class Footing:
         now = self._clock()
         if self._seen and now - self._seen < EVERY_NS:
             return
-        if _same(self._path) != self._file:
+        if _identity(self._path) != self._file:
             raise _gone(self._path)
-        beside = _same(self._log)
+        beside = _identity(self._log)
         if self._beside not in (None, beside):
             raise _gone(self._log)
         self._beside, self._seen = beside, now
 
 
-def _same(path: str) -> Same:
+def _identity(path: str) -> Identity:
     try:
         found = os.stat(path)  # noqa: PTH116 - as often as there are batches
     except FileNotFoundError:

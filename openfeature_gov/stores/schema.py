@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -299,6 +300,24 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do all of the block or nothing of it, and let nobody write in between.
+
+    Raises:
+        sqlite3.Error: when it cannot begin, or not be committed.
+
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     for name, value, expected in SETTINGS:
         connection.execute(f"PRAGMA {name}={value}")
@@ -315,8 +334,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring an empty file or one of an earlier version to `VERSION`, or nowhere."""
     if _version(connection, path) == VERSION:
         return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         # Another process may have been first.
         was = _version(connection, path)
         for statement in {1: FROM_1, 2: FROM_2}.get(was, ()):
@@ -327,11 +345,6 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             for statement in (*FROM_5, *TABLES, *INDEXES, *TRIGGERS):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version={VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

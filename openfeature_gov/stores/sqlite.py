@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
@@ -34,6 +34,7 @@ from openfeature_gov.stores.schema import (
     insert,
     put,
     row,
+    transaction,
 )
 from openfeature_gov.stores.writing import (
     Errors,
@@ -56,18 +57,6 @@ def _busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and (
         error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     )
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _inserted(connection: sqlite3.Connection, rows: list[tuple[object, ...]]) -> None:
@@ -330,7 +319,7 @@ class SqliteStore(QueuedStore):
             # One statement is a transaction by itself.
             _inserted(connection, rows)
         else:
-            with _transaction(connection):
+            with transaction(connection):
                 for at in range(0, len(rows), MANY):
                     _inserted(connection, rows[at : at + MANY])
                 for change in moves:

@@ -12,7 +12,7 @@ from openfeature_gov.evidence.published import Published
 from openfeature_gov.evidence.standalone.gov_verify import Archive, Database
 from openfeature_gov.stores.keeping import Source
 from openfeature_gov.stores.leases import Turn
-from openfeature_gov.stores.schema import connect
+from openfeature_gov.stores.schema import connect, transaction
 from openfeature_gov.stores.sealed import SqliteLog
 
 ADD = """
@@ -65,12 +65,6 @@ def remove(path: Path, archive: Archive, at_us: int) -> None:
 
 
 def _remove(connection: sqlite3.Connection, archive: Archive, at_us: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         connection.execute(ADD, (*archive[:-1], at_us))
         connection.execute("DELETE FROM records WHERE seq BETWEEN ? AND ?", archive[:2])
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise

@@ -208,7 +208,7 @@ RECORDS = (
         _store("a_record_that_nobody_would_find_is_not_durable"),
         ("if not found.st_size:", "if False:"),
         ("if self._beside not in (None, beside):", "if False:"),
-        ("if _same(self._path) != self._file:", "if False:"),
+        ("if _identity(self._path) != self._file:", "if False:"),
     ),
     *mutants(
         "stores/writing.py",
