@@ -23,8 +23,13 @@ from openfeature_gov.approvals.states import State
 from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, MINUTE_US, Denied
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.lending import lent
-from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
-from openfeature_gov.cli.runs import Place
+from openfeature_gov.cli.options import (
+    RECORDS,
+    CheckpointFile,
+    KeyFile,
+    Records,
+    sealing_of,
+)
 from openfeature_gov.evidence.records import Record, Stamp
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.reviews.review import Review
@@ -162,7 +167,7 @@ class Seat:
 
 def seat(
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     reviewers: Reviewers = REVIEWERS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,

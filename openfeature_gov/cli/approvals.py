@@ -46,8 +46,13 @@ from openfeature_gov.cli.approval_rows import details, line, row, show_request, 
 from openfeature_gov.cli.approval_turns import answer, ask, break_glass, reassign
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.notifying import notify
-from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
-from openfeature_gov.cli.runs import Place
+from openfeature_gov.cli.options import (
+    RECORDS,
+    CheckpointFile,
+    KeyFile,
+    Records,
+    sealing_of,
+)
 from openfeature_gov.controls.queue import HOUR_US, LIMITS, QueueLimits
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.stores.opening import shown
@@ -67,7 +72,7 @@ def list_requests(
         list[State] | None, typer.Option(help="In this state (default: pending).")
     ] = None,
     limit: Limit = 1_000,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """List the requests that wait for a person, the oldest first."""
@@ -90,7 +95,7 @@ def show(
     request_id: Id,
     *,
     full: Full = False,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     reviewers: Reviewers = REVIEWERS,
     as_json: output.Json = None,
 ) -> None:
@@ -170,7 +175,7 @@ def extend(seat: Seat, request_id: Id, *, by: Minutes) -> None:
 
 
 @app.command("watch")
-def watch(*, records: Place = RECORDS, as_json: output.Json = None) -> None:
+def watch(*, records: Records = RECORDS, as_json: output.Json = None) -> None:
     """Print each request that waits, and each new one as it comes; ends at Ctrl-C."""
     shelf = LateShelf(runs.reachable(records))
     known: frozenset[str] = frozenset()
@@ -194,7 +199,7 @@ def health(
     hours: Annotated[
         int, typer.Option(min=1, max=168, help="Waiting longer is too long.")
     ] = LIMITS.oldest_us // HOUR_US,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Show how people cope: what waits, how fast and how each of them answers.
@@ -218,7 +223,7 @@ def health(
 @app.command("expire")
 def expire(
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from openfeature_gov.cli import output
 from openfeature_gov.cli.carrying import By, DryRun, signed
-from openfeature_gov.cli.evidence import Place, reading, tell
+from openfeature_gov.cli.evidence import reading, tell
 from openfeature_gov.cli.moments import microseconds
-from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile
+from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, Records
 from openfeature_gov.cli.runs import there
 from openfeature_gov.evidence import archives, keys
 from openfeature_gov.evidence.archives import END_US, Asked, Hold
@@ -62,7 +62,7 @@ def archive(
     ] = None,
     actor: By = None,
     dry_run: DryRun = False,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,
@@ -114,7 +114,7 @@ def hold(
         str | None, typer.Option("--to", help="Records before this time (UTC).")
     ] = None,
     actor: By = None,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,
@@ -143,7 +143,7 @@ def release(
     *,
     reason: Why,
     actor: By = None,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,

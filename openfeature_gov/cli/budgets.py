@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.options import RECORDS
-from openfeature_gov.cli.runs import Place, reachable
+from openfeature_gov.cli.options import RECORDS, Records
+from openfeature_gov.cli.runs import reachable
 from openfeature_gov.controls.budget import text
 from openfeature_gov.stores import ledger
 from openfeature_gov.stores.logs import opened
@@ -25,7 +25,7 @@ def _group() -> None:
 @app.command("list")
 def listed(
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     limit: Annotated[int, typer.Option(min=1, help="How many windows.")] = 50,
     as_json: output.Json = None,
 ) -> None:

@@ -11,8 +11,13 @@ from rich.text import Text
 
 from openfeature_gov.cli import output
 from openfeature_gov.cli.carrying import By, DryRun, signed
-from openfeature_gov.cli.evidence import Place
-from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
+from openfeature_gov.cli.options import (
+    RECORDS,
+    CheckpointFile,
+    KeyFile,
+    Records,
+    sealing_of,
+)
 from openfeature_gov.evidence import erasure
 from openfeature_gov.evidence.erasure import Erased, Subject
 from openfeature_gov.stores import erasing
@@ -35,7 +40,7 @@ def erase(
     ],
     actor: By = None,
     dry_run: DryRun = False,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,

@@ -28,12 +28,6 @@ Checkpoints = Annotated[
         show_default=False,
     ),
 ]
-Place = Annotated[
-    str,
-    typer.Option(
-        "--records", envvar="GOV_RECORDS", help="Record database: a file or URL."
-    ),
-]
 
 
 def held_in(files: list[Path] | None) -> list[str]:

@@ -12,14 +12,13 @@ import typer
 from openfeature_gov.cli import output
 from openfeature_gov.cli.evidence import (
     Checkpoints,
-    Place,
     evidence_of,
     held_in,
     reading,
     tell,
 )
 from openfeature_gov.cli.moments import microseconds
-from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import bundles
 from openfeature_gov.evidence.bundles import Span
@@ -42,7 +41,7 @@ def export(
         str | None, typer.Option("--to", help="Before this time (UTC).")
     ] = None,
     checkpoint: Checkpoints = None,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Write the records of a time as a bundle that anyone can verify.
@@ -120,7 +119,7 @@ def prove(
         Path | None, typer.Option(help="The file to write, else print it.")
     ] = None,
     checkpoint: Checkpoints = None,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
 ) -> None:
     """Prove that one record is in the log, below a checkpoint that the reader holds.
 

@@ -21,6 +21,7 @@ from openfeature_gov.cli.options import (
     Env,
     KeyFile,
     Project,
+    Records,
     TokenFile,
     sealing_of,
 )
@@ -32,14 +33,6 @@ app = typer.Typer(no_args_is_help=True, help="Look after the flags in FeatBit.")
 
 Contracts = Annotated[
     Path, typer.Argument(metavar="GOVERNANCE", help="Governance contracts (YAML).")
-]
-Log = Annotated[
-    str,
-    typer.Option(
-        "--records",
-        envvar="GOV_RECORDS",
-        help="Record database: a file, made if missing, or a URL.",
-    ),
 ]
 
 
@@ -61,7 +54,7 @@ def provision(
     token_file: TokenFile = None,
     project: Project = "",
     env: Env = "",
-    records: Log = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     actor: By = None,

@@ -22,6 +22,7 @@ from openfeature_gov.cli.options import (
     Env,
     KeyFile,
     Project,
+    Records,
     TokenFile,
     sealing_of,
 )
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
     from openfeature_gov.evidence.policy_changes import PolicyChanges
 
 EVERY_S = 30.0
-Log = Annotated[
-    str,
-    typer.Option(
-        "--records", envvar="GOV_RECORDS", help="Record database: a file or URL."
-    ),
-]
 Every = Annotated[
     float, typer.Option("--every", min=1.0, help="Seconds between two looks.")
 ]
@@ -70,7 +65,7 @@ def follow(
     token_file: TokenFile = None,
     project: Project = "",
     env: Env = "",
-    records: Log = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     every: Every = EVERY_S,

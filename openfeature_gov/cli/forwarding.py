@@ -20,8 +20,7 @@ from tenacity import (
 
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.exits import text_of
-from openfeature_gov.cli.options import RECORDS
-from openfeature_gov.cli.runs import Place
+from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.evidence import otlp
 from openfeature_gov.stores import queries
 from openfeature_gov.stores.opening import SCHEMES
@@ -54,7 +53,7 @@ def forward(
             "--follow", "-f", help="Go on with what comes, until interrupted."
         ),
     ] = False,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Send records to an OpenTelemetry collector, in order, each at least once.

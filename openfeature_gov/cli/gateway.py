@@ -18,7 +18,14 @@ from rich.text import Text
 
 from openfeature_gov.approvals.directory import ReviewerDirectory
 from openfeature_gov.cli import output
-from openfeature_gov.cli.options import CONTRACTS, FLAGS, RECORDS, Contracts, Flags
+from openfeature_gov.cli.options import (
+    CONTRACTS,
+    FLAGS,
+    RECORDS,
+    Contracts,
+    Flags,
+    Records,
+)
 from openfeature_gov.contracts import Actor, CallContext
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.governor import Governor
@@ -45,9 +52,7 @@ def mcp_gateway(
     ] = "",
     governance: Contracts = Path(CONTRACTS),
     flags: Flags = Path(FLAGS),
-    records: Annotated[
-        str, typer.Option("--records", envvar="GOV_RECORDS", help="Record log.")
-    ] = RECORDS,
+    records: Records = RECORDS,
     reviewers: Annotated[
         Path | None,
         typer.Option("--reviewers", envvar="GOV_REVIEWERS", help="Who may approve."),

@@ -18,8 +18,7 @@ from openfeature_gov.approvals.channels import Channel, is_safe, load_channels
 from openfeature_gov.approvals.notifying import Send
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.answering import LateShelf, now_us
-from openfeature_gov.cli.options import RECORDS
-from openfeature_gov.cli.runs import Place
+from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.stores import queries
 from openfeature_gov.stores.opening import SCHEMES
 from openfeature_gov.targets import UnreachableError
@@ -96,7 +95,7 @@ def notify(
             show_default=False,
         ),
     ] = None,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Tell people what waits for them, and agents what was answered; until Ctrl-C.

@@ -93,14 +93,23 @@ SecretFile = Annotated[
     ),
 ]
 Records = Annotated[
-    Path, typer.Option("--records", envvar="GOV_RECORDS", help="Record database.")
+    str,
+    typer.Option(
+        "--records",
+        envvar="GOV_RECORDS",
+        help="Record database: a file, or a postgresql:// URL.",
+    ),
+]
+RecordFile = Annotated[
+    Path,
+    typer.Option("--records", envvar="GOV_RECORDS", help="Record database: a file."),
 ]
 BesideRecords = Annotated[
     str | None,
     typer.Option(
         "--records",
         envvar="GOV_RECORDS",
-        help="Record database, a file or URL; a file is made if missing (default: "
+        help="Record database: a file, or a postgresql:// URL (default: "
         f"{RECORDS} beside the flags).",
     ),
 ]

@@ -16,8 +16,7 @@ from rich.text import Text
 
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.moments import microseconds
-from openfeature_gov.cli.options import RECORDS
-from openfeature_gov.cli.runs import Place
+from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.evidence.queries import Cell, flat, line, write_csv, write_lines
 from openfeature_gov.stores import archiving, queries
 from openfeature_gov.stores.logs import opened
@@ -85,7 +84,7 @@ def query(
     after: Annotated[
         str | None, typer.Option(help="The cursor of the page before.")
     ] = None,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     form: Formats = None,
     as_json: output.Json = None,
 ) -> None:
@@ -141,7 +140,7 @@ def tail(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait for more, until interrupted.")
     ] = False,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Show the latest records, one a line; JSON is one whole record a line."""
@@ -166,7 +165,7 @@ def tail(
 def lookup(
     what: Annotated[str, typer.Argument(metavar="RECORD_ID")],
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Show one record whole, with those that it refers to and that refer to it.

@@ -17,7 +17,7 @@ from rich.text import Text
 from openfeature_gov.cli import output, runs
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.moments import microseconds
-from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.cli.querying import (
     Agent,
     Format,
@@ -28,7 +28,6 @@ from openfeature_gov.cli.querying import (
     amount_of,
     form_of,
 )
-from openfeature_gov.cli.runs import Place
 from openfeature_gov.decisions import Effect
 from openfeature_gov.evidence import reports, spending
 from openfeature_gov.evidence.findings import Finding
@@ -87,7 +86,7 @@ def report(
     per_day: Annotated[
         str | None, typer.Option(help="cost: what one agent may cost in a day.")
     ] = None,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     form: Formats = None,
     as_json: output.Json = None,
 ) -> None:
@@ -123,7 +122,7 @@ def report(
 
 def findings(
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     form: Formats = None,
     as_json: output.Json = None,
 ) -> None:

@@ -37,9 +37,14 @@ from openfeature_gov.cli.answering import (
 )
 from openfeature_gov.cli.approval_rows import votes
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
+from openfeature_gov.cli.options import (
+    RECORDS,
+    CheckpointFile,
+    KeyFile,
+    Records,
+    sealing_of,
+)
 from openfeature_gov.cli.review_cards import ReviewCard, line, row, summary
-from openfeature_gov.cli.runs import Place
 from openfeature_gov.reviews.queue import ReviewQueue
 from openfeature_gov.reviews.review import MINUTE_US, Review, plain
 from openfeature_gov.reviews.states import State, refusal
@@ -58,7 +63,7 @@ def list_reviews(
         list[State] | None, typer.Option(help="In this state (default: open).")
     ] = None,
     limit: Limit = 1_000,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """List what waits for somebody to look at it, the oldest first."""
@@ -81,7 +86,7 @@ def show(
     review_id: Id,
     *,
     full: Full = False,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     reviewers: Reviewers = REVIEWERS,
     as_json: output.Json = None,
 ) -> None:
@@ -153,7 +158,7 @@ def extend(seat: Seat, review_id: Id, *, by: Minutes) -> None:
 @app.command("expire")
 def expire(
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,

@@ -10,7 +10,12 @@ import typer
 from openfeature_gov import strict_yaml
 from openfeature_gov.cli.connecting import Aim, aimed
 from openfeature_gov.cli.lending import lent
-from openfeature_gov.cli.options import CONTRACTS, RECORDS, BesideContracts
+from openfeature_gov.cli.options import (
+    CONTRACTS,
+    RECORDS,
+    BesideContracts,
+    BesideRecords,
+)
 from openfeature_gov.embedded import load_governance
 
 if TYPE_CHECKING:
@@ -26,15 +31,6 @@ Plans = Annotated[
         help=f"Rollout plans (default: {PLANS} beside the flag file).",
     ),
 ]
-BesideLog = Annotated[
-    str | None,
-    typer.Option(
-        "--records",
-        envvar="GOV_RECORDS",
-        help="Record database: a file (default: records.db beside the flags), or a "
-        "postgresql:// URL.",
-    ),
-]
 
 
 @aimed
@@ -43,7 +39,7 @@ def place(
     *,
     plans: Plans = None,
     governance: BesideContracts = None,
-    records: BesideLog = None,
+    records: BesideRecords = None,
 ) -> Controller:
     """Return the controller that the options describe; only plans are read yet.
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.options import RECORDS
+from openfeature_gov.cli.options import RECORDS, Records
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import histories
 from openfeature_gov.stores import questions
@@ -23,14 +23,6 @@ from openfeature_gov.targets import RefusedError
 
 app = typer.Typer(no_args_is_help=True, help="Read the record log.")
 Facts = dict[str, Any]
-Place = Annotated[
-    str,
-    typer.Option(
-        "--records",
-        envvar="GOV_RECORDS",
-        help="Record database: a file, or a postgresql:// URL.",
-    ),
-]
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 """What reading a body raises that no release wrote."""
 REFERRING = "id = :id OR ref = :id ORDER BY "
@@ -40,7 +32,7 @@ DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{52}")
 @app.command("list")
 def list_runs(
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 50,
     as_json: output.Json = None,
 ) -> None:
@@ -83,7 +75,7 @@ def list_runs(
 def show_run(
     what: Annotated[str, typer.Argument(metavar="TASK|RECORD_ID")],
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Show the history of one run, or one record whole.

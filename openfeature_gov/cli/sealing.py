@@ -10,8 +10,14 @@ from pathlib import Path
 import typer
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.evidence import Place, evidence_of, tell
-from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, Records
+from openfeature_gov.cli.evidence import evidence_of, tell
+from openfeature_gov.cli.options import (
+    RECORDS,
+    CheckpointFile,
+    KeyFile,
+    RecordFile,
+    Records,
+)
 from openfeature_gov.cli.runs import there
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import keys
@@ -28,7 +34,7 @@ app = typer.Typer(no_args_is_help=True, help="The key that seals a record log.")
 
 def seal(
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,
@@ -76,7 +82,7 @@ def _last(records: str, log: str) -> str:
 @app.command("show")
 def show_key(
     *,
-    records: Records = Path(RECORDS),
+    records: RecordFile = Path(RECORDS),
     key_file: KeyFile = None,
     as_json: output.Json = None,
 ) -> None:
@@ -88,7 +94,7 @@ def show_key(
 @app.command("rotate")
 def rotate_key(
     *,
-    records: Records = Path(RECORDS),
+    records: RecordFile = Path(RECORDS),
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,

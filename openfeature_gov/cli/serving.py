@@ -17,8 +17,13 @@ from rich.text import Text
 from openfeature_gov.approvals.directory import ReviewerDirectory
 from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.cli import output, runs
-from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, sealing_of
-from openfeature_gov.cli.runs import Place
+from openfeature_gov.cli.options import (
+    RECORDS,
+    CheckpointFile,
+    KeyFile,
+    Records,
+    sealing_of,
+)
 from openfeature_gov.errors import IdentityError, RecordStoreError
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.targets import UnreachableError
@@ -36,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 def serve(
     *,
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     reviewers: Annotated[
         Path,
         typer.Option(

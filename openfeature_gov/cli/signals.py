@@ -18,9 +18,10 @@ from openfeature_gov.cli.options import (
     CheckpointFile,
     Contracts,
     KeyFile,
+    Records,
     sealing_of,
 )
-from openfeature_gov.cli.runs import Place, reachable
+from openfeature_gov.cli.runs import reachable
 from openfeature_gov.controls.guardrails import PREFIX
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.governance import Governance
@@ -38,7 +39,7 @@ def _group() -> None:
 def listed(
     *,
     governance: Contracts = Path(CONTRACTS),
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     as_json: output.Json = None,
 ) -> None:
     """Show each signal that a guardrail looks at, as the last decision found it.
@@ -127,7 +128,7 @@ def release(
     reason: Reason,
     actor: By = None,
     governance: Contracts = Path(CONTRACTS),
-    records: Place = RECORDS,
+    records: Records = RECORDS,
     key_file: KeyFile = None,
     checkpoint_file: CheckpointFile = None,
     as_json: output.Json = None,

@@ -12,8 +12,13 @@ from rich.console import Console
 from openfeature_gov.cli import lint, output, rollout_view
 from openfeature_gov.cli.connecting import Aim, aimed
 from openfeature_gov.cli.exits import Exit
-from openfeature_gov.cli.options import CONTRACTS, RECORDS, BesideContracts
-from openfeature_gov.cli.rollout_place import PLANS, BesideLog, Plans, load_plans
+from openfeature_gov.cli.options import (
+    CONTRACTS,
+    RECORDS,
+    BesideContracts,
+    BesideRecords,
+)
+from openfeature_gov.cli.rollout_place import PLANS, Plans, load_plans
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.governance import Governance
 from openfeature_gov.stores.logs import opened
@@ -34,7 +39,7 @@ def lint_flags(
     *,
     governance: BesideContracts = None,
     plans: Plans = None,
-    records: BesideLog = None,
+    records: BesideRecords = None,
     days: Annotated[
         int, typer.Option(min=1, help="Unused or unchanged for so long is stale.")
     ] = 30,
