@@ -180,6 +180,8 @@ def test_wrong_usage(log: Path) -> None:
         ("hold", *WHY, "--task", "t", "--from", "2026-01-01"),
         ("hold", *WHY, "--from", "2026-01-02", "--to", "2026-01-01"),
         ("archive", "--to", "b", *WHY, "--records", "postgresql://x/y"),
+        ("hold", "--task", "t", "--reason", "w" * 257),  # would be cut in the record
+        ("release", "x", "--reason", "w" * 257),
     ):
         result = gov(*arguments)
         assert result.exit_code == 2, (arguments, result.output)

@@ -123,9 +123,11 @@ def test_a_metric_that_nobody_looks_at_is_refused(one: Desk, metric: str) -> Non
     assert not [*history.records(one.records, kind="signal_release")]
 
 
-@pytest.mark.parametrize(("actor", "why"), [("ann@shop.example", "ok"), ("ann", " ")])
+@pytest.mark.parametrize(
+    ("actor", "why"), [("ann@shop.example", "ok"), ("ann", " "), ("ann", "w" * 257)]
+)
 def test_a_release_needs_an_id_and_a_reason(one: Desk, actor: str, why: str) -> None:
-    """No address of a person, and no empty reason, gets into the record."""
+    """No address of a person, and no empty or cut reason, gets into the record."""
     gov(one, "release", "errors", "--actor", actor, "--reason", why, exits=2)
     one.governor.close()
     assert not [*history.records(one.records, kind="signal_release")]

@@ -13,7 +13,13 @@ from rich.console import Console
 from rich.text import Text
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.carrying import By, DryRun, signed
+from openfeature_gov.cli.carrying import (
+    By,
+    DryRun,
+    ShortReason,
+    reason_of,
+    signed_by,
+)
 from openfeature_gov.cli.evidence import reading, tell
 from openfeature_gov.cli.moments import microseconds
 from openfeature_gov.cli.options import RECORDS, CheckpointFile, KeyFile, Records
@@ -22,6 +28,7 @@ from openfeature_gov.evidence import archives, keys
 from openfeature_gov.evidence.archives import END_US, Asked, Hold
 from openfeature_gov.evidence.records import Record
 from openfeature_gov.evidence.sealing import Sealing
+from openfeature_gov.evidence.texts import FIELD_LIMIT
 from openfeature_gov.stores import (
     archiving,
     cursors,
@@ -36,15 +43,12 @@ from openfeature_gov.targets import RefusedError
 
 DAYS = 90
 DAY_US = 86_400_000_000
-Why = Annotated[
-    str, typer.Option("--reason", help="Why; stays. At most 256 characters.")
-]
 
 
 def archive(
     *,
     to: Annotated[Path, typer.Option(help="Folder for the bundles.")],
-    reason: Why,
+    reason: ShortReason,
     before: Annotated[
         str | None, typer.Option(help="Records from before this time (UTC).")
     ] = None,
@@ -105,7 +109,7 @@ def archive(
 
 def hold(
     *,
-    reason: Why,
+    reason: ShortReason,
     task: Annotated[str, typer.Option(help="All records of this task.")] = "",
     since: Annotated[
         str | None, typer.Option("--from", help="Records since this time (UTC).")
@@ -141,7 +145,7 @@ def hold(
 def release(
     what: Annotated[str, typer.Argument(metavar="HOLD_ID")],
     *,
-    reason: Why,
+    reason: ShortReason,
     actor: By = None,
     records: Records = RECORDS,
     key_file: KeyFile = None,
@@ -185,10 +189,10 @@ def _before(before: str | None, older_than: int | None) -> int:
 
 
 def _asked(actor: str | None, reason: str, records: str) -> Asked:
-    by = signed(actor, reason, Path(records))
+    by = Asked(signed_by(actor), reason_of(reason, longest=FIELD_LIMIT))
     if not records.startswith(SCHEMES):
         there(Path(records))
-    return Asked(by.actor, by.reason)
+    return by
 
 
 def _sealing(records: str, key: Path | None, checkpoints: Path | None) -> Sealing:

@@ -26,11 +26,21 @@ from openfeature_gov.cli.options import (
     sealing_of,
 )
 from openfeature_gov.evidence.sealing import Sealing
+from openfeature_gov.evidence.texts import FIELD_LIMIT
 from openfeature_gov.targets import FlagTarget, Signed, Switch, changes
 from openfeature_gov.targets.states import firsts
 
+LONGEST = 512
 Reason = Annotated[
-    str, typer.Option(help="Why; goes into the record, at most 512 characters.")
+    str,
+    typer.Option(help=f"Why; goes into the record, at most {LONGEST} characters."),
+]
+ShortReason = Annotated[
+    str,
+    typer.Option(
+        "--reason",
+        help=f"Why; goes into the record, at most {FIELD_LIMIT} characters.",
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show it, change nothing.")]
 By = Annotated[
@@ -70,10 +80,20 @@ def signed(
     """
     return Signed(
         actor=signed_by(actor),
-        reason=one_line(reason, name="--reason", limit=512),
+        reason=reason_of(reason),
         records=records,
         sealing=sealing,
     )
+
+
+def reason_of(reason: str, *, longest: int = LONGEST) -> str:
+    """Return *reason* without outer blanks; what is longer than *longest* is refused.
+
+    Raises:
+        typer.BadParameter: when it is not one printable line, or too long.
+
+    """
+    return one_line(reason, name="--reason", limit=longest)
 
 
 def signed_by(actor: str | None) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from openfeature_gov.cli import output, rollout_view
-from openfeature_gov.cli.carrying import By, DryRun, Reason, signed
+from openfeature_gov.cli.carrying import By, DryRun, Reason, reason_of, signed_by
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.rollout_place import at_place, load_plans
 
@@ -350,8 +350,7 @@ def report(
 
 
 def _signed(actor: str | None, reason: str) -> tuple[str, str]:
-    by = signed(actor, reason, Path())
-    return by.actor, by.reason
+    return signed_by(actor), reason_of(reason)
 
 
 def _told(name: str, moved: Moved, as_json: bool | None) -> None:

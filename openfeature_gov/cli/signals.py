@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from openfeature_gov.cli import output
-from openfeature_gov.cli.carrying import By, Reason, signed
+from openfeature_gov.cli.carrying import By, ShortReason, reason_of, signed_by
 from openfeature_gov.cli.options import (
     CONTRACTS,
     RECORDS,
@@ -24,6 +24,7 @@ from openfeature_gov.cli.options import (
 from openfeature_gov.cli.runs import reachable
 from openfeature_gov.controls.guardrails import PREFIX
 from openfeature_gov.embedded import load_governance
+from openfeature_gov.evidence.texts import FIELD_LIMIT
 from openfeature_gov.governance import Governance
 from openfeature_gov.governance.guardrails import Signal
 
@@ -125,7 +126,7 @@ def release(
         str, typer.Argument(metavar="METRIC", help="The metric that it is about.")
     ],
     *,
-    reason: Reason,
+    reason: ShortReason,
     actor: By = None,
     governance: Contracts = Path(CONTRACTS),
     records: Records = RECORDS,
@@ -152,16 +153,16 @@ def release(
     )
     if not tools:
         raise typer.BadParameter(f"no guardrail of {governance} looks at {metric!r}")
-    by = signed(actor, reason, place, sealing_of(key_file, checkpoint_file))
-    store = open_store(place, sealing=by.sealing)
+    by, why = signed_by(actor), reason_of(reason, longest=FIELD_LIMIT)
+    store = open_store(place, sealing=sealing_of(key_file, checkpoint_file))
     try:
         try:
-            record = release_record(store.stamp(), metric, by.actor, by.reason)
+            record = release_record(store.stamp(), metric, by, why)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
         store.commit(record)
     finally:
         store.close()
-    data = {"record": record.id, "metric": metric, "by": by.actor, "tools": tools}
+    data = {"record": record.id, "metric": metric, "by": by, "tools": tools}
     text = Text(f"✔ recorded {record.id}: {metric} for {', '.join(tools)}", "green")
     output.show(data, lambda console: console.print(text), as_json=as_json)
