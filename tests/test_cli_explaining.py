@@ -164,10 +164,11 @@ def test_it_explains_on_a_terminal(project: Path) -> None:
     ],
 )
 def test_facts_that_cannot_be_read(project: Path, facts: str, said: str) -> None:
-    """Exit 2, and what to do."""
+    """Exit 2, in which option, and what to do."""
     result = gov("governance", "explain", "refund", "--facts", facts)
     assert result.exit_code == 2
     assert said in result.stderr
+    assert "'--facts'" in result.stderr
 
 
 def test_an_unknown_tool_is_denied_by_the_registry(project: Path) -> None:

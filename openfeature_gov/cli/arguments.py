@@ -1,4 +1,4 @@
-"""Read the arguments of a call from `--args`: one JSON object, one shape of error."""
+"""Read a JSON object from an option such as `--args`, with one shape of error."""
 
 from __future__ import annotations
 
@@ -22,15 +22,23 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 _NOUNS = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
 
 
-def arguments_of(given: str) -> dict[str, Any]:
-    """Return the arguments that *given* holds or names: JSON, ``@FILE`` or ``-``.
+def arguments_of(given: str, *, option: str = "--args") -> dict[str, Any]:
+    """Return the object that *given* holds or names: JSON, ``@FILE`` or ``-``.
 
     Raises:
-        typer.BadParameter: when they are no JSON object; it says where and why.
+        typer.BadParameter: when it is no JSON object; it says where and why, and in
+            which *option*.
         OSError: when the file cannot be read.
 
     """
-    text = _text(given)
+    try:
+        return _object(_text(given))
+    except typer.BadParameter as error:
+        error.param_hint = f"'{option}'"
+        raise
+
+
+def _object(text: str) -> dict[str, Any]:
     try:
         value = read_json(text)
     except FeatBitDataError as error:
@@ -61,9 +69,7 @@ def _refusal(before: str, problem: str) -> typer.BadParameter:
     """Return the error for a *problem* that comes right after the text *before*."""
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
     where = f"line {line}, column {column}"
-    return typer.BadParameter(
-        f"{where}: {output.safe(problem)}; {ADVICE}", param_hint="'--args'"
-    )
+    return typer.BadParameter(f"{where}: {output.safe(problem)}; {ADVICE}")
 
 
 def _syntax(text: str) -> tuple[int, str] | None:

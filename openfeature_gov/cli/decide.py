@@ -17,6 +17,16 @@ from openfeature_gov.allowances.rates import LocalRates
 from openfeature_gov.allowances.taking import Allowances
 from openfeature_gov.cli import output, reasons
 from openfeature_gov.cli.arguments import arguments_of
+from openfeature_gov.cli.calling import (
+    Agent,
+    Args,
+    Confidence,
+    Id,
+    Scopes,
+    Service,
+    ToolName,
+    User,
+)
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.options import (
     CONTRACTS,
@@ -45,31 +55,24 @@ from openfeature_gov.stores.writing import QueuedStore
 from openfeature_gov.tools import Tool
 
 CODES = {Effect.ALLOW: Exit.OK, Effect.QUEUE_FOR_APPROVAL: Exit.PENDING}
-Id = Annotated[str, typer.Option(help="Opaque id.")]
 
 
 def decide(
-    tool: Annotated[str, typer.Argument(metavar="TOOL", help="Name of the tool.")],
+    tool: ToolName,
     *,
     governance: Contracts = Path(CONTRACTS),
     flags: Flags = Path(FLAGS),
-    args: Annotated[
-        str, typer.Option(help="Arguments: a JSON object, @FILE, or - for stdin.")
-    ] = "{}",
-    agent: Annotated[str, typer.Option(help="Who calls.")] = "gov-cli",
-    user: Annotated[str, typer.Option(help="On whose behalf.")] = "",
+    args: Args = "{}",
+    agent: Agent = "gov-cli",
+    user: User = "",
     account: Id = "",
-    service: Annotated[str, typer.Option(help="Identity behind the tool.")] = "",
-    scope: Annotated[
-        list[str] | None, typer.Option(help="Scope of its credential; repeat.")
-    ] = None,
+    service: Service = "",
+    scope: Scopes = None,
     environment: Id = "",
     region: Id = "",
     stage: Id = "",
     task: Id = "",
-    confidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="What the evaluators say.")
-    ] = None,
+    confidence: Confidence = None,
     records: Annotated[
         str | None,
         typer.Option(

@@ -12,6 +12,16 @@ import typer
 
 from openfeature_gov.cli import output, reasons
 from openfeature_gov.cli.arguments import arguments_of
+from openfeature_gov.cli.calling import (
+    Agent,
+    Args,
+    Confidence,
+    Id,
+    Scopes,
+    Service,
+    ToolName,
+    User,
+)
 from openfeature_gov.cli.decide import about, judged_by, reading
 from openfeature_gov.cli.options import CONTRACTS, FLAGS, Contracts, Flags
 from openfeature_gov.contracts import Actor, CallContext, Evidence, Proof, ToolCall
@@ -24,34 +34,29 @@ FACTS = (
     *(*AMOUNTS, "records", "record", "segment", "sources", "created", "currency"),
     "estimate",
 )
-Id = Annotated[str, typer.Option(help="Opaque id.")]
 
 
 def explain(
-    tool: Annotated[str, typer.Argument(metavar="TOOL", help="Name of the tool.")],
+    tool: ToolName,
     *,
     governance: Contracts = Path(CONTRACTS),
     flags: Flags = Path(FLAGS),
-    args: Annotated[
-        str, typer.Option(help="Arguments: a JSON object, @FILE, or - for stdin.")
-    ] = "{}",
+    args: Args = "{}",
     facts: Annotated[
         str,
-        typer.Option(help="What extractors would say: a JSON object or @FILE."),
+        typer.Option(
+            help="What extractors would say: a JSON object, @FILE, or - for stdin."
+        ),
     ] = "{}",
-    agent: Annotated[str, typer.Option(help="Who calls.")] = "gov-cli",
-    user: Annotated[str, typer.Option(help="On whose behalf.")] = "",
+    agent: Agent = "gov-cli",
+    user: User = "",
     account: Id = "",
-    service: Annotated[str, typer.Option(help="Identity behind the tool.")] = "",
-    scope: Annotated[
-        list[str] | None, typer.Option(help="Scope of its credential; repeat.")
-    ] = None,
+    service: Service = "",
+    scope: Scopes = None,
     environment: Id = "",
     region: Id = "",
     task: Id = "",
-    confidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="What the evaluators say.")
-    ] = None,
+    confidence: Confidence = None,
     source: Annotated[
         list[str] | None, typer.Option(help="What the action rests on; repeat.")
     ] = None,
@@ -87,7 +92,7 @@ def explain(
         proof=_proof(user, proved),
     )
     call = ToolCall(tool, arguments_of(args), context)
-    extract = stated(arguments_of(facts))
+    extract = stated(arguments_of(facts, option="--facts"))
     contracts = load_governance(governance)
     with reading(flags) as reader:
         judged = judged_by(contracts, reader, call, extract=extract, remembered=records)
