@@ -428,10 +428,10 @@ class _Taking:
 
     def admitted(self, judged: Judged) -> Judged:
         """Return *judged* with what its record takes, or the refusal of it."""
-        allowances, tool = self._decider.allowances, self._decider.known(self._call)
-        contract = judged.contract
+        allowances, contract = self._decider.allowances, judged.contract
         if allowances is None or judged.route.function is None:
             return judged
+        tool = self._decider.known(self._call)
         if tool is None or contract is None:
             return judged
         if not self._placed and not self._refusals:

@@ -103,11 +103,7 @@ class Controller:
             OSError: when the flags cannot be read.
 
         """
-        plans = self._named(names)
-        looks = self._look(plans, self.evidence)
-        if settle(self.records, looks, after_us=self.settled_us):
-            return self._look(plans, self.evidence)
-        return looks
+        return self._settled(self._named(names), self.evidence)
 
     def story(self, name: str) -> Story:
         """Return what the records tell of plan *name*; flags are not asked.
@@ -230,11 +226,7 @@ class Controller:
 
         """
         _signed(name, actor, reason)
-        plans = self._named([name])
-        looks = self._look(plans, _nothing)
-        if settle(self.records, looks, after_us=self.settled_us):
-            looks = self._look(plans, _nothing)
-        (one,) = looks
+        (one,) = self._settled(self._named([name]), _nothing)
         situation = one.situation
         story = situation.story
         if not (story.hold or story.pause or situation.locked):
@@ -262,22 +254,30 @@ class Controller:
             if step.verb is None:
                 return Taken(look=one, step=step)
             if step.verb in FALLS or step.verb is Verb.ADVANCE:
-                return Taken(look=one, step=step, moved=self._moved(one, step))
+                moved = self._moved(one, step, step.verb)
+                return Taken(look=one, step=step, moved=moved)
             noted = note(self.records, one, step.verb, ITSELF, step.reason)
             return Taken(look=one, step=step, noted=noted)
         except (GovernanceError, OpenFeatureError, OSError) as error:
             return Taken(look=one, step=step, error=str(error))
 
-    def _moved(self, one: Look, step: Step) -> Moved:
+    def _moved(self, one: Look, step: Step, verb: Verb) -> Moved:
         wanted = Move(
-            verb=step.verb or Verb.ROLLBACK,
+            verb=verb,
             actor=ITSELF,
             reason=step.reason,
             evidence=bundle(one),
             end=step.end,
         )
-        make = drop if step.verb in (Verb.ROLLBACK, Verb.ABORT) else rise
+        make = drop if verb in (Verb.ROLLBACK, Verb.ABORT) else rise
         return make(self.target, self.records, one, wanted)
+
+    def _settled(self, plans: tuple[Plan, ...], evidence: Evidence) -> list[Look]:
+        """Return how *plans* stand once what a crash left behind is settled."""
+        looks = self._look(plans, evidence)
+        if settle(self.records, looks, after_us=self.settled_us):
+            return self._look(plans, evidence)
+        return looks
 
     def _look(self, plans: tuple[Plan, ...], evidence: Evidence) -> list[Look]:
         return looking.look(
