@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -142,12 +143,14 @@ class Tool:
         arguments = dict(arguments)
         given = arguments.keys()
         if self.injected & given:
-            raise InvalidCallError("arguments_mismatch", "an injected parameter")
+            both = ", ".join(sorted(self.injected & given))
+            raise InvalidCallError("arguments_mismatch", f"injected: {both}")
         missing = self.required - given
-        if missing:
-            raise InvalidCallError("arguments_mismatch", f"missing {sorted(missing)}")
-        if self.accepted is not None and not given <= self.accepted:
-            raise InvalidCallError("arguments_mismatch", "unexpected argument")
+        surplus = set() if self.accepted is None else given - self.accepted
+        if missing or surplus:
+            parts = [f"missing: {', '.join(sorted(missing))}"] if missing else []
+            parts += [f"unexpected: {_words(surplus)}"] if surplus else []
+            raise InvalidCallError("arguments_mismatch", "; ".join(parts))
         return {**self.defaults, **arguments}
 
     def estimates(self, arguments: dict[str, Any]) -> dict[str, Decimal] | None:
@@ -220,10 +223,23 @@ class Tool:
         )
 
 
+def _words(surplus: Collection[Any]) -> str:
+    """Return the names in *surplus* that could be parameters, and how many there are.
+
+    The model made them up, and records are kept.
+    """
+    told = sorted(one for one in surplus if type(one) is str and _NAME.fullmatch(one))
+    told = told[:_TOLD]
+    all_told = len(told) == len(surplus)
+    return ", ".join(told if all_told else [*told, f"{len(surplus)} in all"])
+
+
 def _own(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
     return seal(arguments, max_bytes=2**24)[0] if tool.extractors.looks else {}
 
 
+_NAME, _TOLD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}"), 6
+"""What may be the name of a parameter, and how many of them are told."""
 _POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,46 @@ def test_a_terminal_gets_tables_of_its_width(project: Path) -> None:
         assert "w.denylist" in plain
         lines = plain.replace("\x1b[0m", "").replace("\x1b[1m", "").splitlines()
         assert max(map(len, (line.replace("\x1b[2m", "") for line in lines))) <= 80
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a demo that was played."""
+    folder = tmp_path_factory.mktemp("demo") / "played"
+    told = CliRunner().invoke(app, ["demo", "--no-pause", "--keep", str(folder)])
+    assert told.exit_code == 0
+    return folder
+
+
+NAMED = {
+    ("runs", "list"): ("runs", ("task", "agent", "effects")),
+    ("runs", "show", "tool-off/5"): ("steps", ("tool", "effect", "mode", "record")),
+    ("runs", "show", "draft/1"): ("steps", ("tool", "outcome", "mode", "record")),
+    ("audit", "query"): ("records", ("id", "kind", "tool", "effect", "reason")),
+    ("flags", "list"): ("flags", ("key", "type")),
+}
+
+
+@pytest.mark.parametrize("command", NAMED, ids=" ".join)
+def test_nothing_is_cut_in_eighty_columns(
+    played: Path, command: tuple[str, ...]
+) -> None:
+    """Whatever one may have to copy stands there in one piece."""
+    shown = _on_a_terminal(played, *command, "--no-json", NO_COLOR="1")
+    found = set(re.sub(r"\x1b\[[0-9;]*m|[()]", "", shown).split())
+    listed, names = NAMED[command]
+    whole = subprocess.run(
+        [*GOV, *command, "--json"],
+        cwd=played,
+        env=_environment(),
+        capture_output=True,
+        check=True,
+    )
+    rows = json.loads(whole.stdout)[listed]
+    values = [row.get(name) or () for row in rows for name in names]
+    words = {word for one in values for word in ([one] if type(one) is str else one)}
+    assert len(words) > 5
+    assert words <= found
 
 
 def test_a_pipe_gets_json_without_asking(project: Path) -> None:

@@ -88,6 +88,21 @@ def test_a_run_is_shown_step_by_step(project: Path) -> None:
         assert word in text
 
 
+def test_a_call_that_did_not_fit_says_what_did_not(project: Path) -> None:
+    """The argument that was missing, and the one that nobody knows."""
+    with Governor.open("governance.yaml", "flags.json", "records.db") as governor:
+        governor.tool("find")(_find)
+        context = CallContext(actor=Actor(agent="bot"), task="t-3")
+        governor.run(ToolCall("find", {"qery": "x"}, context))
+    (step,) = told(gov("runs", "show", "t-3"))["steps"]
+    assert step["reason"] == "arguments_mismatch"
+    assert step["detail"] == "missing: query; unexpected: qery"
+    text = gov("runs", "show", "t-3", "--no-json").stdout
+    assert "arguments_mismatch · missing: query; unexpected: qery" in " ".join(
+        text.split()
+    )
+
+
 def test_a_run_is_a_history(project: Path) -> None:
     """What started it, what it knew, what came out, who approves, what is left."""
     run = told(gov("runs", "show", "t-2"))

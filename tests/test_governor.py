@@ -783,6 +783,38 @@ def test_misfit_arguments_are_denied_with_a_record(desk: Make) -> None:
     assert reasons == {"arguments_mismatch", "arguments_invalid"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "detail"),
+    [
+        ({}, "missing: to, when"),
+        ({"to": 1, "wen": 2}, "missing: when; unexpected: wen"),
+        ({"to": 1, "when": 2, "cc": 3, "bcc": 4}, "unexpected: bcc, cc"),
+        ({"to": 1, "when": 2, "run": 3}, "injected: run"),
+        (
+            {"to": 1, "when": 2, "ann@corp.example": 3, "cc": 4},
+            "unexpected: cc, 2 in all",
+        ),
+        ({"to": 1, "when": 2, "forget all this": 3}, "unexpected: 1 in all"),
+        ({"to": 1, "when": 2, "c\x1b[2Jc": 3, "c\u202e": 4}, "unexpected: 2 in all"),
+        ({"to": 1, "when": 2, "c\n": 3, 4: 5, None: 6}, "unexpected: 3 in all"),
+        ({"to": 1, "when": 2, "c" * 65: 3}, "unexpected: 1 in all"),
+        (
+            {"to": 1, "when": 2, **dict.fromkeys("abcdefgh")},
+            "unexpected: a, b, c, d, e, f, 8 in all",
+        ),
+    ],
+)
+def test_a_misfit_is_named_unless_the_model_made_it_up(
+    desk: Make, arguments: dict[Any, Any], detail: str
+) -> None:
+    """The tool's own parameters are; any other name only if it could be one."""
+    one = desk(MAIL)
+    one.governor.tool("mail", injected=("run",))(lambda to, when, run: None)
+    outcome = one.governor.run(ToolCall("mail", arguments, CONTEXT))
+    assert outcome.reason == "arguments_mismatch"
+    assert log(one, "decision")[-1]["detail"] == detail
+
+
 def test_registration_refuses_what_cannot_be_governed(desk: Make) -> None:
     """No contract, a taken name, unnameable parameters, generators, mixed colours."""
     one = desk(MAIL + "---\n" + SEARCH)

@@ -147,6 +147,6 @@ def _listed(keys: list[AgentKey], *, as_json: bool | None) -> None:
             )
             for key in keys
         ]
-        console.print(output.columns(*names, rows=rows))
+        console.print(output.columns(*names, rows=rows, fold=frozenset({"scopes"})))
 
     output.show({"keys": about}, render, as_json=as_json)

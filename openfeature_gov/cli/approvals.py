@@ -83,7 +83,8 @@ def list_requests(
 
     def render(console: Console) -> None:
         names = ("TOOL", "RISK", "UNDO", "AMOUNT", "AGE", "DEADLINE", "VOTES")
-        output.ledger(console, names, [row(kept.request, now) for kept in found])
+        entries = [row(kept.request, now) for kept in found]
+        output.ledger(console, names, entries, spare=("UNDO", "VOTES", "AGE"))
         if not found:
             console.print(Text("Nothing waits.", "dim"))
 

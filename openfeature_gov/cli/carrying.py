@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from openfeature_gov.cli import denylists, output
@@ -25,6 +24,7 @@ from openfeature_gov.cli.options import (
     one_line,
     sealing_of,
 )
+from openfeature_gov.cli.tables import Rows
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.evidence.texts import FIELD_LIMIT
 from openfeature_gov.targets import FlagTarget, Signed, Switch, changes
@@ -270,7 +270,7 @@ def _render(console: Console, scope: Scope, place: str, data: dict[str, Any]) ->
     output.facts(console, [(name, value) for name, value in lines if value])
 
 
-def _changed(flags: list[dict[str, Any]], style: str) -> Table:
+def _changed(flags: list[dict[str, Any]], style: str) -> Rows:
     """Return one row a difference: the flag, what was, what is now."""
     rows: list[tuple[output.Cell, ...]] = []
     for change in flags:
@@ -279,9 +279,8 @@ def _changed(flags: list[dict[str, Any]], style: str) -> Table:
             name = Text(f"  {output.safe(key)}", "bold")
             rows.append((name, was, "→", Text(output.safe(now), style)))
             key = ""
-    table = output.columns("key", "was", "", "now", rows=rows, fold=FOLDED)
-    table.show_header = False
-    return table
+    names = ("key", "was", "", "now")
+    return output.columns(*names, rows=rows, fold=FOLDED, headed=False)
 
 
 def _no_record(data: dict[str, Any]) -> str:

@@ -16,9 +16,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from openfeature_gov.cli.tables import Rows
 
 Json = Annotated[
     bool | None,
@@ -105,46 +106,42 @@ def effect(console: Console, name: object) -> Text:
     return Text(safe(name) if plain else f"{mark} {safe(name)}", style)
 
 
-def _clean(cell: Cell) -> Cell:
+def _clean(cell: Cell) -> Text:
     """Return *cell* fit to print, whoever made it."""
     if not isinstance(cell, Text):
-        return safe(cell)
+        return Text(safe(cell))
     return cell if cell.plain.isprintable() else Text(safe(cell.plain), cell.style)
 
 
 def columns(
-    *names: str, rows: Iterable[Sequence[Cell]], fold: frozenset[str] = frozenset()
-) -> Table:
-    """Return a table without lines; columns in *fold* wrap, others are cut with …."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in names:
-        wraps = name in fold
-        table.add_column(
-            name, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis"
-        )
-    for row in rows:
-        table.add_row(*map(_clean, row))
-    return table
+    *names: str,
+    rows: Iterable[Sequence[Cell]],
+    fold: frozenset[str] = frozenset(),
+    spare: Sequence[str] = (),
+    headed: bool = True,
+) -> Rows:
+    """Return a table without lines; where it is too wide, columns in *fold* wrap first.
+
+    Then those in *spare* move below their rows.
+    """
+    cells = [[_clean(cell) for cell in row] for row in rows]
+    return Rows(names=names, rows=cells, fold=fold, spare=spare, headed=headed)
 
 
 def ledger(
     console: Console,
     names: Sequence[str],
     entries: Sequence[tuple[Sequence[Cell], Text]],
+    *,
+    spare: Sequence[str] = (),
 ) -> None:
-    """Print *entries* as aligned rows, each with a wrapped line of detail below."""
-    table = columns(*names, rows=[cells for cells, _ in entries])
-    lines = console.render_lines(table, pad=False)
-    head, body = lines[0], lines[1:]
-    notes = (note for _, note in entries)
-    console.print(Text.assemble(*((s.text, s.style or "") for s in head)))
-    for line, note in zip(body, notes, strict=True):
-        console.print(
-            Text.assemble(*((s.text, s.style or "") for s in line)), no_wrap=True
-        )
-        if note.plain:
-            note.stylize_before("dim")
-            console.print(Padding(_clean(note), (0, 0, 0, 4)))
+    """Print *entries* as aligned rows, each with a wrapped line of detail below.
+
+    Where they are too wide, columns in *spare* move there as well.
+    """
+    rows = [[_clean(cell) for cell in cells] for cells, _ in entries]
+    notes = [_clean(note) for _, note in entries]
+    console.print(Rows(names=names, rows=rows, notes=notes, spare=spare))
 
 
 def facts(console: Console, pairs: Iterable[tuple[str, Cell]]) -> None:

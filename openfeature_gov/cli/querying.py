@@ -256,7 +256,7 @@ def _listing(console: Console, found: list[Facts]) -> None:
         parts = (row[name] for name in names)
         text = " · ".join(str(part) for part in (*parts, row["id"]) if part)
         entries.append((cells, Text(output.safe(text))))
-    output.ledger(console, NAMES, entries)
+    output.ledger(console, NAMES, entries, spare=("KIND", "SEQ"))
 
 
 def _result(console: Console, row: Mapping[str, Cell]) -> Text:

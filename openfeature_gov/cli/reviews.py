@@ -74,7 +74,8 @@ def list_reviews(
 
     def render(console: Console) -> None:
         names = ("TOOL", "RISK", "AMOUNT", "AGE", "DEADLINE", "THEN", "VOTES")
-        output.ledger(console, names, [row(kept.review, now) for kept in found])
+        entries = [row(kept.review, now) for kept in found]
+        output.ledger(console, names, entries, spare=("VOTES", "AGE", "THEN"))
         if not found:
             console.print(Text("Nothing to look at.", "dim"))
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from openfeature_gov.cli import output
+from openfeature_gov.cli.tables import Rows
 from openfeature_gov.targets import RefusedError
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def render_status(console: Console, data: Facts) -> None:
         console.print()
 
 
-def gate_table(gates: list[Facts]) -> Any:
+def gate_table(gates: list[Facts]) -> Rows:
     """Return the gates as a table: value, bound, target, samples, verdict."""
     rows = [
         (
@@ -202,7 +203,7 @@ def gate_table(gates: list[Facts]) -> Any:
         for gate in gates
     ]
     names = ("GATE", "VALUE", "BOUND", "TARGET", "N", "MISSING", "VERDICT", "KIND")
-    return output.columns(*names, rows=rows)
+    return output.columns(*names, rows=rows, spare=("KIND", "MISSING", "N"))
 
 
 def _title(console: Console, one: Facts) -> Text:
@@ -246,7 +247,7 @@ def render_history(console: Console, data: Facts) -> None:
             digest,
         )
         entries.append((cells, Text(_why(one))))
-    output.ledger(console, names, entries)
+    output.ledger(console, names, entries, spare=("EVIDENCE", "WHO", "RESULT"))
 
 
 def _why(one: Facts) -> str:

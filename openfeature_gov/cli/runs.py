@@ -149,7 +149,8 @@ def _run(console: Console, run: Facts) -> None:
     _part(console, "Context", _joined(run["context"]))
     console.print()
     names = ("TIME", "TOOL", "EFFECT", "MODE", "OUTCOME", "TOOK")
-    output.ledger(console, names, [_entry(console, step) for step in steps])
+    entries = [_entry(console, step) for step in steps]
+    output.ledger(console, names, entries, spare=("TOOK", "MODE", "OUTCOME"))
     _part(console, "Output", _joined(run["output"]))
     for title, key in PEOPLE:
         pairs = [(str(one["tool"]), _told(one)) for one in run[key]]
@@ -190,7 +191,8 @@ def _entry(console: Console, step: Facts) -> tuple[list[output.Cell], Text]:
         output.styled(shown, OUTCOMES.get(str(outcome), "")),
         output.took(step["latencyUs"]),
     ]
-    parts = [step["summary"], step["riskClass"], step["reason"], step["error"]]
+    names = ("summary", "riskClass", "reason", "detail", "error")
+    parts = [step[name] for name in names]
     parts += [f"{kind}={variant}" for kind, variant in step["flags"].items()]
     parts.append(step["record"])
     return cells, Text(output.safe(" · ".join(str(part) for part in parts if part)))

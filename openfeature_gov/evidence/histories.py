@@ -64,6 +64,7 @@ def step(action: Action) -> Facts:
         "mode": one.get("mode"),
         "need": one.get("need"),
         "reason": one.get("reason"),
+        "detail": one.get("detail") or None,
         "flags": {flag["kind"]: _variant(flag) for flag in one.get("flags", ())},
         "outcome": after.get("status", open_ended),
         "ran": after.get("ran") or None,
