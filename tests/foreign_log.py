@@ -106,6 +106,17 @@ def event(number: int, kind: str, **facts: Any) -> tuple[bytes, None]:
     return canonical({"schema": "gov.record/2", **body}), None
 
 
+def respelled(note: str, at: int = 0) -> str:
+    """Return *note* with a signature that means the same in other letters.
+
+    With *at*, how far from its end another letter stands, it means something else.
+    """
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    place = at or note.rindex("=") - 1
+    head, last, tail = note[:place], note[place], note[place:][1:]
+    return head + letters[letters.index(last) ^ 1] + tail
+
+
 class Log:
     """A log in memory, with its checkpoints; written to a file or a bundle."""
 
