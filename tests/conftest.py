@@ -112,6 +112,10 @@ class Desk:
         return "ran"
 
 
+Make = Callable[..., Desk]
+"""What the fixture `desk` is: a governance text and controls to a Desk."""
+
+
 @pytest.fixture(autouse=True)
 def clean_api() -> Iterator[None]:
     """Leave no provider, hook or context behind in the process-global API."""
@@ -121,7 +125,7 @@ def clean_api() -> Iterator[None]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+def desk(tmp_path: Path) -> Iterator[Make]:
     """Return a function that makes Desks and closes them after the test."""
     made: list[Desk] = []
 

@@ -13,13 +13,13 @@ import pytest
 
 from openfeature_gov import Effect, RegistrationError, Status, ToolCall, tickets
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 
 CALL = ToolCall("spy", {"what": "x"}, CONTEXT)
 
 
 @pytest.fixture
-def gated(desk: Callable[..., Desk]) -> tuple[Desk, Callable[..., Any]]:
+def gated(desk: Make) -> tuple[Desk, Callable[..., Any]]:
     """Return a desk and its tool behind the gate."""
     one = desk(contract_yaml("spy"))
     return one, one.governor.tool("spy")(lambda what: one.spy(what=what))
@@ -131,7 +131,7 @@ def test_what_recording_took_counts_as_age(
 
 
 @pytest.mark.parametrize("first", ["run", "leave"])
-def test_an_admission_is_for_one_run(desk: Callable[..., Desk], first: str) -> None:
+def test_an_admission_is_for_one_run(desk: Make, first: str) -> None:
     """A framework that tries again must ask again, for a foreign tool as well."""
     one = desk(contract_yaml("spy"))
     one.governor.foreign("spy")
@@ -168,7 +168,7 @@ def test_edited_arguments_meet_another_decision(
     assert len(history.records(desk.records, kind="decision")) == 2
 
 
-def test_a_foreign_tool_runs_only_in_an_admission(desk: Callable[..., Desk]) -> None:
+def test_a_foreign_tool_runs_only_in_an_admission(desk: Make) -> None:
     """Its body is the run, sync and async."""
     one = desk(contract_yaml("spy"))
     one.governor.foreign("spy")
@@ -226,9 +226,7 @@ def test_what_begins_and_reaches_no_gate(
 
 
 @pytest.mark.parametrize(("known", "status"), [(True, "executed"), (False, "unknown")])
-def test_what_begins_and_has_no_gate(
-    desk: Callable[..., Desk], known: bool, status: str
-) -> None:
+def test_what_begins_and_has_no_gate(desk: Make, known: bool, status: str) -> None:
     """A foreign tool ran unless the framework cannot tell."""
     one = desk(contract_yaml("spy"))
     one.governor.foreign("spy")

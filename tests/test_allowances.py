@@ -23,7 +23,7 @@ from openfeature_gov.allowances.rates import LocalRates, RatesDownError
 from openfeature_gov.cli import app
 from openfeature_gov.evidence.records import Purse, Settle, Spend
 from openfeature_gov.stores import history, ledger
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.full import share
 from tests.test_telemetry import Signals, signals
 
@@ -46,7 +46,7 @@ def ledger_of(path: Path) -> dict[str, int]:
 
 
 def paying(
-    desk: Callable[..., Desk],
+    desk: Make,
     budgets: str = SPENDING.format(ceiling="250.00", of="agent"),
     *,
     extract: Extractors = EXTRACT,
@@ -76,16 +76,14 @@ def pay(one: Desk, cents: int, **changes: Any) -> Outcome:
     ("cents", "runs"),
     [(25_000, True), (25_001, False), (0, True), (24_999, True), (1, True)],
 )
-def test_the_edges_of_a_ceiling(
-    desk: Callable[..., Desk], cents: int, runs: bool
-) -> None:
+def test_the_edges_of_a_ceiling(desk: Make, cents: int, runs: bool) -> None:
     """Exactly the ceiling may be spent, and not one cent more."""
     outcome = pay(paying(desk), cents)
     assert (outcome.effect is Effect.ALLOW) is runs
     assert runs or outcome.reason == "budget_exhausted"
 
 
-def test_what_was_spent_is_gone(desk: Callable[..., Desk]) -> None:
+def test_what_was_spent_is_gone(desk: Make) -> None:
     """Two calls fill the envelope; the third is refused, recorded and not run."""
     one = paying(desk)
     outcomes = [pay(one, cents) for cents in (20_000, 5_000, 1, 0)]
@@ -102,9 +100,7 @@ def test_what_was_spent_is_gone(desk: Callable[..., Desk]) -> None:
 
 
 @pytest.mark.parametrize("cents", [-1, "25000", None, float("nan"), float("inf"), True])
-def test_what_is_no_amount_spends_nothing(
-    desk: Callable[..., Desk], cents: Any
-) -> None:
+def test_what_is_no_amount_spends_nothing(desk: Make, cents: Any) -> None:
     """Negative, NaN, text and missing amounts are refused, and take nothing."""
     one = paying(
         desk,
@@ -147,7 +143,7 @@ def test_what_is_no_amount_spends_nothing(
     ],
 )
 def test_a_cost_that_nobody_can_tell_is_refused(
-    desk: Callable[..., Desk], extract: Extractors, budget: str | None, why: str
+    desk: Make, extract: Extractors, budget: str | None, why: str
 ) -> None:
     """A wrong currency, a missing estimate and nobody to charge: off, with the why."""
     budgets = budget or SPENDING.format(ceiling="250.00", of="agent")
@@ -173,7 +169,7 @@ def test_a_cost_that_nobody_can_tell_is_refused(
     ],
 )
 def test_what_is_reserved(
-    desk: Callable[..., Desk], extract: Extractors, stated: Any, taken: int | None
+    desk: Make, extract: Extractors, stated: Any, taken: int | None
 ) -> None:
     """The tool's estimate, else the reserve, which the host may raise, never lower."""
     budget = '{name: usd, unit: USD, ceiling: "9", per: day, reserve: "2"}'
@@ -184,7 +180,7 @@ def test_what_is_reserved(
     assert ledger_of(one.records).get("usd") == taken
 
 
-def test_a_task_without_a_name_has_no_envelope(desk: Callable[..., Desk]) -> None:
+def test_a_task_without_a_name_has_no_envelope(desk: Make) -> None:
     """An envelope of the task needs to know which task."""
     one = paying(desk, "{name: t, unit: calls, ceiling: 2, per: task}")
     assert pay(one, 1, task="").reason == "budget_unknown"
@@ -192,7 +188,7 @@ def test_a_task_without_a_name_has_no_envelope(desk: Callable[..., Desk]) -> Non
     assert pay(one, 1, task="task-2").effect is Effect.ALLOW
 
 
-def test_the_acting_agent_is_charged(desk: Callable[..., Desk]) -> None:
+def test_the_acting_agent_is_charged(desk: Make) -> None:
     """A delegate spends its own envelope, and the chain stays in the record."""
     one = paying(desk)
     actor = replace(CONTEXT.actor, agent="agent-2", delegation=("agent-1",))
@@ -204,7 +200,7 @@ def test_the_acting_agent_is_charged(desk: Callable[..., Desk]) -> None:
     assert (first["context"]["agent"], first["delegation"]) == ("agent-2", ["agent-1"])
 
 
-def test_a_shared_envelope_is_one(desk: Callable[..., Desk]) -> None:
+def test_a_shared_envelope_is_one(desk: Make) -> None:
     """Of everyone together no more than the ceiling is spent."""
     one = paying(desk, SPENDING.format(ceiling="250.00", of="everyone"))
     actor = replace(CONTEXT.actor, agent="agent-2")
@@ -212,7 +208,7 @@ def test_a_shared_envelope_is_one(desk: Callable[..., Desk]) -> None:
     assert pay(one, 1).reason == "budget_exhausted"
 
 
-def test_no_account_stands_in_the_ledger(desk: Callable[..., Desk]) -> None:
+def test_no_account_stands_in_the_ledger(desk: Make) -> None:
     """An account may lead to a person: the ledger, never erased, has a digest."""
     one = paying(desk, SPENDING.format(ceiling="250.00", of="account"))
     assert pay(one, 25_000, account="acct-77").effect is Effect.ALLOW
@@ -224,7 +220,7 @@ def test_no_account_stands_in_the_ledger(desk: Callable[..., Desk]) -> None:
         assert "acct" not in str(rows.fetchall()).replace("account:", "")
 
 
-def test_failure_gives_back_and_the_end_settles(desk: Callable[..., Desk]) -> None:
+def test_failure_gives_back_and_the_end_settles(desk: Make) -> None:
     """What fails costs nothing; what ran costs what it says, or what was taken."""
     told: list[Any] = []
     one = desk(
@@ -259,7 +255,7 @@ def test_failure_gives_back_and_the_end_settles(desk: Callable[..., Desk]) -> No
 
 @pytest.mark.parametrize("value", [-1, float("nan"), "0.10", None, 10**13])
 def test_a_cost_that_cannot_be_read_leaves_what_was_taken(
-    desk: Callable[..., Desk], value: Any
+    desk: Make, value: Any
 ) -> None:
     """Negative, NaN and text are no cost: what may have been spent counts as spent."""
     one = paying(
@@ -272,7 +268,7 @@ def test_a_cost_that_cannot_be_read_leaves_what_was_taken(
     assert ledger_of(one.records) == {"t": 5_000_000, "held": 0}
 
 
-def test_a_report_settles(desk: Callable[..., Desk]) -> None:
+def test_a_report_settles(desk: Make) -> None:
     """Who runs the tool elsewhere reports the cost; not run gives it back."""
     one = paying(desk, '{name: usd, unit: USD, ceiling: "10", per: day, reserve: "3"}')
     first, second, third = (one.governor.decide(CALL) for _ in range(3))
@@ -289,7 +285,7 @@ def test_a_report_settles(desk: Callable[..., Desk]) -> None:
     assert ledger_of(one.records) == {"usd": 8_500_000, "held": 0}
 
 
-def test_what_nobody_reported_counts_as_spent(desk: Callable[..., Desk]) -> None:
+def test_what_nobody_reported_counts_as_spent(desk: Make) -> None:
     """A decision without an end keeps its part when the process ends."""
     one = paying(desk)
     assert one.governor.decide(CALL).effect is Effect.ALLOW
@@ -299,7 +295,7 @@ def test_what_nobody_reported_counts_as_spent(desk: Callable[..., Desk]) -> None
     assert outcome["status"] == "unknown"
 
 
-def test_what_was_paid_for_runs(desk: Callable[..., Desk]) -> None:
+def test_what_was_paid_for_runs(desk: Make) -> None:
     """Another call that finds too little left takes nothing from one that has paid."""
     one = paying(desk)
     gate: Callable[..., str] = vars(one)["gate"]
@@ -315,7 +311,7 @@ def test_what_was_paid_for_runs(desk: Callable[..., Desk]) -> None:
     assert [record["effect"] for record in decided] == ["allow", "deny"]
 
 
-def test_a_plan_takes_nothing(desk: Callable[..., Desk]) -> None:
+def test_a_plan_takes_nothing(desk: Make) -> None:
     """Looking costs nothing, and says what is known."""
     one = paying(desk)
     for _ in range(5):
@@ -326,7 +322,7 @@ def test_a_plan_takes_nothing(desk: Callable[..., Desk]) -> None:
     assert ledger_of(one.records) == {"held": 0}
 
 
-def test_async_calls_spend_as_well(desk: Callable[..., Desk]) -> None:
+def test_async_calls_spend_as_well(desk: Make) -> None:
     """Many tasks at once spend no more than the ceiling, and cancelling gives back."""
     one = desk(
         contract_yaml("ping", budgets="[{name: c, unit: calls, ceiling: 20, per: day}]")
@@ -362,7 +358,7 @@ class Broken:
 
 
 def limited(
-    desk: Callable[..., Desk],
+    desk: Make,
     limits: str,
     *,
     clock: Callable[[], int] | None = None,
@@ -386,7 +382,7 @@ def limited(
 
 
 def test_a_runaway_agent_meets_its_limit_and_the_others_go_on(
-    desk: Callable[..., Desk],
+    desk: Make,
 ) -> None:
     """Its own limit stops it before it takes what everybody shares."""
     one = limited(desk, "{rate: 100/minute, of: tool}, {rate: 20/minute}")
@@ -403,7 +399,7 @@ def test_a_runaway_agent_meets_its_limit_and_the_others_go_on(
     assert reasons.count("rate_limited") == 180
 
 
-def test_a_plan_and_a_refusal_take_no_place(desk: Callable[..., Desk]) -> None:
+def test_a_plan_and_a_refusal_take_no_place(desk: Make) -> None:
     """Only what would run counts; who named no account has no limit to count for."""
     one = limited(desk, "{rate: 2/minute, of: account}")
     assert pay(one, 1).reason == "rate_unknown"
@@ -416,7 +412,7 @@ def test_a_plan_and_a_refusal_take_no_place(desk: Callable[..., Desk]) -> None:
     assert effects == [Effect.ALLOW, Effect.ALLOW, Effect.DENY]
 
 
-def test_contracts_that_name_a_limit_share_it(desk: Callable[..., Desk]) -> None:
+def test_contracts_that_name_a_limit_share_it(desk: Make) -> None:
     """One name is one count, over tools."""
     shared = "[{rate: 3/hour, name: outgoing}]"
     one = desk(
@@ -438,7 +434,7 @@ READ: dict[str, Any] = {"riskClass": "search", "reversibility": "automatic"}
     "error", [RatesDownError("away"), OSError("gone"), ValueError()]
 )
 def test_counters_that_are_away_stop_what_is_consequential(
-    desk: Callable[..., Desk], error: Exception
+    desk: Make, error: Exception
 ) -> None:
     """A payment stops; reads go on within the share of this process, or not at all."""
     one = limited(desk, "{rate: 20/minute}", rates=Broken(error))
@@ -449,7 +445,7 @@ def test_counters_that_are_away_stop_what_is_consequential(
     assert effects == [Effect.ALLOW] * share + [Effect.DENY] * (6 - share)
 
 
-def test_a_share_of_less_than_one_is_none(desk: Callable[..., Desk]) -> None:
+def test_a_share_of_less_than_one_is_none(desk: Make) -> None:
     """Four calls among five processes leave no whole one for each."""
     down = Broken(RatesDownError("away"))
     one = limited(desk, "{rate: 4/minute}", rates=down, **READ)
@@ -457,9 +453,7 @@ def test_a_share_of_less_than_one_is_none(desk: Callable[..., Desk]) -> None:
 
 
 @pytest.mark.parametrize(("burst", "runs"), [(4, 0), (5, 1), (12, 2)])
-def test_a_share_of_a_bucket_is_a_bucket(
-    desk: Callable[..., Desk], burst: int, runs: int
-) -> None:
+def test_a_share_of_a_bucket_is_a_bucket(desk: Make, burst: int, runs: int) -> None:
     """Its burst is parted as its rate is: less than one whole call is none."""
     down = Broken(RatesDownError("away"))
     limit = f"{{rate: 20/hour, burst: {burst}}}"
@@ -468,7 +462,7 @@ def test_a_share_of_a_bucket_is_a_bucket(
     assert effects == [Effect.ALLOW] * runs + [Effect.DENY] * (3 - runs)
 
 
-def test_a_bucket_stops_a_burst(desk: Callable[..., Desk]) -> None:
+def test_a_bucket_stops_a_burst(desk: Make) -> None:
     """Beside a wide window it holds back what comes too fast, and says so."""
     at = [10**15]
     limits = "{rate: 100/hour}, {rate: 60/hour, burst: 3}"
@@ -631,7 +625,7 @@ def test_the_usual_needs_five_windows(book: Any) -> None:
     assert book("r7", 1, 6, multiple=3)[0] == (2, 30)
 
 
-def test_the_command_line_shows_the_ledger(desk: Callable[..., Desk]) -> None:
+def test_the_command_line_shows_the_ledger(desk: Make) -> None:
     """Whose window, since when, what was taken of it, and what is still held."""
     one = paying(desk)
     assert pay(one, 1_250).effect is Effect.ALLOW
@@ -653,9 +647,7 @@ def test_the_command_line_shows_the_ledger(desk: Callable[..., Desk]) -> None:
     assert "112.5" in table
 
 
-def test_an_anomaly_is_told_before_the_ceiling(
-    desk: Callable[..., Desk], signals: Signals
-) -> None:
+def test_an_anomaly_is_told_before_the_ceiling(desk: Make, signals: Signals) -> None:
     """Once a window: recorded and on the span, and from then on capped if so said."""
     budget = (
         "{name: c, unit: calls, ceiling: 100, per: task, anomalyMultiple: 3,"
@@ -683,7 +675,7 @@ def test_an_anomaly_is_told_before_the_ceiling(
 )
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_failure_that_may_have_moved_money_gives_none_back(
-    desk: Callable[..., Desk], cents: int, spent: int, *, named: bool, elsewhere: bool
+    desk: Make, cents: int, spent: int, *, named: bool, elsewhere: bool
 ) -> None:
     """Only an exception by which a tool says that it changed nothing does."""
     one = desk(
@@ -707,7 +699,7 @@ def test_a_failure_that_may_have_moved_money_gives_none_back(
 
 
 def test_what_somebody_knows_not_to_have_run_gives_its_amount_back(
-    desk: Callable[..., Desk],
+    desk: Make,
 ) -> None:
     """Whoever ran it elsewhere may say that nothing happened."""
     one = paying(desk)

@@ -37,7 +37,7 @@ from openfeature_gov.governance.envelopes import MICRO, Budget
 from openfeature_gov.governor import Governor
 from openfeature_gov.stores import RecordStore, history, leases, ledger, writing
 from openfeature_gov.stores.sqlite import SqliteStore
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.full import share as examples
 from tests.test_allowances import EXTRACT, READ, SPENDING, flush, ledger_of, pay
 from tests.test_stores import wait_for
@@ -56,7 +56,7 @@ MEANT = {
 NOON_US = 20_000 * DAY_US + 12 * HOUR_US
 
 
-def looking(desk: Callable[..., Desk], share: int, per: str = "day") -> Desk:
+def looking(desk: Make, share: int, per: str = "day") -> Desk:
     """Return a desk with a search of which 20 a day are paid for, and a payment."""
     listed = f"[{LOOKS.format(share=share, per=per)}]"
     one = desk(
@@ -116,7 +116,7 @@ def looks(one: Desk, times: int) -> int:
 
 
 def test_a_share_is_spent_while_the_ledger_is_away(
-    desk: Callable[..., Desk], away: Callable[..., Any]
+    desk: Make, away: Callable[..., Any]
 ) -> None:
     """Reads go on within it, payments stop, and the ledger settles it afterwards."""
     one = looking(desk, 2)
@@ -149,7 +149,7 @@ def test_a_share_is_spent_while_the_ledger_is_away(
 
 
 def test_without_a_share_nothing_is_spent_while_the_ledger_is_away(
-    desk: Callable[..., Desk], away: Callable[..., Any]
+    desk: Make, away: Callable[..., Any]
 ) -> None:
     """Nobody set anything aside: whatever a process spent could be too much."""
     one = looking(desk, 0)
@@ -160,7 +160,7 @@ def test_without_a_share_nothing_is_spent_while_the_ledger_is_away(
 
 
 def test_nothing_reserved_is_nothing_granted(
-    desk: Callable[..., Desk], away: Callable[..., Any]
+    desk: Make, away: Callable[..., Any]
 ) -> None:
     """A process that the ledger never answered has no share of anything."""
     one = looking(desk, 3)
@@ -171,9 +171,7 @@ def test_nothing_reserved_is_nothing_granted(
         assert looks(one, 4) == 3
 
 
-def test_a_share_in_async_calls(
-    desk: Callable[..., Desk], away: Callable[..., Any]
-) -> None:
+def test_a_share_in_async_calls(desk: Make, away: Callable[..., Any]) -> None:
     """The async twin goes by the same share."""
     one = looking(desk, 1)
 
@@ -187,7 +185,7 @@ def test_a_share_in_async_calls(
 
 
 def test_a_call_that_costs_more_uses_the_share_up(
-    desk: Callable[..., Desk], away: Callable[..., Any]
+    desk: Make, away: Callable[..., Any]
 ) -> None:
     """What a call really cost counts, away as otherwise: one above it ends the share.
 
@@ -210,7 +208,7 @@ def test_a_call_that_costs_more_uses_the_share_up(
 
 
 def test_what_fails_while_away_gives_its_part_back(
-    desk: Callable[..., Desk], away: Callable[..., Any]
+    desk: Make, away: Callable[..., Any]
 ) -> None:
     """As a failure does otherwise."""
     listed = f"[{LOOKS.format(share=1, per='day')}]"
@@ -235,7 +233,7 @@ def test_what_fails_while_away_gives_its_part_back(
 
 
 def test_restarts_give_no_more_than_the_ceiling(
-    desk: Callable[..., Desk], away: Callable[..., Any]
+    desk: Make, away: Callable[..., Any]
 ) -> None:
     """Each of many processes, one after the other, goes by what the ledger has left."""
     one = looking(desk, 3)
@@ -251,9 +249,7 @@ def test_restarts_give_no_more_than_the_ceiling(
     assert ledger_of(one.records) == {"looks": 20_000_000, "held": 0}
 
 
-def test_two_governors_have_a_share_each(
-    desk: Callable[..., Desk], away: Callable[..., Any]
-) -> None:
+def test_two_governors_have_a_share_each(desk: Make, away: Callable[..., Any]) -> None:
     """The ledger reserves both, or one where there is not enough for two."""
     one = looking(desk, 12)
     with Governor.open(one.governance, one.flags, one.records) as other:
@@ -268,7 +264,7 @@ def test_two_governors_have_a_share_each(
 
 
 def test_a_clock_that_steps_back_gives_no_share_again(
-    desk: Callable[..., Desk], away: Callable[..., Any]
+    desk: Make, away: Callable[..., Any]
 ) -> None:
     """The ledger stays in the newest window, and so does the share of it."""
     one = looking(desk, 3, "hour")
@@ -281,9 +277,7 @@ def test_a_clock_that_steps_back_gives_no_share_again(
     assert ran == 20
 
 
-def test_a_share_is_of_its_window(
-    desk: Callable[..., Desk], away: Callable[..., Any]
-) -> None:
+def test_a_share_is_of_its_window(desk: Make, away: Callable[..., Any]) -> None:
     """Of one that began while the ledger was away nothing is reserved."""
     one = looking(desk, 3, "hour")
     assert looks(one, 1) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from openfeature_gov import CallContext, Effect, ToolCall
 from openfeature_gov.allowances.rates import RatesDownError
 from openfeature_gov.allowances.shared import REST_NS, SINCE, RedisRates
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk
+from tests.conftest import CONTEXT, Desk, Make
 from tests.integration.redis_server import PROGRAM, REASON, RedisServer, running
 from tests.test_allowances import READ, limited, pay
 
@@ -261,9 +261,7 @@ def test_a_server_that_refuses_to_write_is_away(
             rates.take("k", 5, 60)
 
 
-def test_the_governor_holds_to_its_share(
-    server: RedisServer, desk: Callable[..., Desk]
-) -> None:
+def test_the_governor_holds_to_its_share(server: RedisServer, desk: Make) -> None:
     """Away: what is consequential stops at once, reads go on within the share."""
     shared = RedisRates(server.url, timeout_s=20, processes=4)
     shared.begin()
@@ -276,7 +274,7 @@ def test_the_governor_holds_to_its_share(
     shared.close()
 
 
-def test_a_frozen_server_denies(server: RedisServer, desk: Callable[..., Desk]) -> None:
+def test_a_frozen_server_denies(server: RedisServer, desk: Make) -> None:
     """The wait ends by itself, and the call is denied and recorded."""
     shared = RedisRates(server.url, timeout_s=0.2)
     one = limited(desk, "{rate: 8/hour}", rates=shared)
@@ -293,9 +291,7 @@ async def _many(one: Desk, context: CallContext) -> list[str]:
     return [(await one.governor.arun(call)).reason for _ in range(4)]
 
 
-def test_async_calls_do_not_block_the_loop(
-    server: RedisServer, desk: Callable[..., Desk]
-) -> None:
+def test_async_calls_do_not_block_the_loop(server: RedisServer, desk: Make) -> None:
     """The wait for the server happens in a thread; the count is the same."""
     import asyncio
 

@@ -15,9 +15,8 @@ from openfeature_gov.cli import app
 from openfeature_gov.observing import releases
 from openfeature_gov.observing.releases import ReleaseWatch, SignalRelease
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 
-Make = Callable[..., Desk]
 RULES = (
     "[{kind: signal, name: quality, metric: errors, above: 5, cap: approval_required,"
     " namedRelease: true, missing: approval_required}]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -16,10 +15,9 @@ from openfeature_gov.controls.lineage import lineage, shadowed
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance.lineage import LineageRules
 from openfeature_gov.stores import history
-from tests.conftest import Desk, contract_yaml
+from tests.conftest import Make, contract_yaml
 from tests.test_controls import CONTRACT, rules
 
-Make = Callable[..., Desk]
 STATED = (
     "{accepted: [{agentVersion: '3', model: m-1, promptDigest: ab}, {model: m-0}],"
     " cap: draft_write}"

@@ -20,10 +20,9 @@ from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import parse
 from openfeature_gov.observing import days
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Make, contract_yaml
 from tests.integration import postgres
 
-Make = Callable[..., Desk]
 DAILY = (
     "[{{kind: money, name: daily, limit: {limit}, currency: USD, per: {per},"
     " cap: {cap}{more}}}]"

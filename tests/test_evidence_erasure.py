@@ -28,7 +28,7 @@ from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.extracting import Extractors
 from openfeature_gov.stores import erasing, history, sealed
 from openfeature_gov.stores.sqlite import SqliteStore
-from tests.conftest import Desk, contract_yaml
+from tests.conftest import Make, contract_yaml
 
 KEY = "key-of-7731"
 """Whom to forget: no other byte of the log is like it."""
@@ -41,7 +41,7 @@ def call(user: str, account: str, order: str) -> ToolCall:
 
 
 @pytest.fixture
-def log(desk: Callable[..., Desk]) -> Path:
+def log(desk: Make) -> Path:
     """Return a closed log of four calls: two of them each about one of three keys."""
     one = desk(contract_yaml("pay", evidence="{recordFields: [order]}"))
     extract = Extractors(record=lambda given: given["order"])
@@ -147,7 +147,7 @@ def test_reader_that_keeps_old_pages_is_told_of(store: SqliteStore) -> None:
     assert again == Erased((), (), traceless=True)
 
 
-def test_erases_beside_writers_that_go_on(desk: Callable[..., Desk]) -> None:
+def test_erases_beside_writers_that_go_on(desk: Make) -> None:
     """While calls are decided nothing waits for ever, nothing is lost or mixed up."""
     one = desk(contract_yaml("pay"))
     one.governor.tool("pay")(one.spy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import fields, replace
 from decimal import Decimal
@@ -46,9 +46,8 @@ from openfeature_gov.ladder import Mode
 from openfeature_gov.stores import history
 from openfeature_gov.targets import Signed, changes
 from openfeature_gov.targets.file import FileTarget
-from tests.conftest import CONTEXT, KEYS, Desk, contract_yaml
+from tests.conftest import CONTEXT, KEYS, Make, contract_yaml
 
-Make = Callable[..., Desk]
 CONTRACT = contract_yaml(
     "refund",
     workflow="customer-support",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from openfeature_gov.evidence.policy_changes import PolicyChanges
 from openfeature_gov.stores import history
 from openfeature_gov.stores.sqlite import SqliteStore
 from openfeature_gov.testing.featbit import SimulatedFeatBit
-from tests.conftest import Desk, flag_document
+from tests.conftest import Make, flag_document
 from tests.properties.test_approvals import DEADLINE
 from tests.properties.test_approvals import request as asked
 from tests.test_approvals_queue import BOB, stored
@@ -122,7 +122,7 @@ def test_every_record_of_the_retail_run_is_described(tmp_path: Path) -> None:
     assert len(told_by_columns(path)) == sum(kinds.values())
 
 
-def test_every_field_of_a_full_life_is_described(desk: Callable[..., Desk]) -> None:
+def test_every_field_of_a_full_life_is_described(desk: Make) -> None:
     """Reports, refusals, kills and erasures fit too; no key goes undescribed."""
     path = lived(desk)
     store = SqliteStore(path)

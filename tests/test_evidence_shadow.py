@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,10 +14,9 @@ from openfeature_gov.decisions import decide, need_of
 from openfeature_gov.evidence.shadow import above, shadow
 from openfeature_gov.ladder import MODES
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.test_controls import CONTRACT, rules
 
-Make = Callable[..., Desk]
 NEXT = dict(zip(MODES, [*MODES][1:], strict=False))
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from openfeature_gov import Effect, Extractors, ToolCall
 from openfeature_gov.contracts import Actor, CallContext
-from tests.test_governor import MAIL, SEARCH, Make, call, log
+from tests.conftest import Make
+from tests.mailing import MAIL, SEARCH, call, log
 
 
 def test_claims_only_lower_authority(desk: Make) -> None:

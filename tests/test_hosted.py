@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,9 +19,8 @@ from openfeature_gov.ladder import Mode
 from openfeature_gov.outcomes import Outcome
 from openfeature_gov.policies import Hosted
 from openfeature_gov.policies.budget import THREADS
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Make, contract_yaml
 
-Make = Callable[..., Desk]
 CALL = ToolCall("tool", {}, CONTEXT)
 FINE = Verdict("mine", Mode.AUTONOMOUS, "fine")
 SEARCH = {"riskClass": "search", "reversibility": "automatic"}

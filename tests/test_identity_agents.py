@@ -24,7 +24,7 @@ from openfeature_gov.identity.key_sets import KeySet
 from openfeature_gov.identity.principals import DEPTH, Principal, delegated
 from openfeature_gov.identity.tokens import Tokens
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.test_identity_tokens import KEYS, NOW, RULES, signed
 
 SECOND = 1_000_000
@@ -216,9 +216,7 @@ def test_a_chain_ends_and_turns_on_nobody() -> None:
 
 
 @pytest.fixture
-def guarded(
-    desk: Callable[..., Desk], keys: AgentKeys, now: Now
-) -> tuple[Desk, Identities]:
+def guarded(desk: Make, keys: AgentKeys, now: Now) -> tuple[Desk, Identities]:
     """Return a desk that only lets in whom it knows, and who knows."""
     tokens = Tokens(RULES, KeySet.of(KEYS), lambda: now.us / SECOND)
     known = Identities(keys, tokens, now)
@@ -358,7 +356,7 @@ def test_what_is_remembered_has_an_end(
 
 
 def test_a_contract_that_demands_an_authorizer_needs_one(
-    desk: Callable[..., Desk],
+    desk: Make,
 ) -> None:
     """Without one nobody is authenticated, whatever the actor says."""
     one = desk(contract_yaml("pay", hardBoundary="{authenticated: true}"))
@@ -367,7 +365,7 @@ def test_a_contract_that_demands_an_authorizer_needs_one(
     assert run(one, actor).reason == "authorizer_missing"
 
 
-def test_an_authorizer_that_raises_denies(desk: Callable[..., Desk]) -> None:
+def test_an_authorizer_that_raises_denies(desk: Make) -> None:
     """An error is an opinion, the strictest one."""
     one = desk(contract_yaml("pay"), Controls(authorizer=lambda *_: 1 / 0))  # type: ignore[arg-type]  # wrong on purpose
     one.governor.tool("pay")(lambda: "paid")

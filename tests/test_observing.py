@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
@@ -26,10 +25,9 @@ from openfeature_gov.observing.days import Days, day_of
 from openfeature_gov.observing.table import Table
 from openfeature_gov.outcomes import Outcome, Status
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.guarding import ACTION, NOW, ruled
 
-Make = Callable[..., Desk]
 PAID = Extractors(
     amount=lambda a: Decimal(a["amount"]),
     record=lambda a: a.get("record", "r-1"),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,10 +26,8 @@ from openfeature_gov.policies import Knowing, Policies
 from openfeature_gov.policies.budget import STUCK, THREADS, Budget, OverrunError
 from openfeature_gov.policies.cedar import FULL, standard
 from openfeature_gov.policies.facts import UNREADABLE, facts_of
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Make, contract_yaml
 from tests.guarding import ACTION, CALM, NOW
-
-Make = Callable[..., Desk]
 
 
 def judged(

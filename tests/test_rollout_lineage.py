@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -15,9 +14,8 @@ from openfeature_gov.stores.logs import opened
 from openfeature_gov_rollout import lineage
 from openfeature_gov_rollout.gates import Answer, Count, Gate, judge_all
 from openfeature_gov_rollout.lineage import Step, compared, performed
-from tests.conftest import Desk, contract_yaml
+from tests.conftest import Desk, Make, contract_yaml
 
-Make = Callable[..., Desk]
 ALWAYS = 2**53
 STATES: dict[str, dict[str, Any]] = {
     "agreement": {"atLeast": "0.9"},

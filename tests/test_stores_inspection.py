@@ -30,7 +30,7 @@ from openfeature_gov.evidence.findings import (
 from openfeature_gov.evidence.records import Record, Stamp, note_record, outcome_record
 from openfeature_gov.stores.inspection import findings
 from openfeature_gov.stores.sqlite import SqliteStore
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Make, contract_yaml
 from tests.worked import worked
 
 Harm = Callable[[sqlite3.Connection], tuple[str, int]]
@@ -213,7 +213,7 @@ def test_the_digest_of_a_personal_part_is_the_record_s_own() -> None:
 
 
 def test_what_runs_is_pending_and_what_died_is_unknown(
-    desk: Callable[..., Desk],
+    desk: Make,
 ) -> None:
     """An open end is no alarm while its writer may still be at work."""
     one = desk(contract_yaml("send"))

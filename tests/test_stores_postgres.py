@@ -33,7 +33,7 @@ from openfeature_gov.stores.migrating import upgrade
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.postgres import PostgresStore
 from openfeature_gov.stores.postgres_roles import Roles, set_up_roles
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Make, contract_yaml
 from tests.integration import postgres
 from tests.integration.postgres import Server, ask, bodies, run
 
@@ -653,7 +653,7 @@ def test_a_statement_that_hangs_counts_as_failing(
     monkeypatch.undo()
 
 
-def test_a_lost_database_lowers_authority(desk: Callable[..., Desk], url: str) -> None:
+def test_a_lost_database_lowers_authority(desk: Make, url: str) -> None:
     """What cannot be recorded does not happen, until it can be recorded again."""
     one = desk(contract_yaml("pay"))
     with Governor.open(one.governance, one.flags, url) as governor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.postgres import PostgresStore
 from openfeature_gov.stores.postgres_evidence import logs
 from openfeature_gov.stores.postgres_sealed import LEDGER
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Make, contract_yaml
 from tests.integration import postgres
 from tests.integration.postgres import ask, bodies, run
 
@@ -208,9 +208,7 @@ def personal(store: PostgresStore) -> None:
     store.commit(plain._replace(encoded=lambda: body))
 
 
-def test_a_governor_seals_its_decisions(
-    desk: Callable[..., Desk], vault: Vault
-) -> None:
+def test_a_governor_seals_its_decisions(desk: Make, vault: Vault) -> None:
     """Named in one place, key and checkpoints protect every decision from then on."""
     one = desk(contract_yaml("pay"))
     opened = Governor.open(one.governance, one.flags, vault.url, sealing=vault.sealing)

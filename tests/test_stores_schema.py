@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from openfeature_gov.stores import history, schema
 from openfeature_gov.stores.migrating import upgrade
 from openfeature_gov.stores.schema import VERSION, connect
 from openfeature_gov.stores.sqlite import SqliteStore
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Make, contract_yaml
 
 GOLDEN = Path(__file__).parent / "data" / "records-1.sqlite"
 """A log that the release with version 1 wrote: allowed, denied, refused, changed."""
@@ -33,7 +33,7 @@ def old(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def log(desk: Callable[..., Desk]) -> Iterator[sqlite3.Connection]:
+def log(desk: Make) -> Iterator[sqlite3.Connection]:
     """Return the connection to a log with one allowed decision, as the writer has."""
     one = desk(contract_yaml("pay", evidence="{recordFields: [order]}"))
     one.governor.tool("pay")(one.spy)

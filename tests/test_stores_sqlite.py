@@ -33,7 +33,7 @@ from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.opening import shown
 from openfeature_gov.stores.schema import SETTINGS, connect
 from openfeature_gov.stores.sqlite import SqliteStore
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Make, contract_yaml
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def fill(store: SqliteStore) -> None:
 BIG = "x" * 200_000
 
 
-def test_failing_store_lowers_authority(desk: Callable[..., Desk]) -> None:
+def test_failing_store_lowers_authority(desk: Make) -> None:
     """While records cannot be written, consequential calls stop and look-ups go on."""
     safe = "{safestMode: search_only, owner: team}"
     look = contract_yaml(
@@ -142,7 +142,7 @@ def test_failing_store_lowers_authority(desk: Callable[..., Desk]) -> None:
     assert (late.effect, late.reason) == (Effect.DENY, "records_unavailable")
 
 
-def test_commit_that_fails_denies_and_nothing_runs(desk: Callable[..., Desk]) -> None:
+def test_commit_that_fails_denies_and_nothing_runs(desk: Make) -> None:
     """The first decision that finds the disk full is denied before the tool starts."""
     one = desk(contract_yaml("pay", evidence="{recordFields: [a]}"))
     one.governor.tool("pay")(one.spy)
@@ -164,7 +164,7 @@ def test_commit_that_fails_denies_and_nothing_runs(desk: Callable[..., Desk]) ->
     assert len(one.calls) == ran
 
 
-def test_runs_and_find(desk: Callable[..., Desk]) -> None:
+def test_runs_and_find(desk: Make) -> None:
     """A task's calls are summed by effect, and a record is found with its outcome."""
     one = desk(contract_yaml("pay"))
     one.governor.tool("pay")(one.spy)

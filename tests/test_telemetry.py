@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,9 +23,8 @@ from opentelemetry.trace import StatusCode
 from openfeature_gov import Effect, ToolCall
 from openfeature_gov.evidence import telemetry
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, KEYS, Desk, contract_yaml
+from tests.conftest import CONTEXT, KEYS, Make, contract_yaml
 
-Make = Callable[..., Desk]
 RULES = contract_yaml("pay")
 
 

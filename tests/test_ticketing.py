@@ -15,8 +15,8 @@ from openfeature_gov.controls import Controls
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.ladder import Mode
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk, contract_yaml
-from tests.test_governor import MAIL, SEARCH, Make, call, log
+from tests.conftest import CONTEXT, Desk, Make, contract_yaml
+from tests.mailing import MAIL, SEARCH, call, log
 
 
 def test_ticket_lets_exactly_this_call_run_once(desk: Make) -> None:

@@ -19,7 +19,7 @@ from openfeature_gov.contracts import Actor, CallContext, Evidence
 from openfeature_gov.errors import InvalidCallError
 from openfeature_gov.extracting import money
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Desk, contract_yaml
+from tests.conftest import CONTEXT, Make, contract_yaml
 from tests.full import share
 
 SCALARS = (
@@ -55,7 +55,7 @@ CONFIDENCE = st.none() | st.floats() | st.decimals() | st.sampled_from([True, "h
 
 
 @pytest.fixture
-def governor(desk: Callable[..., Desk]) -> Governor:
+def governor(desk: Make) -> Governor:
     rules = contract_yaml(
         "pay",
         approval="{requiredFor: [low_confidence]}",

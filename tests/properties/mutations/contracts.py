@@ -6,7 +6,7 @@ from functools import partial
 
 from tests.properties.mutations.mutant import mutants, tests_of
 
-_governor = partial(tests_of, "test_governor.py")
+_arguments = partial(tests_of, "test_governor_arguments.py")
 _hostile = partial(tests_of, "properties/test_hostile.py")
 _contract = partial(tests_of, "test_contracts.py")
 CONTRACTS = (
@@ -79,7 +79,7 @@ CONTRACTS = (
     ),
     *mutants(
         "canonical.py",
-        _governor("arguments_are_copied_before_anything_happens"),
+        _arguments("arguments_are_copied_before_anything_happens"),
         ("return [self.any(item, depth + 1) for item in value]", "return value"),
     ),
     *mutants(

@@ -8,6 +8,11 @@ from tests.properties.mutations.mutant import mutants, tests_of
 
 _ticketing = partial(tests_of, "test_ticketing.py")
 _governor = partial(tests_of, "test_governor.py")
+_arguments = partial(tests_of, "test_governor_arguments.py")
+_async = partial(tests_of, "test_governor_async.py")
+_narrowing = partial(tests_of, "test_governor_narrowing.py")
+_records = partial(tests_of, "test_governor_records.py")
+_tools = partial(tests_of, "test_governor_tools.py")
 _store = partial(tests_of, "test_stores_sqlite.py")
 JUDGING = (
     *mutants(
@@ -24,7 +29,7 @@ JUDGING = (
     ),
     *mutants(
         "judging.py",
-        _governor("constraints_need_a_tool_that_applies_them"),
+        _narrowing("constraints_need_a_tool_that_applies_them"),
         (
             "    if decision.constraints:\n",
             "    if decision.constraints and smaller:\n",
@@ -34,7 +39,7 @@ JUDGING = (
     ),
     *mutants(
         "judging.py",
-        _governor("a_fault_of_our_own_denies"),
+        _narrowing("a_fault_of_our_own_denies"),
         ("except Exception as error:", "except ZeroDivisionError as error:"),
     ),
     *mutants(
@@ -48,23 +53,23 @@ JUDGING = (
     ),
     *mutants(
         "judging.py",
-        _governor("decision_is_on_disk_before_a_consequential_action"),
+        _records("decision_is_on_disk_before_a_consequential_action"),
         ("and not contract.mere_read", "and contract.mere_read"),
         ("(runs or queued)", "queued"),
     ),
     *mutants(
         "judging.py",
-        _governor("queued_action_is_on_disk_when_the_caller_hears_of_it"),
+        _records("queued_action_is_on_disk_when_the_caller_hears_of_it"),
         ("(runs or queued)", "runs"),
     ),
     *mutants(
         "judging.py",
-        _governor("decide_and_report"),
+        _records("decide_and_report"),
         ("route.canonical if runs else None", "None"),
     ),
     *mutants(
         "deciding.py",
-        _governor("decision_is_on_disk_before_a_consequential_action"),
+        _records("decision_is_on_disk_before_a_consequential_action"),
         (
             "self._records.commit(judged.record)",
             "self._records.append(judged.record)",
@@ -78,7 +83,7 @@ JUDGING = (
     ),
     *mutants(
         "deciding.py",
-        _governor("async_decision_is_on_disk_and_a_failed_one_denies"),
+        _records("async_decision_is_on_disk_and_a_failed_one_denies"),
         (
             "await self._records.acommit(judged.record)",
             "self._records.append(judged.record)",
@@ -86,7 +91,7 @@ JUDGING = (
     ),
     *mutants(
         "toolbox.py",
-        _governor("registration_refuses_what_cannot_be_governed"),
+        _tools("registration_refuses_what_cannot_be_governed"),
         ("if tool.name in self._tools", "if tool is None"),
         ("or tool.name not in self._governance", ""),
     ),
@@ -100,7 +105,7 @@ JUDGING = (
     ),
     *mutants(
         "running.py",
-        _governor(
+        _records(
             "outcome_follows_the_decision", "tool_exceptions_are_recorded_and_passed_on"
         ),
         ('self._decider.settle(judged, "executed", None, started, value)', "pass"),
@@ -108,7 +113,7 @@ JUDGING = (
     ),
     *mutants(
         "governor.py",
-        _governor("async_twins_do_the_same"),
+        _async("async_twins_do_the_same"),
         (
             "refuse_async(self._decider.known(call))\n        refuse_injected",
             "refuse_injected",
@@ -132,7 +137,7 @@ JUDGING = (
     ),
     *mutants(
         "gate.py",
-        _governor("misfit_arguments_are_denied_with_a_record"),
+        _arguments("misfit_arguments_are_denied_with_a_record"),
         ("None if surplus else named", "named"),
         ("len(args) > len(tool.positions) or", ""),
         (" or named.keys() & kwargs.keys()", ""),
@@ -147,12 +152,12 @@ JUDGING = (
     ),
     *mutants(
         "narrowing.py",
-        _governor("narrowing_that_widens_is_denied"),
+        _narrowing("narrowing_that_widens_is_denied"),
         ("    if grew:", "    if False:"),
     ),
     *mutants(
         "judging.py",
-        _governor(
+        _narrowing(
             "a_narrowed_call_is_weighed_once_more",
             "a_narrowed_call_is_not_narrowed_again",
         ),
@@ -161,7 +166,7 @@ JUDGING = (
     ),
     *mutants(
         "narrowing.py",
-        _governor(
+        _narrowing(
             "a_narrowed_call_is_weighed_once_more",
             "a_narrowed_call_is_not_narrowed_again",
         ),
@@ -172,17 +177,17 @@ JUDGING = (
     ),
     *mutants(
         "narrowing.py",
-        _governor("foreign_code_cannot_change_what_runs"),
+        _arguments("foreign_code_cannot_change_what_runs"),
         ("if canonical != contract.canonical:", "if False:"),
     ),
     *mutants(
         "judging.py",
-        _governor("what_cannot_be_written_down_does_not_happen"),
+        _records("what_cannot_be_written_down_does_not_happen"),
         ("record = encoded_now(record)", "pass"),
     ),
     *mutants(
         "judging.py",
-        _governor("handlers_honour_constraints_too"),
+        _narrowing("handlers_honour_constraints_too"),
         ("if decision.constraints:", "if decision.constraints and decision.full:"),
     ),
     *mutants(
@@ -196,23 +201,23 @@ JUDGING = (
     ),
     *mutants(
         "handing.py",
-        _governor("report_takes_one_known_status_for_one_known_decision"),
+        _records("report_takes_one_known_status_for_one_known_decision"),
         ("if status not in REPORTED:", "if not status:"),
     ),
     *mutants(
         "awaited.py",
-        _governor("report_takes_one_known_status_for_one_known_decision"),
+        _records("report_takes_one_known_status_for_one_known_decision"),
         ("return self._ids.pop(record_id)", "return self._ids.pop(record_id, None)"),
         ("return self._ids.pop(record_id)", "return self._ids[record_id]"),
     ),
     *mutants(
         "toolbox.py",
-        _governor("injected_parameters_are_not_the_agents"),
+        _arguments("injected_parameters_are_not_the_agents"),
         ("not injected.keys() <= tool.injected", "False"),
     ),
     *mutants(
         "running.py",
-        _governor("unfinished_work_is_no_execution"),
+        _tools("unfinished_work_is_no_execution"),
         ("value = finished_work(call())", "value = call()"),
         ("several = isinstance(value, list | tuple)", "several = False"),
         ("return issubclass(kind, Future) or any(", "return any("),
@@ -220,7 +225,7 @@ JUDGING = (
     ),
     *mutants(
         "governor.py",
-        _governor("async_twins_do_the_same"),
+        _async("async_twins_do_the_same"),
         ("refuse_async(self._decider.known(call))\n        judged", "judged"),
     ),
     *mutants(

@@ -7,7 +7,7 @@ from functools import partial
 from tests.properties.mutations.mutant import mutants, tests_of
 from tests.properties.mutations.postgres import POSTGRES
 
-_governor = partial(tests_of, "test_governor.py")
+_records = partial(tests_of, "test_governor_records.py")
 _store = partial(tests_of, "test_stores_sqlite.py")
 _backlog = partial(tests_of, "test_stores_backlog.py")
 _shared = partial(tests_of, "test_stores.py")
@@ -18,7 +18,7 @@ _erasing = partial(tests_of, "test_evidence_erasure.py")
 RECORDS = (
     *mutants(
         "evidence/decision_facts.py",
-        _governor("records_hold_no_arguments_but_the_listed_ones"),
+        _records("records_hold_no_arguments_but_the_listed_ones"),
         ("for name in rules.evidence.record_fields", "for name in contract.arguments"),
     ),
     *mutants(

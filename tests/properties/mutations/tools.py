@@ -8,6 +8,8 @@ from tests.properties.mutations.mutant import mutants, tests_of
 
 _extracting = partial(tests_of, "test_extracting.py")
 _governor = partial(tests_of, "test_governor.py")
+_arguments = partial(tests_of, "test_governor_arguments.py")
+_tools = partial(tests_of, "test_governor_tools.py")
 _hostile = partial(tests_of, "properties/test_hostile.py")
 TOOLS = (
     *mutants(
@@ -50,7 +52,7 @@ TOOLS = (
     ),
     *mutants(
         "tools.py",
-        _governor(
+        _arguments(
             "misfit_arguments_are_denied_with_a_record",
             "a_misfit_is_named_unless_the_model_made_it_up",
         ),
@@ -61,13 +63,13 @@ TOOLS = (
     ),
     *mutants(
         "tools.py",
-        _governor("defaults_and_injected_parameters"),
+        _arguments("defaults_and_injected_parameters"),
         ("return {**self.defaults, **arguments}", "return {**arguments}"),
         ("if p.name not in self.injected", ""),
     ),
     *mutants(
         "tools.py",
-        _governor("registration_refuses_what_cannot_be_governed"),
+        _tools("registration_refuses_what_cannot_be_governed"),
         ("if inspect.isgeneratorfunction(function) or", "if"),
         ("inspect.iscoroutinefunction(function) and not is_async", "False"),
         ("(parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL)", "()"),
@@ -88,17 +90,17 @@ TOOLS = (
     ),
     *mutants(
         "tools.py",
-        _governor("injected_parameters_are_not_the_agents"),
+        _arguments("injected_parameters_are_not_the_agents"),
         ("if self.injected & given:", "if False:"),
     ),
     *mutants(
         "tools.py",
-        _governor("arguments_that_deny_what_they_hold_are_refused"),
+        _arguments("arguments_that_deny_what_they_hold_are_refused"),
         ("arguments = dict(arguments)", "pass"),
     ),
     *mutants(
         "tools.py",
-        _governor("foreign_code_cannot_change_what_runs"),
+        _arguments("foreign_code_cannot_change_what_runs"),
         (
             "Derivation(self.extractors, _own(self, arguments))",
             "Derivation(self.extractors, arguments)",
