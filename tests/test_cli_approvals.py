@@ -29,6 +29,7 @@ from openfeature_gov.evidence.records import note_record
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.shelves import RecordShelf
+from tests.commands import told
 from tests.integration import postgres
 from tests.properties.test_approvals import request as asked
 from tests.test_governor_approvals import Waiting
@@ -78,12 +79,6 @@ def now() -> int:
 def gov(*arguments: str) -> Result:
     """Run `gov approvals`."""
     return CliRunner().invoke(app, ["approvals", *arguments])
-
-
-def told(result: Result, code: int = 0) -> Any:
-    """Return the JSON that a command printed."""
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout)
 
 
 def denied(result: Result, reason: str) -> None:

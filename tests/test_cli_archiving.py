@@ -7,32 +7,18 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from openfeature_gov.cli import app
 from openfeature_gov.evidence import otlp
 from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.stores import history
 from openfeature_gov.stores.queries import stored
+from tests.commands import audit, told
 from tests.integration import postgres
 from tests.worked import worked
 
 WHY = ("--reason", "retention", "--actor", "ann")
-
-
-def gov(*arguments: object) -> Result:
-    """Run `gov audit`."""
-    return CliRunner().invoke(app, ["audit", *map(str, arguments)])
-
-
-def told(result: Result) -> dict[str, Any]:
-    """Return the JSON that a command printed."""
-    assert result.exit_code == 0, result.output
-    data: dict[str, Any] = json.loads(result.stdout)
-    return data
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +48,7 @@ def seqs(log: Path) -> list[int]:
 def test_what_is_younger_than_90_days_stays(log: Path) -> None:
     """That is the default; the command says that there was nothing to do."""
     before = seqs(log)
-    result = gov("archive", "--to", "bundles", *WHY, "--json")
+    result = audit("archive", "--to", "bundles", *WHY, "--json")
     data = told(result)
     assert (data["archived"], data["stops"]) == (
         [],
@@ -70,41 +56,41 @@ def test_what_is_younger_than_90_days_stays(log: Path) -> None:
     )
     assert seqs(log)[: len(before)] == before
     assert not Path("bundles").exists()
-    text = gov("archive", "--to", "bundles", *WHY, "--no-json")
+    text = audit("archive", "--to", "bundles", *WHY, "--no-json")
     assert text.stdout == "nothing can be archived\n"
 
 
 def test_archive_and_verify(log: Path) -> None:
     """By age or by date; with the bundles, all is verified that ever was."""
     gone = history.records(log, kind="decision")[0]["id"]
-    result = gov("archive", "--older-than", 0, "--to", "bundles", *WHY)
+    result = audit("archive", "--older-than", 0, "--to", "bundles", *WHY)
     (one,) = told(result)["archived"]
     assert (one["firstSeq"], seqs(log)[0]) == (1, one["lastSeq"] + 1)
-    report = gov("verify", "--deep", "--no-json")
+    report = audit("verify", "--deep", "--no-json")
     assert report.exit_code == 4
     assert "in 1 bundles: show these too (--archives)" in report.stdout
     span = f"1 to {one['lastSeq']}, in 1 bundles"
     assert f"archived      {span}, to be verified as well" in report.stdout
-    (whole,) = told(gov("verify", "--archives", "bundles"))["logs"]
+    (whole,) = told(audit("verify", "--archives", "bundles"))["logs"]
     assert (whole["archived"], whole["restored"]) == (one["lastSeq"], 1)
-    alone = told(gov("verify", Path("bundles") / one["bundle"], "--partial"))
+    alone = told(audit("verify", Path("bundles") / one["bundle"], "--partial"))
     assert alone["logs"][0]["last_seq"] == one["lastSeq"]
-    lost = gov("lookup", gone)
+    lost = audit("lookup", gone)
     assert lost.exit_code == 4
     assert f"archived in {one['bundle']} (sha256 {one['sha256']})" in lost.stderr
-    record = gov("lookup", one["record"])
+    record = audit("lookup", one["record"])
     assert json.loads(record.stdout)["records"][0]["reason"] == "retention"
-    assert json.loads(gov("findings").stdout)["serious"] == 0
+    assert json.loads(audit("findings").stdout)["serious"] == 0
     (Path("bundles") / one["bundle"]).unlink()
-    assert gov("verify").exit_code == 4
-    missing = gov("verify", "--archives", "bundles")
+    assert audit("verify").exit_code == 4
+    missing = audit("verify", "--archives", "bundles")
     assert (missing.exit_code, "No such file" in missing.stdout) == (4, True)
 
 
 def test_a_dry_run_changes_nothing(log: Path) -> None:
     """Not even a seal is made."""
     before = log.read_bytes(), seqs(log)
-    data = told(gov("archive", "--older-than", 0, "--to", "b", *WHY, "--dry-run"))
+    data = told(audit("archive", "--older-than", 0, "--to", "b", *WHY, "--dry-run"))
     assert (data["dryRun"], data["archived"]) == (True, [])
     assert data["stops"][0]["last"] == before[1][-1] - 1
     assert (log.read_bytes(), seqs(log)) == before
@@ -124,17 +110,17 @@ def test_what_was_not_sent_stays(log: Path) -> None:
     at("records.db.notified.chat", 7)
     at("records.db.notified.chat.reminded", 1)
     at("records.db.notified.mail", last)
-    (stop,) = told(gov(*every, "--dry-run"))["stops"]
+    (stop,) = told(audit(*every, "--dry-run"))["stops"]
     assert (stop["last"], stop["why"]) == (
         6,
         "records.db.notified.chat has sent the records up to 7 and no further",
     )
     at("elsewhere", 5)
-    (stop,) = told(gov(*every, "--dry-run", "--cursor", "elsewhere"))["stops"]
+    (stop,) = told(audit(*every, "--dry-run", "--cursor", "elsewhere"))["stops"]
     assert (stop["last"], stop["why"][:9]) == (4, "elsewhere")
-    (stop,) = told(gov(*every, "--dry-run", "--cursor", "nothing"))["stops"]
+    (stop,) = told(audit(*every, "--dry-run", "--cursor", "nothing"))["stops"]
     assert (stop["last"], stop["why"][:7]) == (0, "nothing")
-    told(gov(*every))
+    told(audit(*every))
     assert seqs(log)[0] == 7
     # Who sent up to there goes on from there.
     cursor = Path("records.db.notified.chat")
@@ -143,29 +129,29 @@ def test_what_was_not_sent_stays(log: Path) -> None:
     otlp.forward(read, cursor, lambda batch: sent.extend(one.seq for one in batch))
     assert sent == seqs(log)[1:]
     Path("records.db.forwarded").write_text("nonsense")
-    assert gov(*every).exit_code == 3
+    assert audit(*every).exit_code == 3
 
 
 def test_held_records_stay_and_it_is_said(log: Path) -> None:
     """A hold by task or time; a release takes its id."""
-    held = told(gov("hold", "--task", "task-3", *WHY))
+    held = told(audit("hold", "--task", "task-3", *WHY))
     assert (held["kind"], held["on"]) == ("hold", "task:task-3")
-    result = gov("archive", "--older-than", 0, "--to", "bundles", *WHY)
+    result = audit("archive", "--older-than", 0, "--to", "bundles", *WHY)
     (stop,) = told(result)["stops"]
     assert f"is held by {held['record']} (ann: retention)" in stop["why"]
     assert f"stops behind record {stop['last']}: record {stop['last'] + 1} is held" in (
         result.stderr
     )
     assert seqs(log)[0] == stop["last"] + 1
-    user = gov("erase", "--user", "user-of-bot-a", *WHY)
+    user = audit("erase", "--user", "user-of-bot-a", *WHY)
     assert user.exit_code == 4
     assert f"is held by {held['record']}" in user.stderr
-    assert gov("release", held["record"], *WHY, "--no-json").exit_code == 0
-    assert gov("release", held["record"], *WHY).exit_code == 4
-    assert gov("erase", "--user", "user-of-bot-a", *WHY).exit_code == 0
-    told(gov("archive", "--older-than", 0, "--to", "bundles", *WHY))
-    assert told(gov("verify", "--archives", "bundles", "--deep"))["verified"]
-    timed = told(gov("hold", "--from", "2000-01-01", "--to", "2999-01-01", *WHY))
+    assert audit("release", held["record"], *WHY, "--no-json").exit_code == 0
+    assert audit("release", held["record"], *WHY).exit_code == 4
+    assert audit("erase", "--user", "user-of-bot-a", *WHY).exit_code == 0
+    told(audit("archive", "--older-than", 0, "--to", "bundles", *WHY))
+    assert told(audit("verify", "--archives", "bundles", "--deep"))["verified"]
+    timed = told(audit("hold", "--from", "2000-01-01", "--to", "2999-01-01", *WHY))
     assert timed["on"] == "time:0946684800000000:9999999999999999"
 
 
@@ -183,14 +169,14 @@ def test_wrong_usage(log: Path) -> None:
         ("hold", "--task", "t", "--reason", "w" * 257),  # would be cut in the record
         ("release", "x", "--reason", "w" * 257),
     ):
-        result = gov(*arguments)
+        result = audit(*arguments)
         assert result.exit_code == 2, (arguments, result.output)
     for command in (
         ("archive", "--to", "b"),
         ("hold", "--task", "t"),
         ("release", "x"),
     ):
-        result = gov(*command, *WHY, "--records", "none.db")
+        result = audit(*command, *WHY, "--records", "none.db")
         assert result.exit_code == 3, (command, result.output)
         assert not Path("none.db").exists()
 
@@ -211,15 +197,15 @@ def test_a_database_is_archived_log_by_log(
     monkeypatch.chdir(tmp_path)
     worked(tmp_path, url)
     place = ("--records", url, "--key-file", "key", "--checkpoint-file", "held")
-    result = gov("archive", "--older-than", 0, "--to", "bundles", *WHY, *place)
+    result = audit("archive", "--older-than", 0, "--to", "bundles", *WHY, *place)
     done = told(result)["archived"]
     assert done
     key = read_key(Path("key")).vkey
     pins = ("--key", key, "--checkpoint", "held", "--archives", "bundles")
-    reports = told(gov("verify", url, *pins))["logs"]
+    reports = told(audit("verify", url, *pins))["logs"]
     assert sum(one["restored"] for one in reports) == len(done)
-    hold = told(gov("hold", "--task", "task-1", *WHY, *place))
-    assert told(gov("release", hold["record"], *WHY, *place))["on"] == hold["record"]
+    hold = told(audit("hold", "--task", "task-1", *WHY, *place))
+    assert told(audit("release", hold["record"], *WHY, *place))["on"] == hold["record"]
 
 
 def test_what_was_not_sent_of_one_log_stays(
@@ -232,16 +218,18 @@ def test_what_was_not_sent_of_one_log_stays(
         worked(tmp_path / name, url)
     place = ("--records", url, "--key-file", "key", "--checkpoint-file", "held")
     every = ("archive", "--older-than", 0, "--to", "b", *WHY, *place)
-    told(gov("seal", *place))
-    free = {one["log"]: one["last"] for one in told(gov(*every, "--dry-run"))["stops"]}
+    told(audit("seal", *place))
+    free = {
+        one["log"]: one["last"] for one in told(audit(*every, "--dry-run"))["stops"]
+    }
     (first, *others) = [log for log, last in free.items() if last > 9]
     for log in free:
         end = 5 if log == first else 10_000
         Path(f"told.chat.{log}").write_text(json.dumps({"seq": end, "id": "x"}))
-    stops = told(gov(*every, "--dry-run", "--cursor", "told"))["stops"]
+    stops = told(audit(*every, "--dry-run", "--cursor", "told"))["stops"]
     found = {one["log"]: (one["last"], one["why"]) for one in stops}
     assert found[first][0] == 4
     assert found[first][1].startswith(f"told.chat.{first} has sent")
     assert all(found[log][0] == free[log] for log in others)
-    stops = told(gov(*every, "--dry-run", "--cursor", "other"))["stops"]
+    stops = told(audit(*every, "--dry-run", "--cursor", "other"))["stops"]
     assert {one["last"] for one in stops if one["log"] in free} == {0}

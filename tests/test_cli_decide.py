@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from openfeature.contrib.provider.featbit.authoring import serve, turn_off
 from openfeature.contrib.provider.featbit.writing import write_document
-from openfeature_gov.cli import app
 from openfeature_gov.decisions import Effect
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.ladder import MODES
 from openfeature_gov.stores.history import records
+from tests.commands import gov
 
 AT = "2030-01-01T00:00:00.000Z"
 
@@ -26,11 +25,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = gov("init", "find:search", "erase", "--workflow", "w", "--owner", "o")
     assert made.exit_code == 0
     return tmp_path
-
-
-def gov(*arguments: str, stdin: str | None = None) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments], input=stdin)
 
 
 def decided(*arguments: str) -> tuple[int, dict[str, Any]]:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Extractors, Governor, ToolCall
-from openfeature_gov.cli import app
+from tests.commands import gov
 from tests.conftest import CONTEXT, contract_yaml, flag_document
 
 GUARDS = """\
@@ -22,11 +21,6 @@ guardrails:
   - {kind: record_age, days: 30}
   - {kind: evidence, minConfidence: 0.8, sources: 1}
 """
-
-
-def gov(*arguments: str) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments])
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from openfeature.contrib.provider.featbit.authoring import (
     Json,
@@ -17,13 +17,13 @@ from openfeature.contrib.provider.featbit.authoring import (
     string_flag,
 )
 from openfeature.contrib.provider.featbit.management import ManagementClient
-from openfeature_gov.cli import app
 from openfeature_gov.controls.denylist import entries_of
 from openfeature_gov.ladder import MODES
 from openfeature_gov.stores.history import records
 from openfeature_gov.targets.featbit import FeatBitTarget
 from openfeature_gov.targets.states import Held, state
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from tests.commands import gov, told
 
 TOOLS = ("find", "erase")
 KEYS = ["w.global", "find.mode", "w.approval", "w.denylist", "w.fallback", "erase.mode"]
@@ -63,20 +63,9 @@ def provisioned(project: Path) -> Path:
     return project
 
 
-def gov(*arguments: str) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments])
-
-
 def provision(*arguments: str) -> Result:
     """Run `gov featbit provision`."""
     return gov("featbit", "provision", "governance.yaml", *WHY, *arguments)
-
-
-def told(result: Result) -> dict[str, Any]:
-    """Return the JSON that a command printed."""
-    data: dict[str, Any] = json.loads(result.stdout)
-    return data
 
 
 def target(server: SimulatedFeatBit) -> FeatBitTarget:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 from websockets.sync.server import serve as websocket_server
 
 from openfeature.contrib.provider.featbit.authoring import (
@@ -28,7 +27,7 @@ from openfeature.contrib.provider.featbit.management import (
     NotPermittedError,
 )
 from openfeature_gov import Actor, CallContext
-from openfeature_gov.cli import app, doctoring, flag_checks, flag_data, probing
+from openfeature_gov.cli import doctoring, flag_checks, flag_data, probing
 from openfeature_gov.cli.doctoring import Skew, State
 from openfeature_gov.cli.drafts import MODE_VALUES, new_flag
 from openfeature_gov.contracts import ActionContract
@@ -36,6 +35,7 @@ from openfeature_gov.governance import FALLBACK
 from openfeature_gov.ladder import Intent, Reversibility, RiskClass
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 from openfeature_gov.testing.featbit.ports import HttpPort, Response
+from tests.commands import gov
 
 FLAGS = {
     "w.global": "switch",
@@ -84,11 +84,6 @@ def project(
     }.items():
         monkeypatch.setenv(f"GOV_FEATBIT_{name}", value)
     return tmp_path
-
-
-def gov(*arguments: str) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments])
 
 
 def doctor(*arguments: str, code: int = 0) -> dict[str, list[tuple[str, str, str]]]:

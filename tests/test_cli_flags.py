@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner, Result
 
 from openfeature.contrib.provider.featbit.authoring import (
     Json,
@@ -28,7 +27,7 @@ from openfeature.contrib.provider.featbit.authoring import (
 )
 from openfeature.contrib.provider.featbit.snapshot import Snapshot, read_snapshot
 from openfeature.contrib.provider.featbit.writing import write_document
-from openfeature_gov.cli import app, denylists
+from openfeature_gov.cli import denylists
 from openfeature_gov.controls.denylist import entries_of
 from openfeature_gov.governance import TOOL_NAME, skeleton
 from openfeature_gov.stores.history import records
@@ -42,6 +41,7 @@ from openfeature_gov.targets import (
     states,
 )
 from openfeature_gov.targets.file import FileTarget, read_flags
+from tests.commands import gov, told
 
 ROOT = Path(__file__).parents[1]
 PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
@@ -58,17 +58,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert made.exit_code == 0
     gov("decide", "find", "--records", "records.db")
     return tmp_path
-
-
-def gov(*arguments: str) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments])
-
-
-def told(result: Result) -> dict[str, Any]:
-    """Return the JSON that a command printed."""
-    data: dict[str, Any] = json.loads(result.stdout)
-    return data
 
 
 def reason(tool: str) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from openfeature.contrib.provider.featbit.authoring import (
     Json,
@@ -15,7 +14,7 @@ from openfeature.contrib.provider.featbit.authoring import (
 )
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Governor
-from openfeature_gov.cli import app
+from tests.commands import gov
 
 CONTRACT = """\
 agentToolGovernance:
@@ -28,11 +27,6 @@ agentToolGovernance:
   allowedModes: [off, observe, draft_write]
   rollback: {safestMode: observe, owner: o}
 """
-
-
-def gov(*arguments: str) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments])
 
 
 def check(path: Path, *arguments: str) -> tuple[int, dict[str, Any]]:

@@ -11,33 +11,20 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from openfeature_gov.cli import app
 from openfeature_gov.evidence.queries import NAMES
 from openfeature_gov.evidence.records import Stamp, note_record
 from openfeature_gov.stores import history
 from openfeature_gov.stores.sqlite import SqliteStore
+from tests.commands import audit, told
 from tests.worked import worked
 
 HOSTILE = "\x1b]0;owned\x07\x9b2J\u202e\u200b\r\n"
 RAW = {one for one in HOSTILE if not one.isprintable()} - {"\n", "\r"}
 ROOT = Path(__file__).parents[1]
 PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
-
-
-def audit(*arguments: str) -> Result:
-    """Run `gov audit`."""
-    return CliRunner().invoke(app, ["audit", *arguments])
-
-
-def told(result: Result) -> Any:
-    """Return the JSON that a command printed."""
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from openfeature_gov.cli import app
 from openfeature_gov.stores.history import records
 from openfeature_gov.targets.file import read_flags
+from tests.commands import gov, told
 
 TOOLS = ("find", "send:external_effect", "erase")
 WHY = ("--reason", "test")
@@ -28,17 +25,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert done.exit_code == 0
     assert effects()["send"] == "queue_for_approval"
     return tmp_path
-
-
-def gov(*arguments: str) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments])
-
-
-def told(result: Result) -> dict[str, Any]:
-    """Return the JSON that a command printed."""
-    data: dict[str, Any] = json.loads(result.stdout)
-    return data
 
 
 def effects() -> dict[str, str]:

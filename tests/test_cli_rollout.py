@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from openfeature.contrib.provider.featbit.authoring import boolean_flag, turn_off
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Actor, CallContext, Governor, ToolCall
-from openfeature_gov.cli import app
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov_rollout.signals import report
+from tests.commands import gov, told
 from tests.rollouts import CONTRACTS, MODE, PLAN, STAGES, featbit, on_featbit, on_file
 
 ROOT = Path(__file__).parents[1]
@@ -38,19 +38,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def gov(*arguments: str) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments])
-
-
 def rollout(*arguments: str) -> Result:
     """Run `gov rollout`."""
     return gov("rollout", *arguments)
-
-
-def told(result: Result) -> Any:
-    """Return the JSON that a command printed."""
-    return json.loads(result.stdout)
 
 
 def status() -> Any:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from openfeature_gov import Actor, CallContext, Governor, ToolCall
-from openfeature_gov.cli import app
 from openfeature_gov.stores import history
+from tests.commands import gov, told
 from tests.rollouts import CONTRACTS, PLAN, on_file
 
 HELD = "  lineage: {accepted: [{agentVersion: '1'}], cap: observe}\n"
@@ -34,11 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def rollout(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["rollout", *arguments])
-
-
-def told(result: Result) -> Any:
-    return json.loads(result.stdout)
+    return gov("rollout", *arguments)
 
 
 def work(folder: Path, tasks: int, tool: str = "lookup") -> None:

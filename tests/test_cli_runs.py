@@ -1,33 +1,19 @@
 """`gov runs`: the log as a person reads it, whatever stands in it."""
 
-import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from openfeature_gov import Actor, CallContext, Governor, ToolCall
 from openfeature_gov.canonical import encode
-from openfeature_gov.cli import app
 from openfeature_gov.evidence.records import Encoded, Record
 from openfeature_gov.stores.history import records
 from openfeature_gov.stores.sqlite import SqliteStore
+from tests.commands import gov, told
 
 HOSTILE = "\x1b]0;owned\x07\x9b2J\u202e\u200b\r\n"
 RAW = {one for one in HOSTILE if not one.isprintable()} - {"\n"}
-
-
-def gov(*arguments: str) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments])
-
-
-def told(result: Result) -> dict[str, Any]:
-    """Return the JSON that a command printed."""
-    data: dict[str, Any] = json.loads(result.stdout)
-    return data
 
 
 @pytest.fixture

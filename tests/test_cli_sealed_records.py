@@ -8,22 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from openfeature.contrib.provider.featbit.authoring import boolean_flag, document
 from openfeature.contrib.provider.featbit.management import ManagementClient
-from openfeature_gov.cli import app
 from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from tests.commands import gov
 from tests.integration import postgres
 
 PLACE = ("--key-file", "key", "--checkpoint-file", "held")
 WHY = ("--reason", "drill", "--actor", "ann")
-
-
-def gov(*arguments: str) -> Result:
-    """Run `gov`."""
-    return CliRunner().invoke(app, [*arguments])
 
 
 @pytest.fixture
