@@ -6,6 +6,7 @@ from pathlib import Path
 
 from openfeature_gov.approvals.states import State
 from openfeature_gov.cli.answering import os_user
+from tests.commands import told
 from tests.test_cli_approvals import (
     FINGERPRINT,
     MINUTE,
@@ -18,7 +19,6 @@ from tests.test_cli_approvals import (
     now,
     put,
     shown,
-    told,
 )
 
 __all__ = ["here"]

@@ -237,7 +237,7 @@ def test_what_cannot_be_provisioned_is_named(
     result = provision()
     assert result.exit_code == 4
     assert 'flag "find.mode"' in result.stderr
-    actions = {one["key"]: one["action"] for one in told(result)["flags"]}
+    actions = {one["key"]: one["action"] for one in told(result, 4)["flags"]}
     assert actions.pop("find.mode") == "problem"
     assert set(actions.values()) == {"create"}
     assert len(held(server).flags) == len(KEYS) - (fault != "type")
@@ -336,8 +336,8 @@ def test_a_kill_tries_every_flag_and_says_which_it_missed(
     monkeypatch.setenv("GOV_FEATBIT_TOKEN", token)
     result = gov("flags", "kill", "--workflow", "w", *WHY, "--featbit")
     assert result.exit_code == 4
-    assert [one["key"] for one in told(result)["flags"]] == ["erase.mode"]
-    assert list(told(result)["failed"]) == ["find.mode"]
+    assert [one["key"] for one in told(result, 4)["flags"]] == ["erase.mode"]
+    assert list(told(result, 4)["failed"]) == ["find.mode"]
     assert 'flag "find.mode" was NOT changed' in result.stderr
     enabled = {key for key, flag in held(server).flags.items() if flag.enabled}
     assert enabled == set(KEYS) - {"erase.mode"}
@@ -363,8 +363,8 @@ def test_a_kill_is_not_stopped_by_a_flag_that_cannot_be_read(
     server.put_flag(wrong)
     result = gov("flags", "kill", "--workflow", "w", *WHY, "--featbit")
     assert result.exit_code == 4
-    assert [one["key"] for one in told(result)["flags"]] == ["erase.mode"]
-    assert "find.mode" in told(result)["failed"]
+    assert [one["key"] for one in told(result, 4)["flags"]] == ["erase.mode"]
+    assert "find.mode" in told(result, 4)["failed"]
     assert "strictest" not in result.stderr
 
 

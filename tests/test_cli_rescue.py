@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def effects() -> dict[str, str]:
     """Return what is decided on each tool now."""
     names = [tool.partition(":")[0] for tool in TOOLS]
-    return {name: told(gov("decide", name))["effect"] for name in names}
+    return {name: json.loads(gov("decide", name).stdout)["effect"] for name in names}
 
 
 def broken(folder: Path, how: str) -> bytes | None:

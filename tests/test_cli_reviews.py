@@ -16,8 +16,9 @@ from openfeature_gov.cli.review_cards import ReviewCard
 from openfeature_gov.reviews.review import Review
 from openfeature_gov.reviews.states import State
 from openfeature_gov.stores import history
+from tests.commands import told
 from tests.conftest import contract_yaml
-from tests.test_cli_approvals import HOSTILE, denied, people, told
+from tests.test_cli_approvals import HOSTILE, denied, people
 from tests.test_governor_reviews import BOB, REVIEW, Shop
 
 KEYS = ("state", "holder", "onExpiry", "undoable")

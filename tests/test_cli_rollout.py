@@ -122,7 +122,7 @@ def test_the_exit_code_of_a_check_says_how_it_stands(folder: Path) -> None:
     assert rollout("rollback", "refunds", *ANN).exit_code == 0
     done = rollout("check")
     assert done.exit_code == 4
-    assert told(done)["rollouts"][0]["status"] == "locked"
+    assert told(done, 4)["rollouts"][0]["status"] == "locked"
 
 
 def test_the_tree_shows_stage_gates_and_blocks(folder: Path) -> None:
@@ -258,7 +258,7 @@ def test_the_same_commands_work_on_featbit(
 def kinds(*options: str) -> dict[str, set[str]]:
     """Return by kind which flags `gov flags lint` lists."""
     found: dict[str, set[str]] = {}
-    for one in told(gov("flags", "lint", *options))["remarks"]:
+    for one in json.loads(gov("flags", "lint", *options).stdout)["remarks"]:
         found.setdefault(one["kind"], set()).add(one["flag"])
     return found
 
@@ -312,7 +312,7 @@ def test_what_is_past_its_review_is_overdue(folder: Path) -> None:
     past = CONTRACTS.replace("owner: team\n", "owner: team\n  reviewDate: 2020-01-01\n")
     (folder / "governance.yaml").write_text(past)
     (folder / "rollout.yaml").write_text(PLAN.replace("2027-01-31", "2020-01-31"))
-    remarks = told(gov("flags", "lint"))["remarks"]
+    remarks = told(gov("flags", "lint"), 4)["remarks"]
     assert {one["kind"] for one in remarks} == {"overdue"}
     assert len(remarks) >= 2
 

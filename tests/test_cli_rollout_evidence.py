@@ -56,7 +56,7 @@ def test_a_release_that_behaves_alike_clears_its_gates(folder: Path) -> None:
     work(folder, 90)
     done = rollout("compare", "refunds", *BETWEEN)
     assert done.exit_code == 5, done.output
-    holding = [one for one in told(done)["gates"] if one["answer"] == "hold"]
+    holding = [one for one in told(done, 5)["gates"] if one["answer"] == "hold"]
     assert {one["metric"] for one in holding} >= {"agreement", "tool_choice"}
     assert all(one["missing"] for one in holding)
     work(folder, 130)
@@ -73,7 +73,7 @@ def test_a_release_that_chooses_other_tools_fails(folder: Path) -> None:
     work(folder, 40, tool="refund")
     done = rollout("compare", "refunds", *BETWEEN)
     assert done.exit_code == 4, done.output
-    answers = {one["metric"]: one["answer"] for one in told(done)["gates"]}
+    answers = {one["metric"]: one["answer"] for one in told(done, 4)["gates"]}
     assert answers["tool_choice"] == "fail"
 
 
