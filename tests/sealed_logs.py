@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from openfeature_gov.evidence import keys
 from openfeature_gov.evidence.merkle import Tree, leaf_hash
@@ -48,16 +48,23 @@ def add(store: SqliteStore, count: int = 1) -> None:
     store.flush()
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "records.db"
+
+
+@pytest.fixture
+def log(path: Path) -> Path:
+    """A log of three sealed runs of ten records each."""
+    for _ in range(3):
+        with opened(path) as store:
+            add(store, 10)
+    return path
+
+
 def seal(store: SqliteStore) -> None:
     assert store.sealer is not None
     store.sealer.seal()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "condition never held"
-        time.sleep(0.01)
 
 
 def rows(path: Path, query: str) -> list[Any]:

@@ -40,7 +40,7 @@ from openfeature_gov.stores.sqlite import SqliteStore
 from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.full import share as examples
 from tests.test_allowances import EXTRACT, READ, SPENDING, flush, ledger_of, pay
-from tests.test_stores import wait_for
+from tests.waiting import until
 
 LOOKS = '{{name: looks, unit: calls, ceiling: 20, per: {per}, awayShare: "{share}"}}'
 COSTS = (
@@ -97,7 +97,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
                     store.commit(note_record(store.stamp(), "note"))
             yield
         for store in stores:
-            wait_for(partial(_well, store))
+            until(partial(_well, store))
 
     return kept
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from openfeature_gov.observing import releases
 from openfeature_gov.observing.releases import ReleaseWatch, SignalRelease
 from openfeature_gov.stores import history
 from tests.conftest import CONTEXT, Desk, Make, contract_yaml
+from tests.waiting import until
 
 RULES = (
     "[{kind: signal, name: quality, metric: errors, above: 5, cap: approval_required,"
@@ -47,13 +46,6 @@ def release(one: Desk, metric: str = "errors", exits: int = 0) -> Any:
 
 def reason(one: Desk) -> str:
     return one.governor.run(CALL).reason
-
-
-def until(condition: Callable[[], bool]) -> None:
-    late = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < late
-        time.sleep(0.02)
 
 
 def held(one: Desk) -> None:

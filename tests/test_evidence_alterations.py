@@ -33,29 +33,19 @@ from tests.sealed_logs import (
     alter,
     end_unsealed,
     findings,
+    log,
     opened,
+    path,
     public,
     rows,
     seal,
     size,
     sizes,
     sound,
-    wait_for,
 )
+from tests.waiting import until
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "records.db"
-
-
-@pytest.fixture
-def log(path: Path) -> Path:
-    """A log of three sealed runs of ten records each."""
-    for _ in range(3):
-        with opened(path) as store:
-            add(store, 10)
-    return path
+__all__ = ["log", "path"]
 
 
 def edit(path: Path) -> None:
@@ -314,7 +304,7 @@ def test_long_log_is_read_again_in_the_background(
     monkeypatch.setattr(sealing, "EAGER", 0)
     edit(log)
     with opened(log):
-        wait_for(lambda: findings(log) == ["edited"])
+        until(lambda: findings(log) == ["edited"])
 
 
 def test_edit_of_the_unsealed_tail_is_a_window_that_is_told(path: Path) -> None:

@@ -30,29 +30,19 @@ from tests.sealed_logs import (
     alter,
     end_unsealed,
     findings,
+    log,
     opened,
+    path,
     public,
     rows,
     seal,
     size,
     sizes,
     sound,
-    wait_for,
 )
+from tests.waiting import until
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "records.db"
-
-
-@pytest.fixture
-def log(path: Path) -> Path:
-    """A log of three sealed runs of ten records each."""
-    for _ in range(3):
-        with opened(path) as store:
-            add(store, 10)
-    return path
+__all__ = ["log", "path"]
 
 
 def test_close_seals_everything(path: Path) -> None:
@@ -78,7 +68,7 @@ def test_checkpoint_comes_after_so_many_records(path: Path) -> None:
     """The count alone makes one due."""
     with opened(path, Sealing(every=20, seconds=3600)) as store:
         add(store, 19)
-        wait_for(lambda: sizes(path) != [])
+        until(lambda: sizes(path) != [])
         assert sizes(path)[0] >= 20
     sound(path)
 
@@ -86,9 +76,9 @@ def test_checkpoint_comes_after_so_many_records(path: Path) -> None:
 def test_checkpoint_comes_after_so_many_seconds(path: Path) -> None:
     """Time alone makes one due, over everything, also when nothing else happens."""
     with opened(path, Sealing(every=1_000_000, seconds=0.05)) as store:
-        wait_for(lambda: sizes(path)[-1:] == [1])
+        until(lambda: sizes(path)[-1:] == [1])
         add(store)
-        wait_for(lambda: sizes(path)[-1:] == [3])
+        until(lambda: sizes(path)[-1:] == [3])
     sound(path)
 
 
@@ -407,17 +397,17 @@ def test_place_that_cannot_be_written_is_said_and_made_up_for(
     with opened(log, often, clock=lambda: clock[0]) as store:
         owner = store.sealer
         assert owner is not None
-        wait_for(lambda: sizes(log)[-1] == size(log))
+        until(lambda: sizes(log)[-1] == size(log))
         file.rename(away)
         file.mkdir()
         add(store)
-        wait_for(lambda: owner.behind_ns() > 0)
+        until(lambda: owner.behind_ns() > 0)
         clock[0] += 5_000
         assert owner.behind_ns() >= 5_000
         assert any(one.levelno == logging.ERROR for one in caplog.records)
         file.rmdir()
         away.rename(file)
-        wait_for(lambda: owner.behind_ns() == 0)
+        until(lambda: owner.behind_ns() == 0)
         assert sound(log)[-1][1] == size(log)
     assert findings(log) == []
 
@@ -482,14 +472,14 @@ def test_publisher_that_hangs_stops_nothing_else(
         for _ in range(4):
             add(store, 5)
             count = size(path)
-            wait_for(lambda count=count: sizes(path)[-1:] >= [count])  # type: ignore[misc] # a loop's value
-        wait_for(lambda: store.health().unsealed_ns > 0)
-        wait_for(lambda: len(others) >= 4)
+            until(lambda count=count: sizes(path)[-1:] >= [count])  # type: ignore[misc] # a loop's value
+        until(lambda: store.health().unsealed_ns > 0)
+        until(lambda: len(others) >= 4)
         assert taken == []
     held = list(notes(sealed.checkpoint_file(path)))
     assert others[-1] == held[-1]
     freed.set()
-    wait_for(lambda: len(taken) == 2)
+    until(lambda: len(taken) == 2)
     assert taken == [others[0], held[-1]]
 
 
@@ -512,7 +502,7 @@ def test_sealing_that_hangs_is_behind_since_it_was_due(
     hangs.append(True)
     add(store, 5)
     assert hung.wait(20)
-    wait_for(lambda: store.health().unsealed_ns > 0)
+    until(lambda: store.health().unsealed_ns > 0)
     owner = store.sealer
     assert owner is not None
     store.close()

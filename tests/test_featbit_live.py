@@ -45,18 +45,13 @@ from openfeature.contrib.provider.featbit.freshness import NEVER
 from openfeature.contrib.provider.featbit.live import Timing
 from openfeature.contrib.provider.featbit.live.sync import Sync
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from tests.featbit_provider import MODE
+from tests.waiting import until
 
 READY, STALE = ProviderEvent.PROVIDER_READY, ProviderEvent.PROVIDER_STALE
 ERROR = ProviderEvent.PROVIDER_ERROR
 CHANGED = ProviderEvent.PROVIDER_CONFIGURATION_CHANGED
 USER = EvaluationContext("u")
-MODE = string_flag(
-    "mode",
-    ["off", "observe", "autonomous"],
-    serve="observe",
-    off="off",
-    rules=[rule("r", [segment_condition(["s"])], serve="autonomous")],
-)
 DOCUMENT = document(
     [boolean_flag("a", serve=True), boolean_flag("b", serve=True), MODE],
     [segment("s", included=["member"])],
@@ -66,14 +61,6 @@ SLOW = Timing(pull_s=3600, poll_s=3600)
 QUICK = Timing(
     ping_s=0.05, stale_s=0.3, reconnect_s=0.6, pull_s=0.2, poll_s=0.1, tick_s=0.02
 )
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until *holds*, for ten seconds at most."""
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline, "waited ten seconds in vain"
-        time.sleep(0.002)
 
 
 class Live:
@@ -123,13 +110,6 @@ class Live:
 
     def error(self, key: str) -> ErrorCode | None:
         return self.client.get_boolean_details(key, False, USER).error_code
-
-
-@pytest.fixture(autouse=True)
-def _clean_api() -> Iterator[None]:
-    api.shutdown()
-    yield
-    api.shutdown()
 
 
 @pytest.fixture

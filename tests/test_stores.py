@@ -6,7 +6,6 @@ import asyncio
 import os
 import sqlite3
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -27,19 +26,13 @@ from openfeature_gov.stores.waiting import Done, Wait
 from openfeature_gov.stores.writing import QueuedStore
 from tests.integration import postgres
 from tests.properties.test_approvals import request as asked
+from tests.waiting import until
 
 BIG = "x" * 200_000
 
 
 def note(store: QueuedStore, **facts: Any) -> Record:
     return note_record(store.stamp(), "note", **facts)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "condition never held"
-        time.sleep(0.01)
 
 
 class Log(ABC):
@@ -234,7 +227,7 @@ def test_append_becomes_durable_without_anyone_waiting(
 ) -> None:
     """A record that was only handed over is on the disk soon after."""
     store.append(note(store))
-    wait_for(lambda: "note" in log.kinds())
+    until(lambda: "note" in log.kinds())
 
 
 def test_close_writes_what_waits(log: Log) -> None:
@@ -261,7 +254,7 @@ def test_close_says_what_it_could_not_write(log: Log, store: QueuedStore) -> Non
     """A store that closes on a full disk does not pretend that all was written."""
     log.fill()
     store.append(note(store, size=BIG))
-    wait_for(lambda: store.health() != HEALTHY)
+    until(lambda: store.health() != HEALTHY)
     with pytest.raises(RecordStoreError, match="1 records were left unwritten"):
         store.close()
 
@@ -412,7 +405,7 @@ def test_full_disk_fails_the_commit_and_keeps_the_record(
         store.commit(note(store, size=BIG))
     assert store.health().failing_ns > 0
     log.empty()
-    wait_for(lambda: store.health() == HEALTHY)
+    until(lambda: store.health() == HEALTHY)
     assert log.kinds().count("note") == 1
 
 
@@ -429,11 +422,11 @@ def test_full_backlog_refuses_and_says_how_many(
             store.append(note(store, size=BIG, count=count))
         except RecordStoreError:
             refused += 1
-        wait_for(lambda: store.health() != HEALTHY)
+        until(lambda: store.health() != HEALTHY)
     assert refused > 0
     assert store.health().full
     log.empty()
-    wait_for(lambda: store.health() == HEALTHY)
+    until(lambda: store.health() == HEALTHY)
     store.flush()
     assert sum(r["lost"] for r in log.records("gap")) == refused
     assert len(log.records("note")) + refused == 40
@@ -470,7 +463,7 @@ def test_orphans_of_a_dead_writer_become_unknown(log: Log) -> None:
         dying.commit(open_decision(dying))
         os._exit(0)
     os.waitpid(child, 0)
-    wait_for(lambda: not log.leased())
+    until(lambda: not log.leased())
     living = log.open()
     pending = open_decision(living)
     living.commit(pending)

@@ -31,8 +31,8 @@ from openfeature_gov.stores import (
 from openfeature_gov.stores.archiving import Done
 from openfeature_gov.stores.keeping import Stop
 from openfeature_gov.stores.sqlite import SqliteStore
-from tests.sealed_logs import wait_for
 from tests.test_evidence_schema import BODY
+from tests.waiting import until
 from tests.worked import worked
 
 ASKED = Asked("ann", "retention")
@@ -205,7 +205,7 @@ def test_a_sealer_that_lags_goes_on_from_what_was_archived(vault: Vault) -> None
     with closing(SqliteStore(vault.path, sealing=Sealing(seconds=1e6))) as lagging:
         owner = lagging.sealer
         assert owner is not None
-        wait_for(lambda: owner._check is None)  # what it does by itself at first
+        until(lambda: owner._check is None)  # what it does by itself at first
         vault_last = vault.archive()[-1].span.last
         assert owner._tree is not None
         assert owner._tree.last_seq <= vault_last

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -36,6 +35,7 @@ from openfeature_gov.stores.postgres_roles import Roles, set_up_roles
 from tests.conftest import CONTEXT, Make, contract_yaml
 from tests.integration import postgres
 from tests.integration.postgres import Server, ask, bodies, run
+from tests.waiting import until
 
 WAIT_S = 60
 
@@ -69,13 +69,6 @@ def note(store: PostgresStore, **facts: Any) -> Record:
 
 def open_decision(store: PostgresStore) -> Record:
     return note_record(store.stamp(), "decision")._replace(executes=True)
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "condition never held"
-        time.sleep(0.01)
 
 
 def kinds(url: str) -> list[str]:
@@ -118,11 +111,11 @@ def test_commits_wait_for_the_disk_whatever_the_url_says(url: str) -> None:
 def altered(url: str, setting: str) -> Iterator[None]:
     run(url, f"ALTER SYSTEM SET {setting} = off", "SELECT pg_reload_conf()")
     try:
-        wait_for(lambda: ask(url, f"SHOW {setting}") == [("off",)])
+        until(lambda: ask(url, f"SHOW {setting}") == [("off",)])
         yield
     finally:
         run(url, f"ALTER SYSTEM RESET {setting}", "SELECT pg_reload_conf()")
-        wait_for(lambda: ask(url, f"SHOW {setting}") == [("on",)])
+        until(lambda: ask(url, f"SHOW {setting}") == [("on",)])
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes"])
@@ -365,7 +358,7 @@ def test_the_writers_role_is_all_that_a_store_needs(
         other.commit(note(other))
         kill(url, other)
         other.append(note(other))
-        wait_for(lambda: kinds(url).count("note") == 2)
+        until(lambda: kinds(url).count("note") == 2)
         other.close()
 
 
@@ -383,7 +376,7 @@ def test_a_writer_spends_once_whatever_its_connection_does(
         other.commit(spend(other, "r1"))
         kill(url, other)
         other.append(spend(other, "r2"))
-        wait_for(lambda: ask(url, "SELECT taken FROM budgets") == [(2,)])
+        until(lambda: ask(url, "SELECT taken FROM budgets") == [(2,)])
         store.commit(spend(store, "r3"))
         with pytest.raises(OverspentError) as caught:
             other.commit(spend(other, "r4"))
@@ -430,11 +423,11 @@ def test_a_trigger_that_swallows_records_is_a_failure(
     for record in records:
         store._backlog._items.append((record, failures.append))
     store._backlog.hurry()
-    wait_for(lambda: len(failures) == count)
+    until(lambda: len(failures) == count)
     assert all("were inserted" in str(one) for one in failures)
     assert store.health() is not HEALTHY
     run(url, "DROP TRIGGER a_way ON records")
-    wait_for(lambda: store.health() is HEALTHY)
+    until(lambda: store.health() is HEALTHY)
     store.flush()
     assert kinds(url).count("note") == count
 
@@ -469,8 +462,8 @@ def test_a_lost_session_costs_no_record(url: str, store: PostgresStore) -> None:
         kill(url, store)
         store.append(note(store, count=count))
     store.append(note(store, count=5))
-    wait_for(lambda: kinds(url).count("note") == 6)
-    wait_for(lambda: store.health() == HEALTHY)
+    until(lambda: kinds(url).count("note") == 6)
+    until(lambda: store.health() == HEALTHY)
     assert [r["seq"] for r in bodies(url)] == list(range(1, 8))
 
 
@@ -481,7 +474,7 @@ def test_an_idle_log_notices_and_heals_by_itself(
     monkeypatch.setattr(PostgresStore, "IDLE_S", 0.05)
     with closing(PostgresStore(url)) as store:
         kill(url, store)
-        wait_for(lambda: sessions(url, store))
+        until(lambda: sessions(url, store))
         store.commit(note(store))
 
 
@@ -513,7 +506,7 @@ def test_what_the_server_kept_unheard_is_written_once(url: str, number: int) -> 
         for count in range(number):
             store.append(note(store, count=count))
         store.append(note(store, count=number))
-        wait_for(lambda: kinds(url).count("note") == number + 1)
+        until(lambda: kinds(url).count("note") == number + 1)
         store.flush()
         found = bodies(url)
     assert [r["count"] for r in found if r["kind"] == "note"] == list(range(number + 1))
@@ -545,11 +538,11 @@ def test_a_restart_under_load_drops_nothing(
         thread.start()
     for _ in range(3):
         seen = [len(one) for one in told]
-        wait_for(lambda: all(len(t) > s for t, s in zip(told, seen, strict=True)))  # noqa: B023
+        until(lambda: all(len(t) > s for t, s in zip(told, seen, strict=True)))  # noqa: B023
         server.crash()
-        wait_for(lambda: store.health() != HEALTHY)
+        until(lambda: store.health() != HEALTHY)
         server.start()
-        wait_for(lambda: store.health() == HEALTHY)
+        until(lambda: store.health() == HEALTHY)
     over.set()
     for thread in threads:
         thread.join()
@@ -594,13 +587,13 @@ def test_a_disk_that_fills_up_under_load_drops_nothing(
     server.limit(pid, str(17 << 20))
     thread = threading.Thread(target=work)
     thread.start()
-    wait_for(lambda: store.health() != HEALTHY)
+    until(lambda: store.health() != HEALTHY)
     said = len(told)
     with pytest.raises(RecordStoreError, match="could not"):
         store.commit(note(store, text=token_hex(100_000)))
     assert len(told) == said > 0
     server.limit(pid, "unlimited")
-    wait_for(lambda: store.health() == HEALTHY)
+    until(lambda: store.health() == HEALTHY)
     over.set()
     thread.join()
     store.flush()
@@ -622,7 +615,7 @@ def test_an_older_database_is_told_apart(url: str, store: PostgresStore) -> None
     )
     kill(url, store)
     store.append(note(store))
-    wait_for(lambda: "rolled_back" in kinds(url))
+    until(lambda: "rolled_back" in kinds(url))
     store.flush()
     (told,) = bodies(url, kind="rolled_back")
     assert (told["expected"], told["found"], told["seq"]) == (6, 4, 7)
@@ -649,7 +642,7 @@ def test_a_statement_that_hangs_counts_as_failing(
         with pytest.raises(RecordStoreError, match="no answer"):
             store.commit(note(store))
         assert store.health().failing_ns > 0
-    wait_for(lambda: store.health() == HEALTHY)
+    until(lambda: store.health() == HEALTHY)
     monkeypatch.undo()
 
 
@@ -663,7 +656,7 @@ def test_a_lost_database_lowers_authority(desk: Make, url: str) -> None:
         lost = governor.run(ToolCall("pay", {}, CONTEXT))
         assert (lost.effect, lost.reason) == (Effect.DENY, "records_unavailable")
         run(url, "ALTER TABLE elsewhere RENAME TO records")
-        wait_for(lambda: governor.records.health() == HEALTHY)
+        until(lambda: governor.records.health() == HEALTHY)
         assert governor.run(ToolCall("pay", {}, CONTEXT)).status is Status.EXECUTED
     assert len(one.calls) == 2
     assert [r["status"] for r in bodies(url, kind="outcome")].count("executed") == 2
@@ -719,7 +712,7 @@ def forget(url: str, store: PostgresStore) -> None:
     store._thread.join()
     store._close()
     forking.forget(store)
-    wait_for(lambda: not sessions(url, store))
+    until(lambda: not sessions(url, store))
 
 
 def test_a_writer_that_was_taken_for_dead_says_so(
@@ -729,7 +722,7 @@ def test_a_writer_that_was_taken_for_dead_says_so(
     decided = open_decision(store)
     store.commit(decided)
     store._close()  # as a network that fell silent
-    wait_for(lambda: not sessions(url, store))
+    until(lambda: not sessions(url, store))
     PostgresStore(url).close()
     store.commit(outcome_record(store.stamp(), decided.id, status="executed"))
     statuses = [r["status"] for r in bodies(url, kind="outcome")]
@@ -758,7 +751,7 @@ def test_after_a_restart_writers_have_time_to_return(
     other._settle_at = 1
     monkeypatch.setattr(module, "RETURN_S", 0)
     other.flush()
-    wait_for(lambda: "reconciled" in kinds(url))
+    until(lambda: "reconciled" in kinds(url))
     other.close()
     assert [r["status"] for r in bodies(url, kind="outcome")] == ["unknown"]
 
@@ -780,7 +773,7 @@ def test_a_childs_copy_of_the_session_keeps_no_lease(url: str) -> None:
     os.waitpid(parent, 0)
     assert os.read(read, 5) == b"alive"
     with closing(PostgresStore(url)):
-        wait_for(lambda: settled(url))
+        until(lambda: settled(url))
     for one in (read, write, release):
         os.close(one)
 

@@ -34,6 +34,7 @@ from openfeature_gov.stores.opening import shown
 from openfeature_gov.stores.schema import SETTINGS, connect
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.conftest import CONTEXT, Make, contract_yaml
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -45,13 +46,6 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def note(store: SqliteStore, **facts: Any) -> Record:
     return note_record(store.stamp(), "note", **facts)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "condition never held"
-        time.sleep(0.01)
 
 
 def kinds(path: Path) -> list[str]:
@@ -229,10 +223,10 @@ def test_what_is_on_the_disk_is_not_written_again(
     store = Stumbling(tmp_path / "records.db")
     store.stumbles = True
     store.commit(note(store))
-    wait_for(lambda: store.health() != HEALTHY)
+    until(lambda: store.health() != HEALTHY)
     store.stumbles = False
     store.commit(note(store))
-    wait_for(lambda: store.health() == HEALTHY)
+    until(lambda: store.health() == HEALTHY)
     store.close()
     assert kinds(store.path) == ["start", "note", "note", "stop"]
 
@@ -249,7 +243,7 @@ def test_a_batch_that_hangs_counts_as_failing(
         with pytest.raises(RecordStoreError, match="no answer"):
             asyncio.run(store.acommit(note(store)))
         assert store.health().failing_ns > 0
-    wait_for(lambda: store.health() == HEALTHY)
+    until(lambda: store.health() == HEALTHY)
 
 
 def test_the_lock_of_a_batch_is_waited_for_in_bounds(
@@ -414,9 +408,9 @@ def test_a_trigger_that_swallows_some_of_a_batch_is_a_failure(tmp_path: Path) ->
     records = [note(store)._replace(id=f"n-{number}") for number in range(5)]
     store._backlog._items.extend((record, failures.append) for record in records)
     store._backlog.hurry()
-    wait_for(lambda: len(failures) == 5)
+    until(lambda: len(failures) == 5)
     assert all("4 of 5 records were inserted" in str(one) for one in failures)
-    wait_for(lambda: len(store._kept) == 4)  # found by the next try
+    until(lambda: len(store._kept) == 4)  # found by the next try
     assert store.health() is not HEALTHY
     with closing(sqlite3.connect(path)) as file:
         file.execute("DROP TRIGGER away")
@@ -536,10 +530,10 @@ def test_what_is_put_back_is_gone_on_with(
     monkeypatch.setattr(store, "_failed", counted)
     with pytest.raises(RecordStoreError, match="was removed, moved"):
         store.commit(note(store))
-    wait_for(lambda: tries[0] > 2)
+    until(lambda: tries[0] > 2)
     assert not path.exists()
     away.rename(path)
-    wait_for(lambda: store.health() == HEALTHY)
+    until(lambda: store.health() == HEALTHY)
     store.commit(note(store))
     store.close()
     assert kinds(path) == ["start", "note", "note", "note", "stop"]
@@ -556,7 +550,7 @@ def test_what_can_be_written_but_not_read_is_failing(tmp_path: Path) -> None:
     whole[old : old + sqlite.PAGE] = b"?" * sqlite.PAGE
     path.write_bytes(whole)
     store = SqliteStore(path)
-    wait_for(lambda: store.health().failing_ns > 0)
+    until(lambda: store.health().failing_ns > 0)
     assert store._failing_since is None
     store.commit(note(store))
     assert store.health().failing_ns > 0

@@ -5,7 +5,7 @@ import json
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ from openfeature_gov.testing.featbit import SimulatedFeatBit
 from openfeature_gov.testing.featbit.environment import environment_of, read_token
 from openfeature_gov.testing.featbit.oracle import bucket
 from openfeature_gov.testing.featbit.store import milliseconds
+from tests.waiting import until
 
 USER = {"key": "agent-7", "name": "agent-7"}
 LATEST = "/api/public/sdk/server/latest-all"
@@ -111,13 +112,6 @@ def served(client: FBClient, key: str = "agent.on") -> Any:
 
 def state(client: FBClient) -> StateType:
     return client.update_status_provider.current_state.state_type
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.005)
 
 
 def test_the_sdk_follows_an_edit() -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from openfeature_gov.ladder import Mode
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 from tests.conftest import CONTEXT, contract_yaml, flag_document
 from tests.integration.emulation import hang_up
+from tests.waiting import until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -60,14 +60,6 @@ def flags() -> dict[str, Any]:
     mark = authoring.boolean_flag(MARK, serve=True, off=False)
     found["data"]["featureFlags"].append(mark)
     return found
-
-
-def until(holds: Callable[[], object], what: str = "", seconds: float = LONG) -> None:
-    """Wait until *holds* does; fail with *what* after *seconds*."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, what or "it never came true"
-        time.sleep(0.005)
 
 
 def patch(*items: dict[str, Any]) -> str:

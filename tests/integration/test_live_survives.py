@@ -38,8 +38,8 @@ from tests.integration.featbit import (
     live,
     patch,
     running,
-    until,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"  # the SDK leaves sockets open

@@ -25,8 +25,8 @@ from tests.integration.featbit import (
     mark,
     serves,
     state,
-    until,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"  # the SDK leaves sockets open
