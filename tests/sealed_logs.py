@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from openfeature_gov.evidence import keys
-from openfeature_gov.evidence.merkle import Frontier, leaf_hash
+from openfeature_gov.evidence.merkle import Tree, leaf_hash
 from openfeature_gov.evidence.notes import (
     Verifier,
     link,
@@ -103,27 +102,17 @@ def public(path: Path) -> Verifier:
     return keys.read_key(sealed.key_file(path)).verifier
 
 
-def roots(bodies: Iterable[bytes]) -> list[bytes]:
-    """Return the root over nothing, and that over the first one, two, … of *bodies*."""
-    tree = Frontier()
-    found = [tree.root()]
-    for body in bodies:
-        tree.append(leaf_hash(body))
-        found.append(tree.root())
-    return found
-
-
 def sound(path: Path, pinned: Verifier | None = None) -> list[tuple[str, int]]:
     """Require that every published checkpoint is right; return origins and sizes.
 
     The first, over nothing, is left out.
     """
-    over = roots(one for (one,) in rows(path, BODIES))
+    tree = Tree([leaf_hash(one) for (one,) in rows(path, BODIES)])
     held = list(notes(sealed.checkpoint_file(path)))
     made = [open_checkpoint(note, [pinned or public(path)]) for note in held]
     before = ""
     for number, (note, one) in enumerate(zip(held, made, strict=True), 1):
-        assert one.root == over[one.size]
+        assert one.root == tree.root(one.size)
         assert (one.number, one.before) == (number, link(before))
         before = note
     return [(one.origin, one.size) for one in made if one.size]

@@ -1,12 +1,16 @@
-"""The Merkle tree of RFC 9162 (SHA-256), as whoever writes a log needs it. Pure.
+"""The Merkle tree of RFC 9162 (SHA-256): roots, proofs, and their verification. Pure.
 
-A `Frontier` is all that a writer keeps: one hash for each set bit of the size.
+A `Frontier` is all that a writer keeps: one hash for each set bit of the size. A `Tree`
+keeps every node and answers with proofs. A `Cover` is what the leaves of a range lack
+to give the root of the whole. The verifying functions need none of these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import islice
+from typing import NamedTuple
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
@@ -99,7 +103,249 @@ class Frontier:
         return cls(int.from_bytes(data[:8], "big") if len(data) >= 8 else -1, hashes)
 
 
+class Tree:
+    """Hold every node over *leaves*, the leaf hashes; 64 bytes of memory a leaf."""
+
+    def __init__(self, leaves: Iterable[bytes]) -> None:
+        level = list(leaves)
+        self.size = len(level)
+        self._levels = [level]
+        while len(level) > 1:
+            level = _above(level)
+            self._levels.append(level)
+
+    def root(self, size: int | None = None) -> bytes:
+        """Return the root over the first *size* leaves, all of them by default.
+
+        Raises:
+            ValueError: when there are fewer leaves.
+
+        """
+        size = self.size if size is None else size
+        self._require(0 <= size <= self.size, f"a root of {size}")
+        return self._range(0, size)
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """Return the proof that leaf *index* is in the tree of the first *size*.
+
+        Raises:
+            ValueError: when there is no such leaf or tree.
+
+        """
+        wanted = f"an inclusion proof of {index} in {size}"
+        self._require(0 <= index < size <= self.size, wanted)
+        start, proof = 0, []
+        while size - start > 1:
+            middle = start + _split(size - start)
+            if index < middle:
+                proof.append(self._range(middle, size))
+                size = middle
+            else:
+                proof.append(self._range(start, middle))
+                start = middle
+        return proof[::-1]
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """Return the proof that the tree of *new* leaves extends that of *old*.
+
+        Raises:
+            ValueError: when there are no such trees.
+
+        """
+        self._require(
+            0 <= old <= new <= self.size, f"a consistency proof of {old} and {new}"
+        )
+        if old in (0, new):
+            return []
+        start, proof = 0, []
+        while old != new:
+            middle = start + _split(new - start)
+            if old <= middle:
+                proof.append(self._range(middle, new))
+                new = middle
+            else:
+                proof.append(self._range(start, middle))
+                start = middle
+        # The old root itself is known to whoever asks.
+        return ([self._range(start, old)] if start else []) + proof[::-1]
+
+    def _nodes(self, start: int, end: int) -> list[bytes]:
+        return [self._levels[level][at >> level] for at, level in blocks(start, end)]
+
+    def _range(self, start: int, end: int) -> bytes:
+        root: bytes | None = None
+        for block in reversed(self._nodes(start, end)):
+            root = block if root is None else node_hash(block, root)
+        return EMPTY_ROOT if root is None else root
+
+    def _require(self, held: bool, wanted: str) -> None:
+        if not held:
+            raise ValueError(f"{wanted}: the tree has {self.size} leaves")
+
+
+class Cover(NamedTuple):
+    """Hold the hashes of the perfect subtrees *left* and *right* of a range."""
+
+    left: list[bytes]
+    right: list[bytes]
+
+
+def cover(span: range, leaves: Iterable[bytes]) -> Cover:
+    """Return what *span* lacks; *leaves* are the leaf hashes of the whole tree.
+
+    Memory is flat: *leaves* may come from a database row by row.
+
+    Raises:
+        ValueError: when *leaves* end before *span* does, or it is no span.
+
+    """
+    _require_span(span)
+    rest, left = iter(leaves), _Subtrees(0)
+    for leaf in islice(rest, span.start):
+        left.append(leaf)
+    inside = sum(1 for _ in islice(rest, len(span)))
+    if (left.end, inside) != (span.start, len(span)):
+        raise ValueError(f"the leaves end at {left.end + inside}")
+    right = _Subtrees(span.stop)
+    for leaf in rest:
+        right.append(leaf)
+    return Cover(left.hashes, right.hashes)
+
+
+def covered_root(
+    span: range, size: int, missing: Cover, leaves: Iterable[bytes]
+) -> bytes:
+    """Return the root over *size* leaves: those of *span*, and *missing* around them.
+
+    Raises:
+        ValueError: when the leaves or the hashes are not as many as belong there.
+
+    """
+    _require_span(span)
+    if span.stop > size:
+        raise ValueError(f"leaves {span.start} to {span.stop} of {size}")
+    if not _hashes(*missing.left, *missing.right):
+        raise ValueError(f"a hash that is not {HASH_BYTES} bytes long")
+    tree = Frontier()
+    _place(tree, missing.left, span.start)
+    for leaf in leaves:
+        tree.append(leaf)
+    if tree.size != span.stop:
+        raise ValueError(f"{tree.size - span.start} leaves in place of {len(span)}")
+    _place(tree, missing.right, size)
+    return tree.root()
+
+
+def blocks(start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield (first leaf, level) of the perfect subtrees that cover *start* to *end*."""
+    while start < end:
+        fits = (end - start).bit_length() - 1
+        aligned = (start & -start).bit_length() - 1 if start else fits
+        level = min(fits, aligned)
+        yield start, level
+        start += 1 << level
+
+
+class _Subtrees:
+    """Join leaf hashes, the first of them number *end*, to perfect subtrees."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.hashes: list[bytes] = []
+        self._levels: list[int] = []
+
+    def append(self, subtree: bytes) -> None:
+        at, level = self.end, 0
+        while at & 1 and self._levels and self._levels[-1] == level:
+            subtree = node_hash(self.hashes.pop(), subtree)
+            at, level = at >> 1, self._levels.pop() + 1
+        self.hashes.append(subtree)
+        self._levels.append(level)
+        self.end += 1
+
+
+def _place(tree: Frontier, subtrees: Sequence[bytes], end: int) -> None:
+    levels = [level for _, level in blocks(tree.size, end)]
+    if len(levels) != len(subtrees):
+        raise ValueError(f"{len(subtrees)} hashes in place of {len(levels)}")
+    for level, subtree in zip(levels, subtrees, strict=True):
+        tree.add(subtree, level)
+
+
+def _require_span(span: range) -> None:
+    if span.step != 1 or not 0 <= span.start <= span.stop:
+        raise ValueError(f"{span} is no range of leaves")
+
+
 def _above(row: Sequence[bytes]) -> list[bytes]:
-    """Return the nodes above *row*, a power of two of them."""
-    pairs = zip(row[::2], row[1::2], strict=True)
+    """Return the nodes above *row*; an odd one at its end has none yet."""
+    pairs = zip(row[::2], row[1::2], strict=False)
     return [sha256(b"\1" + left + right).digest() for left, right in pairs]
+
+
+def _split(size: int) -> int:
+    """Return the largest power of two below *size*."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def includes(
+    index: int, size: int, leaf: bytes, proof: Sequence[bytes], root: bytes
+) -> bool:
+    """Say whether *proof* shows the leaf hash *leaf* at *index* below *root*.
+
+    *size* is the number of leaves below *root* (RFC 9162, 2.1.3.2).
+    """
+    if not 0 <= index < size or not _hashes(leaf, root, *proof):
+        return False
+    at, last, seen = index, size - 1, leaf
+    for one in proof:
+        if last == 0:
+            return False
+        if at & 1 or at == last:
+            seen = node_hash(one, seen)
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            seen = node_hash(seen, one)
+        at, last = at >> 1, last >> 1
+    return last == 0 and seen == root
+
+
+def extends(
+    old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
+) -> bool:
+    """Say whether *proof* shows that *new_root* only adds leaves to *old_root*.
+
+    *old* and *new* are the numbers of leaves (RFC 9162, 2.1.4.2).
+    """
+    if not 0 <= old <= new or not _hashes(old_root, new_root, *proof):
+        return False
+    if old == 0:
+        return not proof and old_root == EMPTY_ROOT
+    if old == new:
+        return not proof and old_root == new_root
+    path = [old_root, *proof] if old & (old - 1) == 0 else [*proof]
+    return len(proof) > 0 and _climbs(old, new, path) == (old_root, new_root)
+
+
+def _climbs(old: int, new: int, path: list[bytes]) -> tuple[bytes, bytes] | None:
+    """Return the two roots that *path* leads to, None when it has another length."""
+    at, last = old - 1, new - 1
+    while at & 1:
+        at, last = at >> 1, last >> 1
+    before = after = path[0]
+    for one in path[1:]:
+        if last == 0:
+            return None
+        if at & 1 or at == last:
+            before, after = node_hash(one, before), node_hash(one, after)
+            while at and not at & 1:
+                at, last = at >> 1, last >> 1
+        else:
+            after = node_hash(after, one)
+        at, last = at >> 1, last >> 1
+    return (before, after) if last == 0 else None
+
+
+def _hashes(*values: bytes) -> bool:
+    return all(len(one) == HASH_BYTES for one in values)

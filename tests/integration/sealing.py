@@ -1,6 +1,6 @@
 """Several processes on one record file, sealed every few records, killed and forked.
 
-Run ``python -m tests.integration.sealing kill ROUNDS FOLDER`` or ``fork CHILDREN
+Run ``python tests/integration/sealing.py kill ROUNDS FOLDER`` or ``fork CHILDREN
 FOLDER``; prints one JSON line. ``kill`` lets four processes append, kills each with -9
 at a random moment, and starts again. ``fork`` forks children that go on appending.
 """
@@ -19,13 +19,13 @@ from contextlib import closing
 from pathlib import Path
 
 from openfeature_gov.evidence.keys import read_key
+from openfeature_gov.evidence.merkle import Tree, leaf_hash
 from openfeature_gov.evidence.notes import open_checkpoint
 from openfeature_gov.evidence.published import notes
 from openfeature_gov.evidence.records import note_record
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores.sealed import checkpoint_file, key_file
 from openfeature_gov.stores.sqlite import SqliteStore
-from tests.sealed_logs import roots
 
 OFTEN = Sealing(every=7, seconds=0.02)
 PROCESSES = 4
@@ -112,7 +112,7 @@ def main(what: str, count: int, folder: Path) -> dict[str, int]:
         ).fetchall()
         stored = connection.execute("SELECT note FROM checkpoints ORDER BY number")
         stored_notes = [note for (note,) in stored]
-    over = roots(body for *_, body in rows)
+    tree = Tree([leaf_hash(body) for *_, body in rows])
     key = read_key(key_file(path)).verifier
     published = list(notes(checkpoint_file(path)))
     made = [open_checkpoint(note, [key]) for note in published]
@@ -123,7 +123,7 @@ def main(what: str, count: int, folder: Path) -> dict[str, int]:
         "checkpoints": len(made),
         "unpublished": len(set(stored_notes) - set(published)),
         "out_of_order": int(stored_notes != published),
-        "wrong": sum(one.root != over[one.size] for one in made),
+        "wrong": sum(one.root != tree.root(one.size) for one in made),
         "origins": len({one.origin for one in made}),
         "unsealed": len(rows) - made[-1].size,
     }

@@ -14,15 +14,16 @@ _alterations = partial(tests_of, "test_evidence_alterations.py")
 _sealing = partial(tests_of, "test_evidence_sealing.py")
 SEALING = (
     *mutants(
-        "evidence/standalone/gov_verify.py",
-        _merkle("altered_inclusion_proofs_fail"),
-        ("    if at > last:\n        return None\n", ""),
-        ("return root if last == 0 else None", "return root"),
+        "evidence/merkle.py",
+        _merkle("altered_inclusion_proofs_fail", "altered_consistency_proofs_fail"),
+        ("return last == 0 and seen == root", "return seen == root"),
+        ("return (before, after) if last == 0 else None", "return (before, after)"),
     ),
     *mutants(
-        "evidence/standalone/gov_verify.py",
-        _merkle("proofs_of_the_naive_reading_verify"),
-        ("        if at & 1 or at == last:\n", "        if at & 1:\n"),
+        "evidence/merkle.py",
+        _merkle("proofs_are_those_of_the_naive_reading"),
+        ("if index < middle:", "if index <= middle:"),
+        ("if old <= middle:", "if old < middle:"),
     ),
     *mutants(
         "evidence/merkle.py",
@@ -35,8 +36,16 @@ SEALING = (
     ),
     *mutants(
         "evidence/merkle.py",
-        _merkle("every_way_of_growing_gives_the_same_root"),
-        ("(self.size & -self.size) or count", "count"),
+        _merkle("bytes_cannot_move_between_hashes"),
+        ("not _hashes(leaf, root, *proof)", "False"),
+        ("not _hashes(old_root, new_root, *proof)", "False"),
+        ("if not _hashes(*missing.left, *missing.right)", "if False"),
+    ),
+    *mutants(
+        "evidence/merkle.py",
+        _merkle("cover_of_every_range_gives_the_root"),
+        ("fits = (end - start).bit_length() - 1", "fits = 0"),
+        (" and self._levels[-1] == level", ""),
     ),
     *mutants(
         "evidence/notes.py",
