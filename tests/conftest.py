@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from openfeature import api
 from openfeature.contrib.provider.featbit import authoring
@@ -18,6 +19,12 @@ from openfeature_gov.ladder import MODES
 # Started in the background of a shell without job control, it would be ignored, and by
 # the programs that tests start and interrupt as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test may fail for the machine being slow.
+settings.register_profile(
+    "untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
 
 AT = "2026-11-21T10:00:00.000Z"
 KEYS = {

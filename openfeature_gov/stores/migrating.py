@@ -97,7 +97,11 @@ def _postgres(url: str) -> Iterator[sa.Connection]:
 def _sqlite(path: Path) -> Iterator[sa.Connection]:
     def opened() -> sqlite3.Connection:
         made = sqlite3.connect(path, isolation_level=None)
-        made.execute("PRAGMA journal_mode=WAL")
+        try:
+            made.execute("PRAGMA journal_mode=WAL")
+        except BaseException:
+            made.close()
+            raise
         return made
 
     engine = sa.create_engine(

@@ -269,18 +269,23 @@ class SqliteStore(QueuedStore):
             reraise=True,
         ):
             with attempt:
-                return self._begun_anew(self._connect())
+                return self._connect()
         raise RecordStoreError(f"{self.path}: could not be opened")
 
     def _connect(self) -> sqlite3.Connection:
         if self._begun:
             self._footing.find()  # or another file would be made in its place
-            return connect(self.path)
         connection = connect(self.path)
-        self._footing.find()
+        try:
+            if not self._begun:
+                self._footing.find()
+            self._begin_anew(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
-    def _begun_anew(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+    def _begin_anew(self, connection: sqlite3.Connection) -> None:
         """Begin the write-ahead log anew where others left it long.
 
         Each of many short processes writes too little to do that later on.
@@ -289,7 +294,6 @@ class SqliteStore(QueuedStore):
         self._pages = log.stat().st_size // PAGE if log.exists() else 0
         if self._pages >= CHECKPOINT_PAGES:
             self._checkpoint(connection)
-        return connection
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         self._pages = 0
