@@ -43,7 +43,6 @@ NAME = "release"
 MOST_OPEN = 100
 """Requests of one agent that may be open: nobody can be flooded."""
 ASKED = frozenset(State) - {State.WITHDRAWN, State.SUPERSEDED, State.FAILED}
-Told = Callable[[Request, Event], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from openfeature_gov.demo.recorded import (
     read_store,
 )
 from openfeature_gov.demo.session import Edit, Session, edit, opened
-from openfeature_gov.stores import history
+from openfeature_gov.stores import history, queries
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = governance.parse(GOVERNANCE.read_text("utf-8"), str(GOVERNANCE))
@@ -155,7 +155,7 @@ def _revision(session: Session) -> Any:
     call = ToolCall("calculate", {"expression": "1"}, agent.support_context("r"))
     record = session.governor.decide(call).record_id
     session.governor.records.flush()  # type: ignore[attr-defined]
-    return history.find(session.records, record)[0]["flagSource"]["revision"]
+    return queries.related(session.records, record)[0]["flagSource"]["revision"]
 
 
 def test_a_large_amount_waits_even_when_approval_is_waived(session: Session) -> None:
@@ -187,7 +187,7 @@ def test_a_refusal_of_the_shop_is_recorded_as_failed(session: Session) -> None:
     assert played.outcome.effect is Effect.ALLOW
     assert "#nowhere" in played.refusal
     session.governor.records.flush()  # type: ignore[attr-defined]
-    decision, outcome = history.find(session.records, played.outcome.record_id)
+    decision, outcome = queries.related(session.records, played.outcome.record_id)
     assert decision["effect"] == "allow"
     assert (outcome["status"], outcome["error"]) == ("failed", "OrderError")
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from openfeature_gov.evidence.actions import Action
-from openfeature_gov.evidence.histories import actions_of, history
-from openfeature_gov.stores import history as log
+from openfeature_gov.evidence.actions import Action, joined
+from openfeature_gov.evidence.histories import history
+from openfeature_gov.stores import questions
+from openfeature_gov.stores.logs import opened
 from tests.worked import worked
 
 
@@ -21,7 +22,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def told(path: Path, task: str) -> dict[str, Any]:
     """Return the history of *task*."""
-    return history(task, actions_of(log.records(path, task=task)))
+    with opened(path) as log:
+        return history(task, questions.acted(log, task))
 
 
 def test_a_history_says_what_started_it_and_what_it_knew(path: Path) -> None:
@@ -87,7 +89,7 @@ def test_answers_of_people_are_its_approvals() -> None:
         {"kind": "approval", "ref": "d", "reviewer": name, "state": word, "atUs": at}
         for name, word, at in (("ana", "pending", 2), ("bo", "approved", 3))
     ]
-    run = history("t", actions_of([asked, *steps]))
+    run = history("t", [joined(asked, {"d": steps})])
     given = [(one["reviewer"], one["status"]) for one in run["approval"]]
     assert given == [("ana", "pending"), ("bo", "approved")]
     assert run["followUp"] == []

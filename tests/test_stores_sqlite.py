@@ -24,12 +24,15 @@ from openfeature_gov.stores import (
     footing,
     history,
     leases,
+    queries,
+    questions,
     schema,
     sealed,
     sqlite,
     writing,
 )
 from openfeature_gov.stores.leases import Turn
+from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import shown
 from openfeature_gov.stores.schema import SETTINGS, connect
 from openfeature_gov.stores.sqlite import SqliteStore
@@ -158,7 +161,7 @@ def test_commit_that_fails_denies_and_nothing_runs(desk: Make) -> None:
     assert len(one.calls) == ran
 
 
-def test_runs_and_find(desk: Make) -> None:
+def test_runs_and_what_belongs_together(desk: Make) -> None:
     """A task's calls are summed by effect, and a record is found with its outcome."""
     one = desk(contract_yaml("pay"))
     one.governor.tool("pay")(one.spy)
@@ -166,10 +169,11 @@ def test_runs_and_find(desk: Make) -> None:
     one.set(mode="off")
     one.governor.run(ToolCall("pay", {}, CONTEXT))
     one.governor.close()
-    (run,) = history.runs(one.records)
+    with opened(one.records) as log:
+        (run,) = questions.runs(log, limit=5)
     assert (run.task, run.calls) == ("task-1", 2)
     assert run.effects == {"allow": 1, "deny": 1}
-    found = history.find(one.records, outcome.record_id)
+    found = queries.related(one.records, outcome.record_id)
     assert [r["kind"] for r in found] == ["decision", "outcome"]
     assert [r["kind"] for r in history.records(one.records, task="task-1")] == [
         "decision",

@@ -15,7 +15,8 @@ from openfeature_gov.decisions import Effect
 from openfeature_gov.demo.performance import Begun, Called, Ended, Event
 from openfeature_gov.demo.session import Edit, Session
 from openfeature_gov.ladder import Mode
-from openfeature_gov.stores import history
+from openfeature_gov.stores import history, questions
+from openfeature_gov.stores.logs import opened
 
 WIDTH = 100
 COLUMNS = {"call": 6, "tool": 30, "decided": 13, "authority": 17, "because": 17}
@@ -83,7 +84,8 @@ def farewell(session: Session) -> None:
     console.print(Text("\nLook closer:", "bold"))
     place = shlex.quote(str(session.records))
     # The run with the most different effects is the one worth a look.
-    runs = history.runs(session.records)
+    with opened(session.records) as log:
+        runs = questions.runs(log, limit=50)
     telling = max(runs, key=lambda run: len(run.effects)).task
     for command in ("runs list", f"runs show {shlex.quote(telling)}"):
         line = f"  gov {command} --records {place}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from openfeature_gov.evidence.actions import Action, Facts, Record, joined
+from openfeature_gov.evidence.actions import Action, Facts, Record
 
 STARTED = ("trigger", "request", "parentTask", "user", "service", "session")
 KNEW = (
@@ -22,14 +22,6 @@ KNEW = (
 RULES = ("workflow", "owner", "revision")
 LEFT = ("undo", "handOver", "incident", "error")
 ENDS = {"failed", "cancelled", "unknown"}
-
-
-def actions_of(records: Sequence[Record]) -> list[Action]:
-    """Return the decisions among *records*, each with the records that refer to it."""
-    later: dict[Any, list[Record]] = {}
-    for one in records:
-        later.setdefault(one.get("ref"), []).append(one)
-    return [joined(one, later) for one in records if one.get("kind") == "decision"]
 
 
 def history(task: str, actions: Sequence[Action]) -> Facts:

@@ -1,11 +1,10 @@
-"""Read the record log: runs by task, and one run step by step. Read-only."""
+"""Read the records of a SQLite file in the order of the log. Read-only."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,6 @@ from openfeature_gov.evidence.records import merged
 
 PERSONAL = 2
 """The version of the schema that brought personal parts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Summarise one task: how many calls, and what became of them by effect."""
-
-    task: str
-    agent: str
-    first_us: int
-    last_us: int
-    calls: int
-    effects: dict[str, int]
 
 
 @contextmanager
@@ -62,44 +49,11 @@ def records(
         "(:kind IS NULL OR kind = :kind) AND (:task IS NULL OR task = :task OR ref IN"
         " (SELECT id FROM records WHERE task = :task))"
     )
-    return _read(path, where, {"task": task, "kind": kind})
-
-
-def find(path: Path | str, record_id: str) -> list[dict[str, Any]]:
-    """Return the record *record_id* and every record that refers to it.
-
-    Raises:
-        RecordStoreError: when there is no such log.
-
-    """
-    return _read(path, "id = :id OR ref = :id", {"id": record_id})
-
-
-def runs(path: Path | str, *, limit: int = 50) -> list[Run]:
-    """Return the last *limit* tasks, latest first.
-
-    Raises:
-        RecordStoreError: when there is no such log.
-
-    """
-    with reading(path) as connection:
-        rows = connection.execute(
-            "SELECT task, min(agent), min(at_us), max(at_us), count(*) FROM records"
-            " WHERE kind = 'decision' GROUP BY task ORDER BY max(seq) DESC LIMIT ?",
-            (limit,),
-        ).fetchall()
-        return [
-            Run(task or "", agent or "", first, last, calls, _effects(connection, task))
-            for task, agent, first, last, calls in rows
-        ]
-
-
-def _read(path: Path | str, where: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     with reading(path) as connection:
         rows = connection.execute(
             f"SELECT seq, body, {personal_part(connection)} FROM records"  # noqa: S608 - constants
             f" WHERE {where} ORDER BY seq",
-            values,
+            {"task": task, "kind": kind},
         )
         return [{"seq": seq, **merged(body, personal)} for seq, body, personal in rows]
 
@@ -108,13 +62,3 @@ def personal_part(connection: sqlite3.Connection) -> str:
     """Return where the personal part of a record is; a log of version 1 has none."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return "NULL" if version < PERSONAL else "personal"
-
-
-def _effects(connection: sqlite3.Connection, task: str | None) -> dict[str, int]:
-    return dict(
-        connection.execute(
-            "SELECT effect, count(*) FROM records WHERE kind = 'decision' AND task IS ?"
-            " GROUP BY effect ORDER BY effect",
-            (task,),
-        ).fetchall()
-    )

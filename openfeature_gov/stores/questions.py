@@ -7,7 +7,7 @@ that a million records are counted without reading one of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,7 +15,6 @@ import orjson
 from openfeature_gov.evidence.actions import Action, joined
 from openfeature_gov.evidence.reports import NO_ENDS, STATUSES, Group
 from openfeature_gov.evidence.spending import Cost
-from openfeature_gov.stores.history import Run
 from openfeature_gov.stores.logs import MARKS, Log
 from openfeature_gov.stores.queries import Filter, condition, page
 
@@ -24,6 +23,18 @@ GROUP = ("agent", "tool", "target", "effect", "reason", "variant", "executes")
 """What decisions are grouped by: the order of the index."""
 LAST = len(GROUP) + 3
 """Where a row says which decision is the last of its group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Summarise one task: how many calls, and what became of them by effect."""
+
+    task: str
+    agent: str
+    first_us: int
+    last_us: int
+    calls: int
+    effects: dict[str, int]
 
 
 def groups(log: Log, wanted: Filter, *, ends: bool = False) -> list[Group]:

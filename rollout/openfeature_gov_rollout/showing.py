@@ -140,10 +140,6 @@ def _flat(head: str, value: Any) -> list[tuple[str, str]]:
     return [item for name, one in pairs for item in _flat(name, one)]
 
 
-def _called(place: int, value: Any) -> object:
-    return value.get("name", place) if isinstance(value, dict) else place
-
-
 def _signers(situation: Situation) -> tuple[str, ...]:
     stage = situation.stage
     plan = situation.plan
