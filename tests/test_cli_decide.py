@@ -95,6 +95,27 @@ def test_explaining_an_allowed_call_names_no_obstacle(project: Path) -> None:
     assert "Nothing stands in the way." in result.stdout
 
 
+def test_in_brief_it_is_one_line(project: Path) -> None:
+    """Effect, mode, reason, and what would lift it; the exit code and JSON stay."""
+    held = gov("decide", "erase", "--no-json", "--brief")
+    assert held.exit_code == 4
+    (line,) = held.stdout.splitlines()
+    assert line.startswith("◐ constrain erase · observe · mode_observe · mode: raise")
+    assert "gov flags set erase.mode autonomous --reason ..." in line
+    assert line.endswith("; and 2 more, see --explain")
+    served(project, "find.mode", "search_only")
+    for arguments, told in (
+        (("find",), "✔ allow find · search_only · mode_search_only · nothing stands"),
+        (("nope\x1b[2J",), "✖ deny nope\\x1b[2J · off · tool_unknown (no tool"),
+    ):
+        (line,) = gov("decide", *arguments, "--no-json", "--brief").stdout.splitlines()
+        assert line.startswith(told)
+    (whole, brief) = (decided("erase"), decided("erase", "--brief"))
+    assert brief[0] == whole[0]
+    assert brief[1].keys() == whole[1].keys()
+    assert gov("decide", "erase", "--brief", "--explain").exit_code == 2
+
+
 def test_a_killed_mode_flag_is_explained_as_one(project: Path) -> None:
     """The advice is to undo the kill, not to set a flag that is off."""
     path = project / "flags.json"

@@ -51,11 +51,19 @@ def work(folder: Path, tasks: int, tool: str = "lookup") -> None:
                 governor.run(ToolCall(name, {}, context))
 
 
+def accept(folder: Path, version: str) -> None:
+    """Do by hand what the comparison says."""
+    path = folder / "governance.yaml"
+    added = HELD.replace("]", f', {{"agentVersion": "{version}"}}]')
+    path.write_text(path.read_text().replace(HELD, added))
+
+
 def test_a_release_that_behaves_alike_clears_its_gates(folder: Path) -> None:
     """Exit 0, with every bound; fewer tasks hold, and say how many are missing."""
     work(folder, 90)
     done = rollout("compare", "refunds", *BETWEEN)
     assert done.exit_code == 5, done.output
+    assert told(done, 5)["next"] == []
     holding = [one for one in told(done, 5)["gates"] if one["answer"] == "hold"]
     assert {one["metric"] for one in holding} >= {"agreement", "tool_choice"}
     assert all(one["missing"] for one in holding)
@@ -66,6 +74,16 @@ def test_a_release_that_behaves_alike_clears_its_gates(folder: Path) -> None:
     text = rollout("compare", "refunds", *BETWEEN, "--no-json").stdout
     assert "tool_choice" in text
     assert "proven" in text
+    add, check, _ = told(done)["next"]
+    assert add.endswith(
+        'add {"agentVersion": "2"} to lineage.accepted of refund, lookup'
+    )
+    assert add in text
+    assert check in text
+    accept(folder, "2")
+    assert gov(*check.split()[1:]).exit_code == 0
+    done = rollout("compare", "refunds", *BETWEEN)
+    assert told(done)["next"] == ["nothing: no contract of this plan holds it back"]
 
 
 def test_a_release_that_chooses_other_tools_fails(folder: Path) -> None:
@@ -75,6 +93,7 @@ def test_a_release_that_chooses_other_tools_fails(folder: Path) -> None:
     assert done.exit_code == 4, done.output
     answers = {one["metric"]: one["answer"] for one in told(done, 4)["gates"]}
     assert answers["tool_choice"] == "fail"
+    assert told(done, 4)["next"] == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from openfeature import api
 from openfeature.contrib.provider.featbit import FeatBitProvider
@@ -84,6 +85,10 @@ def decide(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say what stands in the way, and how.")
     ] = False,
+    brief: Annotated[
+        bool,
+        typer.Option("--brief", help="Say it, and what would lift it, in a line."),
+    ] = False,
     as_json: output.Json = None,
 ) -> None:
     """Decide about one call of TOOL, without running it.
@@ -93,6 +98,8 @@ def decide(
 
     Exit 0 allow; 4 denied, constrained or fallback; 5 waits for approval.
     """
+    if brief and explain:
+        raise typer.BadParameter("say --brief or --explain, not both")
     context = CallContext(
         actor=Actor(
             agent=agent, user=user, service=service, scopes=frozenset(scope or ())
@@ -114,11 +121,14 @@ def decide(
             with closing(open_store(records, sealing=sealing)) as store:
                 judged = _recorded(contracts, reader, call, store)
     data = about(judged, recorded=records is not None)
-    output.show(
-        data,
-        lambda console: reasons.render(console, data, explain=explain),
-        as_json=as_json,
-    )
+
+    def render(console: Console) -> None:
+        if brief:
+            reasons.line(console, data)
+        else:
+            reasons.render(console, data, explain=explain)
+
+    output.show(data, render, as_json=as_json)
     code = CODES.get(judged.decision.effect, Exit.REFUSED)
     if code:
         raise typer.Exit(code)

@@ -57,6 +57,29 @@ def render(console: Console, data: Mapping[str, Any], *, explain: bool) -> None:
         _explain(console, data)
 
 
+def line(console: Console, data: Mapping[str, Any]) -> None:
+    """Print the decision *data* in one line, with what would lift it first of all."""
+    caps = [_rung(one["cap"]) for one in data["verdicts"]]
+    lowest = {
+        str(one["control"])
+        for one, cap in zip(data["verdicts"], caps, strict=True)
+        if cap is min(caps)
+    }
+    obstacles = list(_obstacles(data))
+    first = [f"{name}: {hint}" for name, hint in obstacles if name in lowest]
+    more = len(obstacles) - len(first)
+    first += [f"and {more} more, see --explain"] if more else []
+    detail = f" ({data['detail']})" if data.get("detail") else ""
+    why = f" · {data['mode']} · {data['reason']}{detail} · "
+    text = Text.assemble(
+        output.effect(console, data["effect"]),
+        (f" {output.safe(data['tool'])}", "bold"),
+        output.safe(why),
+        (output.safe("; ".join(first) or "nothing stands in the way"), "dim"),
+    )
+    console.print(text, soft_wrap=True)
+
+
 def _risk(data: Mapping[str, Any]) -> str:
     if "riskClass" not in data:
         return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,8 +44,8 @@ def compare(
 ) -> None:
     """Judge a new release of the agent by the tasks that the old one did as well.
 
-    Exit 0 when it clears every gate: add it to lineage.accepted. Exit 5 when more
-    tasks are needed, 4 when it does not behave as the old one.
+    Exit 0 when it clears every gate, and how to accept it; nothing does that by itself.
+    Exit 5 when more tasks are needed, 4 when it does not behave as the old one.
     """
     from openfeature_gov.stores.logs import opened  # noqa: PLC0415 - slow to load
     from openfeature_gov_rollout import lineage, showing  # noqa: PLC0415
@@ -56,21 +58,47 @@ def compare(
             log, *releases, plan.tools, *span, error_level=plan.error_level
         )
     gates = showing.gates(judged)
-    data = {
+    data: dict[str, Any] = {
         "plan": plan.name,
         "old": releases[0].model_dump(by_alias=True, exclude_none=True),
         "new": releases[1].model_dump(by_alias=True, exclude_none=True),
         "answer": judged.answer.value,
         "sentence": judged.sentence,
         "gates": gates,
+        "next": _next(controller, plan, releases[1], judged.answer.value),
     }
 
     def render(console: Console) -> None:
         console.print(rollout_view.gate_table(gates))
         console.print(Text(output.safe(judged.sentence)))
+        for number, step in enumerate(data["next"], 1):
+            console.print(Text(f"  {number}. {output.safe(step)}"), soft_wrap=True)
 
     output.show(data, render, as_json=as_json)
     raise typer.Exit(EXITS[judged.answer.value])
+
+
+def _next(
+    controller: Controller, plan: Plan, release: Release, answer: str
+) -> list[str]:
+    """Return what is to be done by hand once *release* has cleared its gates."""
+    if answer != "pass":
+        return []
+    rules = [controller.governance.contracts[tool].lineage for tool in plan.tools]
+    held = [
+        tool
+        for tool, one in zip(plan.tools, rules, strict=True)
+        if one is not None and release not in one.accepted
+    ]
+    if not held:
+        return ["nothing: no contract of this plan holds it back"]
+    entry = json.dumps(release.model_dump(by_alias=True, exclude_none=True))
+    source = controller.governance.source
+    return [
+        f"{source}: add {entry} to lineage.accepted of {', '.join(held)}",
+        f"gov governance check {shlex.quote(source)}",
+        "start the processes of the agent anew: they read contracts when they start",
+    ]
 
 
 def _plan(controller: Controller, name: str) -> Plan:
