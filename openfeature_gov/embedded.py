@@ -44,18 +44,19 @@ def load_governance(path: Path) -> governance.Governance:
         OSError: when it cannot be read.
 
     """
-    return governance.parse(governance_text(path), str(path))
+    return governance.parse(yaml_text(path), str(path))
 
 
-def governance_text(path: Path) -> str:
-    """Return the text of the governance file *path*.
+def yaml_text(path: Path) -> str:
+    """Return the text of the YAML file *path*, of contracts or of plans.
 
     Raises:
-        InvalidContractError: when it is not UTF-8.
+        InvalidContractError: when it is too large or not UTF-8.
         OSError: when it cannot be read.
 
     """
-    return strict_yaml.decoded(path.read_bytes(), str(path))
+    with path.open("rb") as file:  # which need not end
+        return strict_yaml.decoded(file.read(strict_yaml.MAX_BYTES + 1), str(path))
 
 
 def open_to_all(path: Path) -> str:

@@ -57,9 +57,10 @@ def decoded(data: bytes, source: str) -> str:
     """Return the text that *data* is; *source* names the file in errors.
 
     Raises:
-        InvalidContractError: when it is not UTF-8.
+        InvalidContractError: when it is too large or not UTF-8.
 
     """
+    _check_size(data, source)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -74,17 +75,34 @@ def parse(text: str, source: str) -> list[Document]:
         InvalidContractError: for anything that is not one unambiguous tree.
 
     """
-    if len(text.encode()) > MAX_BYTES:
-        raise InvalidContractError(source, [(0, "", f"larger than {MAX_BYTES} bytes")])
+    _check_size(text.encode(), source)
     try:
         _check_depth(text, source)
         nodes = list(yaml.compose_all(text, Loader=_LOADER))
+    except yaml.reader.ReaderError as error:
+        raise InvalidContractError(source, [_unreadable(text, error)]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         line = mark.line + 1 if mark else 0
         raise InvalidContractError(source, [(line, "", f"YAML: {problem}")]) from None
     return [_document(node, source) for node in nodes if node is not None]
+
+
+def _check_size(data: bytes, source: str) -> None:
+    if len(data) > MAX_BYTES:
+        raise InvalidContractError(source, [(0, "", f"larger than {MAX_BYTES} bytes")])
+
+
+def _unreadable(text: str, error: Any) -> Problem:
+    """Return which character YAML does not take, and the line of the first such one.
+
+    The position that *error* tells is one of bytes or of characters, as PyYAML was
+    built.
+    """
+    line = text.count("\n", 0, text.find(chr(error.character))) + 1
+    seen = f"U+{error.character:04X}"
+    return line, "", f"YAML takes no character {seen}; remove it"
 
 
 def _check_depth(text: str, source: str) -> None:

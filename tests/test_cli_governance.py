@@ -130,6 +130,14 @@ def test_it_names_every_problem_with_file_and_line(tmp_path: Path) -> None:
     assert f"{worse}: not UTF-8 at byte 0" in text
 
 
+def test_a_file_that_never_ends_is_too_large() -> None:
+    """No more is read than a governance file may hold."""
+    result = gov("governance", "check", "/dev/zero")
+    assert result.exit_code == 4
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert problem["message"] == "larger than 1048576 bytes"
+
+
 def test_a_missing_file_is_not_a_problem_of_a_contract(tmp_path: Path) -> None:
     """Exit 3 says that nothing could be read."""
     result = gov("governance", "check", str(tmp_path / "nope.yaml"))

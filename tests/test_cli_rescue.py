@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from tests.commands import gov, told
 
 TOOLS = ("find", "send:external_effect", "erase")
 WHY = ("--reason", "test")
+ZERO = "/dev/zero"
+GOV = [sys.executable, "-m", "openfeature_gov.cli"]
 
 
 @pytest.fixture
@@ -145,3 +149,59 @@ def test_where_nothing_can_be_written_the_error_says_what_helps(
     assert (project / "flags.json").read_bytes() == before
     assert not list(project.glob(".flags.json.*.tmp"))
     assert not list(project.glob("flags.json.broken-*"))
+
+
+@pytest.mark.parametrize("put_there", [os.mkfifo, lambda path: path.symlink_to(ZERO)])
+def test_what_is_no_regular_file_holds_no_kill_up(
+    project: Path, put_there: Callable[[Path], object]
+) -> None:
+    """A FIFO or a device in the place of the flags is refused, not waited for."""
+    path = project / "flags.json"
+    path.unlink()
+    put_there(path)
+    result = gov("flags", "kill", "--all", *WHY)
+    assert result.exit_code == 3
+    assert "nothing was killed" in result.stderr
+    assert "flags.json: is no regular file" in result.stderr
+
+
+def _unread() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def _full() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+@pytest.mark.parametrize("how", [_unread, _full])
+def test_a_kill_that_cannot_be_printed_is_not_called_undone(
+    project: Path, how: Callable[[], int]
+) -> None:
+    """It took effect: where the output goes is no part of it."""
+    output = how()
+    done = subprocess.run(
+        [*GOV, "flags", "kill", "find", *WHY],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(output)
+    assert done.returncode == 1
+    assert "the change was made, but cannot be printed" in done.stderr
+    assert "nothing" not in done.stderr
+    assert effects()["find"] == "deny"
+    last = records(project / "records.db", kind="policy_change")[-1]
+    assert (last["change"], last["reason"]) == ("kill", "test")
+
+
+def test_closed_streams_hold_no_kill_up(project: Path) -> None:
+    """A service may start it without any: exit 0, and no file took their place."""
+    kill = [*GOV, "flags", "kill", "find", *WHY]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *kill], check=False
+    )
+    assert done.returncode == 0
+    assert effects()["find"] == "deny"

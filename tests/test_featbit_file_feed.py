@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from openfeature.contrib.provider.featbit.authoring import (
     turn_on,
 )
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
+from openfeature.contrib.provider.featbit.file_feed import FileFeed
+from openfeature.contrib.provider.featbit.reading import LARGEST
 from openfeature.contrib.provider.featbit.writing import write_document
 
 OLD, NEW, NEWER = (f"2026-01-0{day}T00:00:00.000Z" for day in (1, 2, 3))
@@ -191,3 +194,53 @@ def test_an_unreadable_file_is_told_once_and_so_is_its_end(
     assert "not valid JSON" in cut
     assert "messageType" in other
     assert "can be read again" in over
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _bulk(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(LARGEST + 1)
+
+
+@pytest.mark.parametrize(
+    ("put_there", "told"),
+    [
+        (_fifo, "is no regular file"),
+        (_device, "is no regular file"),
+        (_bulk, f"is larger than {LARGEST} bytes"),
+        (Path.mkdir, "Is a directory"),
+    ],
+)
+def test_what_never_ends_is_not_read(
+    provider: FeatBitProvider,
+    path: Path,
+    put_there: Callable[[Path], object],
+    told: str,
+) -> None:
+    """It is a file that cannot be read: the next good one counts again."""
+    good = path.read_bytes()
+    path.unlink()
+    put_there(path)
+    for _ in range(2):
+        with pytest.raises(FeatBitDataError, match=f"cannot be read: {told}"):
+            provider.reload()
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink()
+    path.write_bytes(good)
+    assert provider.reload() == ()
+
+
+def test_a_look_that_never_ends_keeps_nobody_waiting(path: Path) -> None:
+    """A caller with a time limit gives up where the watch hangs in a look."""
+    feed = FileFeed(path, poll_seconds=600)
+    with feed._lock:
+        assert not feed.catch_up(lambda: True, timeout_s=0.01)

@@ -109,6 +109,23 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     assert caught.value.problems == [(0, "", "not UTF-8 at byte 9")]
 
 
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f", "\ufffe"])
+def test_a_character_that_yaml_does_not_take_is_named(character: str) -> None:
+    """With its line, in one line and without it, whatever stands before it."""
+    with pytest.raises(InvalidContractError) as caught:
+        yaml.parse(f"drawing:\n  names: {{é: 1}}\n  shapes: {character}\n", "d.yaml")
+    said = f"YAML takes no character U+{ord(character):04X}; remove it"
+    assert caught.value.problems == [(3, "", said)]
+
+
+def test_what_is_too_large_is_told_before_it_is_read_as_text() -> None:
+    """Also where the bytes end within a character."""
+    with pytest.raises(InvalidContractError) as caught:
+        yaml.decoded("é".encode() * yaml.MAX_BYTES, "drawings.yaml")
+    (problem,) = caught.value.problems
+    assert problem == (0, "", f"larger than {yaml.MAX_BYTES} bytes")
+
+
 DEEP = {
     "flow lists": "drawing:\n  shapes: " + "[" * 50_000,
     "flow mappings": "drawing:\n  shapes: " + "{shapes: " * 50_000,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -157,8 +158,7 @@ def carry_out(scope: Scope, hand: Hand) -> None:
         done = changes.tried(target, scope.switch, scope.keys)
     else:
         done = changes.made(target, scope.switch, signed, scope.keys)
-    for line in (problems := list(_problems(scope, target, done))):
-        output.warn(line)
+    problems = list(_problems(scope, target, done))
     data = {
         "change": scope.switch.name,
         "scope": scope.switch.facts,
@@ -182,14 +182,33 @@ def carry_out(scope: Scope, hand: Hand) -> None:
         "record": done.record,
     }
 
-    def render(console: Console) -> None:
-        _render(console, scope, target.name, data)
-
-    output.show(data, render, as_json=hand.as_json)
+    _tell(scope, hand, problems, data)
     if done.unrecorded:
         raise typer.Exit(Exit.UNEXPECTED)
     if (done.unmet and not dry_run) or data["failed"] or scope.missed or scope.left:
         raise typer.Exit(Exit.REFUSED)
+
+
+def _tell(scope: Scope, hand: Hand, problems: list[str], data: dict[str, Any]) -> None:
+    """Print what was done; what cannot be printed was done all the same.
+
+    Raises:
+        typer.Exit: when it cannot be printed.
+
+    """
+
+    def render(console: Console) -> None:
+        _render(console, scope, hand.aim.target.name, data)
+
+    try:
+        for line in problems:
+            output.warn(line)
+        output.show(data, render, as_json=hand.as_json)
+    except OSError as error:
+        stands = "the change was made" if data["applied"] else "nothing was changed"
+        with suppress(OSError):
+            output.warn(f"{stands}, but cannot be printed: {error.strerror}")
+        raise typer.Exit(Exit.UNEXPECTED) from None
 
 
 def _unread(scope: Scope, done: changes.Done) -> dict[str, str]:

@@ -16,7 +16,7 @@ from openfeature_gov.cli import explaining, lint, output
 from openfeature_gov.cli.exits import Exit
 from openfeature_gov.cli.switches import named_flags
 from openfeature_gov.decisions import need_of
-from openfeature_gov.embedded import governance_text, open_to_all
+from openfeature_gov.embedded import open_to_all, yaml_text
 from openfeature_gov.errors import InvalidContractError
 from openfeature_gov.governance import Governance, GovernanceContract, parse
 from openfeature_gov.governance.foreign import Cedar
@@ -86,7 +86,7 @@ def _checked(
     problems: list[lint.Finding],
     warnings: list[lint.Finding],
 ) -> list[tuple[str, GovernanceContract]]:
-    text = governance_text(file)
+    text = yaml_text(file)
     governance = parse(text, str(file))
     today = datetime.now(UTC).date()
     warnings += lint.warnings(governance, text, str(file), today=today)

@@ -52,13 +52,19 @@ def safe(text: object) -> str:
 
 
 def show(data: Any, render: Callable[[Console], None], *, as_json: bool | None) -> None:
-    """Print *data* as JSON, or what *render* draws for people."""
+    """Print *data* as JSON, or what *render* draws for people, at once.
+
+    Raises:
+        OSError: when standard output cannot be written.
+
+    """
     wanted = not sys.stdout.isatty() if as_json is None else as_json
     if wanted:
         text = json.dumps(data, indent=2, ensure_ascii=True, default=str)
         sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
     else:
         render(paper())
+    sys.stdout.flush()
 
 
 def line(data: Any, text: Text, *, as_json: bool | None) -> None:

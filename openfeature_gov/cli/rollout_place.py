@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openfeature_gov import strict_yaml
 from openfeature_gov.cli.connecting import Aim, aimed
 from openfeature_gov.cli.lending import lent
 from openfeature_gov.cli.options import (
@@ -16,7 +15,7 @@ from openfeature_gov.cli.options import (
     BesideContracts,
     BesideRecords,
 )
-from openfeature_gov.embedded import load_governance
+from openfeature_gov.embedded import load_governance, yaml_text
 
 if TYPE_CHECKING:
     from openfeature_gov_rollout.controller import Controller
@@ -75,8 +74,7 @@ def load_plans(path: Path, contracts: Any = None) -> tuple[Plan, ...]:
     """
     from openfeature_gov_rollout.plans import parse  # noqa: PLC0415
 
-    source = str(path)
-    return parse(strict_yaml.decoded(path.read_bytes(), source), source, contracts)
+    return parse(yaml_text(path), str(path), contracts)
 
 
 at_place = lent(place, Controller=object)

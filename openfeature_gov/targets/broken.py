@@ -9,6 +9,7 @@ from pathlib import Path
 from openfeature.contrib.provider.featbit.authoring import document
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
 from openfeature.contrib.provider.featbit.flagset import FlagSet
+from openfeature.contrib.provider.featbit.reading import read_regular
 from openfeature.contrib.provider.featbit.snapshot import compile_snapshot
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov.targets import Held, Keys, Planned, RefusedError, Signed, Written
@@ -72,7 +73,7 @@ class BrokenFile(FileTarget):
 
     def _revision(self) -> str:
         try:
-            return sha256(self.path.read_bytes()).hexdigest()
+            return sha256(read_regular(self.path)).hexdigest()
         except FileNotFoundError:
             return ""
 

@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from openfeature.contrib.provider.featbit.authoring import Json
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
+from openfeature.contrib.provider.featbit.reading import read_regular
 from openfeature.contrib.provider.featbit.snapshot import read_snapshot
 from openfeature.contrib.provider.featbit.strict_json import read_json
 from openfeature.contrib.provider.featbit.writing import write_document
@@ -30,7 +31,7 @@ def read_flags(path: Path) -> Held:
         OSError: when it cannot be read.
 
     """
-    return _held(path, path.read_bytes())
+    return _held(path, read_regular(path))
 
 
 def _held(path: Path, data: bytes) -> Held:

@@ -13,6 +13,7 @@ from pathlib import Path
 from openfeature.contrib.provider.featbit.errors import FeatBitDataError
 from openfeature.contrib.provider.featbit.feeds import Sink
 from openfeature.contrib.provider.featbit.live.mirror import FLAG, Mirror, not_older
+from openfeature.contrib.provider.featbit.reading import read_regular
 from openfeature.contrib.provider.featbit.snapshot import Snapshot, read_snapshot
 
 logger = logging.getLogger(__name__)
@@ -69,24 +70,23 @@ class FileFeed:
 
         """
         with self._lock:
-            sink = self._sink
-            if sink is None:
-                raise FeatBitDataError(f"{self._path}: not started")
-            try:
-                changed = self._update(sink)
-            except FeatBitDataError as error:
-                self._warn(str(error))
-                sink.degrade(str(error))
-                raise
-            self._warn(None)
-            return changed
+            return self._checked()
 
-    def catch_up(self, reached: Callable[[], bool], timeout_s: float) -> bool:  # noqa: ARG002 - one look tells: a file does not lag
-        """Look at the file once, and tell whether that was enough."""
-        with suppress(FeatBitDataError):
-            self.check()
-            return reached()
-        return False
+    def catch_up(self, reached: Callable[[], bool], timeout_s: float) -> bool:
+        """Look at the file once, and tell whether that was enough.
+
+        Waits *timeout_s* seconds at most for a look that another thread has begun: a
+        file system that is away may never let it end.
+        """
+        if not self._lock.acquire(timeout=timeout_s):
+            return False
+        try:
+            with suppress(FeatBitDataError):
+                self._checked()
+                return reached()
+            return False
+        finally:
+            self._lock.release()
 
     def stop(self) -> None:
         """End the watch; returns within `LONGEST_STOP` seconds."""
@@ -125,6 +125,19 @@ class FileFeed:
             logger.debug("flag file not usable: %s", error)
         except Exception:
             logger.exception("looking at the flag file failed")
+
+    def _checked(self) -> tuple[str, ...]:
+        sink = self._sink
+        if sink is None:
+            raise FeatBitDataError(f"{self._path}: not started")
+        try:
+            changed = self._update(sink)
+        except FeatBitDataError as error:
+            self._warn(str(error))
+            sink.degrade(str(error))
+            raise
+        self._warn(None)
+        return changed
 
     def _update(self, sink: Sink) -> tuple[str, ...]:
         verified_ns = time.monotonic_ns()
@@ -176,7 +189,7 @@ class FileFeed:
 
     def _read(self) -> bytes:
         try:
-            return self._path.read_bytes()
+            return read_regular(self._path)
         except OSError as error:
             reason = error.strerror or str(error)
             raise FeatBitDataError(f"{self._path}: cannot be read: {reason}") from None

@@ -15,6 +15,7 @@ from openfeature.contrib.provider.featbit.live.last_good import Kept
 from openfeature.contrib.provider.featbit.live.mirror import Latch, Mirror
 from openfeature.contrib.provider.featbit.live.session import Session, Settings
 from openfeature.contrib.provider.featbit.live.sync import REFUSED, STREAM
+from openfeature.contrib.provider.featbit.reading import read_regular
 from openfeature.contrib.provider.featbit.snapshot import (
     changed_keys,
     read_snapshot,
@@ -139,7 +140,7 @@ class LiveFeed:
         if path is None:
             return False
         try:
-            snapshot = read_snapshot(path.read_bytes())
+            snapshot = read_snapshot(read_regular(path))
         except (OSError, FeatBitDataError) as error:
             logger.warning("%s: not used: %s", path, type(error).__name__)
             return False
