@@ -129,6 +129,24 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_demo_fits_eighty_columns(tmp_path: Path) -> None:
+    """The first thing that anybody sees: what was decided, why, and what happened."""
+    keep = str(tmp_path / "played")
+    arguments = ("demo", "--no-pause", "--no-json", "--keep", keep)
+    shown = _on_a_terminal(tmp_path, *arguments, NO_COLOR="1")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    lines = [" ".join(line.split()) for line in plain.splitlines()]
+    for words in (
+        "tool decided because in the shop",
+        "modify_pending_order_address ◐ constrained mode_draft_write draft",
+        "exchange_delivered_order_items ↺ fell back incident_fallback to a person",
+        "refund_order ◌ queued approval_required waits",
+        "refund_\\u043erder ✖ denied tool_unknown nothing",
+    ):
+        assert any(line.startswith(words) for line in lines)
+    assert "…" not in plain
+
+
 NAMED = {
     ("runs", "list"): ("runs", ("task", "agent", "effects")),
     ("runs", "show", "tool-off/5"): ("steps", ("tool", "effect", "mode", "record")),

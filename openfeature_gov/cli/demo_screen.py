@@ -20,8 +20,12 @@ from openfeature_gov.stores.logs import opened
 
 WIDTH = 100
 COLUMNS = {"call": 6, "tool": 30, "decided": 13, "authority": 17, "because": 17}
+SPARE = frozenset({"call", "authority"})
 SHOP = "in the shop"
-"""Columns of a call and their widths; what happened in the shop takes the rest."""
+"""Columns of a call and their widths; what happened in the shop takes the rest.
+
+Where less than `WIDTH` is there, those in `SPARE` are left out.
+"""
 
 
 def show(session: Session, events: Iterable[Event]) -> None:
@@ -36,7 +40,8 @@ def show(session: Session, events: Iterable[Event]) -> None:
         ),
         soft_wrap=True,
     )
-    console.print(_row(Text(name, "dim") for name in (*COLUMNS, SHOP)))
+    head = [Text(name, "dim") for name in (*COLUMNS, SHOP)]
+    console.print(_row(console, head))
     ended = []
     for event in events:
         _print(console, event)
@@ -109,7 +114,7 @@ def _print(console: Console, event: Event) -> None:
         case Edit():
             console.print(_edited(event))
         case Called():
-            console.print(_row(_cells(event)))
+            console.print(_row(console, _cells(event)))
         case Ended():
             pass
 
@@ -130,12 +135,15 @@ def _edited(event: Edit) -> Text:
     return line.append(f"  edited on disk; {seen}", "dim")
 
 
-def _row(cells: Iterable[Text]) -> Table:
+def _row(console: Console, cells: Iterable[Text]) -> Table:
     row = Table.grid(padding=(0, 1, 0, 0), expand=True)
-    for width in COLUMNS.values():
-        row.add_column(width=width, no_wrap=True, overflow="ellipsis")
-    row.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    row.add_row(*cells)
+    shown = []
+    for cell, (name, width) in zip(cells, (*COLUMNS.items(), (SHOP, 0)), strict=True):
+        if console.width >= WIDTH or name not in SPARE:
+            row.add_column(width=width or None, overflow="fold")
+            shown.append(cell)
+    row.columns[-1].ratio = 1
+    row.add_row(*shown)
     return row
 
 
