@@ -57,7 +57,9 @@ class Handing:
             raise ValueError(f"status {status!r} is none of {', '.join(REPORTED)}")
         said = cost is None or (cost.is_finite() and 0 <= cost <= MOST)
         if not said or not 0 <= (tokens or 0) <= MOST:
-            raise ValueError("a cost is a finite number from 0 to 10^12")
+            raise ValueError(
+                f"cost {cost}, tokens {tokens}: each is a finite number from 0 to 10^12"
+            )
         used, held, review, tool_name = self._awaited.take(record_id)
         self._decider.observer.end(record_id, status)
         ended = None

@@ -80,7 +80,7 @@ BULK = "- kind: bulk\n  limit: 5"
         (HOURS, '"17:00"', '"24:00"', "[0].closes: must be a time"),
         (HOURS, '"17:00"', "17", "[0].closes: must be a time"),
         (HOURS, "UTC", "UTC\n  days: []", "[0].days: must list at least one"),
-        (HOURS, "UTC", "UTC\n  days: [mon, mon]", "[0].days: lists one twice"),
+        (HOURS, "UTC", "UTC\n  days: [mon, mon]", "[0].days: lists 'mon' twice"),
         (BULK, BULK, "- kind: denylist", "[0].tools: must list at least one"),
         (BULK, BULK, "- kind: segments", "[0].accounts: must list at least one"),
         (

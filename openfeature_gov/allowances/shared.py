@@ -110,7 +110,7 @@ class RedisRates:
                 f"use one of {', '.join(SCHEMES)}; Valkey speaks it as well"
             )
         if processes < 1:
-            raise ValueError("processes is at least 1")
+            raise ValueError(f"processes is {processes}; it is at least 1")
         self.processes, self._clock = processes, clock
         self._faults = (exceptions.RedisError, OSError)
         self._unknown = exceptions.NoScriptError

@@ -81,7 +81,10 @@ def verify(
     and checkpoint must come from where it cannot be edited.
     """
     if not key or not checkpoint:
-        raise typer.BadParameter("--key and --checkpoint are needed")
+        raise typer.BadParameter(
+            "--key and --checkpoint are needed: what gov audit key show printed, and a "
+            "file of checkpoints, both kept where nobody who writes records can reach"
+        )
     try:
         reports = gov_verify.verify(
             _opened(evidence or [RECORDS]),

@@ -194,7 +194,7 @@ def _address(where: str) -> tuple[str, int]:
     except ValueError:
         port = None
     if port is None or parts.path or parts.query or parts.fragment or "@" in where:
-        raise typer.BadParameter("--listen must be HOST:PORT, or a port")
+        raise typer.BadParameter(f"--listen {where!r} is no HOST:PORT, and no port")
     return parts.hostname or "127.0.0.1", port
 
 

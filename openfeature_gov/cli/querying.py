@@ -50,6 +50,7 @@ Formats = Annotated[
 ]
 Agent = Annotated[list[str] | None, typer.Option(help="Of this agent; repeatable.")]
 Tool = Annotated[list[str] | None, typer.Option(help="Of this tool.")]
+Task = Annotated[list[str] | None, typer.Option(help="In this task.")]
 Effect = Annotated[list[str] | None, typer.Option(help="allow, deny, …")]
 Kind = Annotated[list[str] | None, typer.Option(help="decision, outcome, start, …")]
 From = Annotated[
@@ -64,7 +65,7 @@ def query(
     agent: Agent = None,
     tool: Tool = None,
     target: Annotated[list[str] | None, typer.Option(help="On this system.")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="In this task.")] = None,
+    task: Task = None,
     effect: Effect = None,
     reason: Annotated[
         list[str] | None, typer.Option(help="Reason code, or an outcome's status.")

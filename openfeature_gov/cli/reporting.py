@@ -23,6 +23,7 @@ from openfeature_gov.cli.querying import (
     Format,
     Formats,
     From,
+    Task,
     To,
     Tool,
     amount_of,
@@ -71,7 +72,7 @@ def report(
     *,
     agent: Agent = None,
     tool: Tool = None,
-    task: Annotated[list[str] | None, typer.Option(help="In this task.")] = None,
+    task: Task = None,
     since: From = None,
     until: To = None,
     limit: Annotated[

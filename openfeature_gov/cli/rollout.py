@@ -43,10 +43,8 @@ Override = Annotated[
         "waives a kill, a lock, a hold or a gate that fails.",
     ),
 ]
-GOOD, WAITING = (
-    frozenset({"ready", "done"}),
-    frozenset({"proving", "held", "not begun"}),
-)
+GOOD = frozenset({"ready", "done"})
+WAITING = frozenset({"proving", "held", "not begun"})
 
 
 @app.command("plan")

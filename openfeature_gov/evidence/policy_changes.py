@@ -86,14 +86,12 @@ class PolicyChanges:
         past: Past,
         *,
         since_ms: int = 0,
-        overlap_ms: int = OVERLAP_MS,
     ) -> None:
         self._client = client
         self._env_id = env_id
         self._records = records
         self._past = past
         self._since_ms = since_ms
-        self._overlap_ms = overlap_ms
         self._known: _Known | None = None
 
     def poll(self, now_ms: int) -> Poll:
@@ -107,8 +105,8 @@ class PolicyChanges:
         """
         known = self._known = self._known or self._read()
         # By the stamps of what is kept: our own clock may be ahead of FeatBit's.
-        start = max(self._since_ms, known.until_ms - self._overlap_ms)
-        end = now_ms + self._overlap_ms
+        start = max(self._since_ms, known.until_ms - OVERLAP_MS)
+        end = now_ms + OVERLAP_MS
         found = list(self._client.audit_logs(self._env_id, start_ms=start, end_ms=end))
         poll = Poll(start, end, 0, 0, ())
         if any(map(known.lacks, found)):

@@ -24,6 +24,7 @@ from openfeature_gov.governance.parts import (
     Part,
     Scope,
     ToolName,
+    repeated,
 )
 from openfeature_gov.ladder import MODES, Intent, Mode, Reversibility, RiskClass
 
@@ -264,19 +265,20 @@ class GovernanceContract(Part):
 
     @model_validator(mode="after")
     def _budgeted(self) -> Self:
-        names = [budget.name for budget in self.budgets]
-        if len(set(names)) != len(names):
-            raise ValueError("budgets: one budget is named twice")
+        twice = repeated([budget.name for budget in self.budgets])
+        if twice is not None:
+            raise ValueError(
+                f"budgets: {twice!r} is named twice; give one another name"
+            )
         return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        names = [one.name for one in self.guardrails]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(
-                    f"guardrails: two are named {name!r}; give one another name"
-                )
+        twice = repeated([one.name for one in self.guardrails])
+        if twice is not None:
+            raise ValueError(
+                f"guardrails: two are named {twice!r}; give one another name"
+            )
         return self
 
     @model_validator(mode="after")
@@ -286,8 +288,8 @@ class GovernanceContract(Part):
                 raise ValueError(
                     f"allowedModes: {name!r} is not a mode; use {', '.join(MODES)}"
                 )
-        if len(set(self.allowed_modes)) != len(self.allowed_modes):
-            raise ValueError("allowedModes: a mode is listed twice")
+        if (twice := repeated(self.allowed_modes)) is not None:
+            raise ValueError(f"allowedModes: {twice!r} is listed twice")
         safest = self.rollback.safest_mode
         if self.default_mode > Mode.DRAFT_WRITE and not self.unsafe_default_reason:
             raise ValueError(

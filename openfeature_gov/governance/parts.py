@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from decimal import (
     ROUND_HALF_EVEN,
     Context,
@@ -22,6 +23,16 @@ EXACT = Context(
 )
 """How amounts are added up: the host's own context may keep three digits only."""
 TOOL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]{0,127}")
+
+
+def repeated(items: Iterable[Any]) -> Any:
+    """Return the first of *items* that stood before it already, None where none did."""
+    seen = set()
+    for one in items:
+        if one in seen:
+            return one
+        seen.add(one)
+    return None
 
 
 def _mode(value: Any) -> Any:

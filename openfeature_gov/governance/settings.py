@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from openfeature_gov.governance.parts import LadderMode, Part
+from openfeature_gov.governance.parts import LadderMode, Part, repeated
 from openfeature_gov.ladder import Intent, Mode, Reversibility, RiskClass
 
 _NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?")
@@ -54,8 +54,8 @@ def some(value: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return *value* unless it is empty or lists one twice."""
     if not value:
         raise ValueError("must list at least one")
-    if len(set(value)) != len(value):
-        raise ValueError("lists one twice")
+    if (twice := repeated(value)) is not None:
+        raise ValueError(f"lists {str(twice)!r} twice")
     return value
 
 

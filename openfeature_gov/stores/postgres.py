@@ -199,7 +199,10 @@ class PostgresStore(QueuedStore):
             (_session(self.writer),),
         )
         if not _locked(connection, self.writer):
-            raise RecordStoreError("another process settles this log right now")
+            raise RecordStoreError(
+                f"{self.place}: another process settles this log right now; open it"
+                " again"
+            )
 
     def _resume(self) -> None:
         """Find what became of the last batch, and say what happened meanwhile."""

@@ -19,10 +19,7 @@ RULES = (
         ("self.default_mode > Mode.DRAFT_WRITE", "False"),
         ("if safest > min(self", "if safest > max(self"),
         ("if mode not in self.modes:", "if False:"),
-        (
-            "if len(set(self.allowed_modes)) != len(",
-            "if len(set(self.allowed_modes)) > len(",
-        ),
+        ("if (twice := repeated(self.allowed_modes)) is not None:", "if False:"),
         ("name != FALLBACK and name not in MODES", "False"),
         ("if odd:\n            raise", "if not odd and False:\n            raise"),
         ("if keys.count(key) > 1", "if keys.count(key) > 2"),
