@@ -24,6 +24,12 @@ HELP = (
     "once: a process goes on with what it read, by default in full for 15 s, then "
     "asking people for a minute, then drafting, and only searching after 15 minutes"
 )
+NEXT = (
+    "next: mend it and put it back, then look at what it allows (gov flags list) and "
+    "change anew what is to work again, because running processes hold off what is "
+    "older than this kill; or release the new flags one by one: gov flags set KEY "
+    "VARIANT --turn-on --reason ..."
+)
 
 
 def broken_of(target: FlagTarget) -> BrokenFile | None:
@@ -68,12 +74,7 @@ def stopped(lost: BrokenFile, contracts: Path) -> Scope:
     if lost.aside is not None:
         notes.append(f"what was there is kept as {lost.aside}")
         facts["aside"] = lost.aside.name
-    notes.append(
-        "next: mend it and put it back, then look at what it allows (gov flags list) "
-        "and change anew what is to work again, because running processes hold off "
-        "what is older than this kill; or release the new flags one by one: gov flags "
-        "set KEY VARIANT --turn-on --reason ..."
-    )
+    notes.append(NEXT)
     switch = Switch("kill", edit, _allowing, facts, widens=False, whole=True)
     tools = () if governance is None else tuple(governance.contracts)
     return Scope(switch, "everything", tuple(kinds), tools, notes=tuple(notes))
