@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.standalone import gov_verify
+from openfeature_gov.stores import history
 from tests.foreign_log import (
     ORIGIN,
     Log,
@@ -259,3 +266,45 @@ def test_a_log_that_was_sealed_late_says_so(tmp_path: Path) -> None:
     anchored.add(*decision(1))
     anchored.seal()
     assert verified(anchored, anchored.database(tmp_path / "a.db")).notes == []
+
+
+@contextmanager
+def _only_read(folder: Path) -> Iterator[None]:
+    """Take from this process the right to write *folder* for a block."""
+    root = os.geteuid() == 0
+    folder.chmod(0o555)
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+def test_a_file_is_read_where_nothing_can_be_written() -> None:
+    """Where something is left beside it, that is not passed over.
+
+    Not in ``tmp_path``, which none but its owner may enter.
+    """
+    log = Log(7)
+    with tempfile.TemporaryDirectory() as name:
+        file = log.database(Path(name) / "records.db")
+        with closing(sqlite3.connect(file)) as connection:
+            assert connection.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",)
+        file.chmod(0o444)
+        assert codes(verified(log, file)) == []
+        bodies = history.records(file)
+        with _only_read(file.parent):
+            assert codes(verified(log, file)) == []
+            assert history.records(file) == bodies
+        for left in ("-wal", "-journal"):
+            beside = file.with_name(f"{file.name}{left}")
+            beside.write_bytes(b"x" * 512)
+            beside.chmod(0)
+            with _only_read(file.parent):
+                assert not verified(log, file).verified
+                with pytest.raises(RecordStoreError, match=r"unable to open|readonly"):
+                    history.records(file)
+            beside.unlink()

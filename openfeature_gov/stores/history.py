@@ -23,10 +23,12 @@ def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
         RecordStoreError: when there is no such log.
 
     """
+    # Late: whoever writes records reads no file, and that brings the verifier in.
+    from openfeature_gov.evidence.standalone.gov_verify import opened  # noqa: PLC0415
+
     target = Path(path).absolute()
     try:
-        connection = sqlite3.connect(f"{target.as_uri()}?mode=ro", uri=True)
-        with closing(connection):
+        with closing(opened(target)) as connection:
             connection.execute("SELECT 1 FROM records LIMIT 1")
             yield connection
     except sqlite3.Error as error:

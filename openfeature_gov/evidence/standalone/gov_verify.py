@@ -494,6 +494,27 @@ class Evidence(Protocol):
         """Let go of the file."""
 
 
+def opened(path: Path) -> sqlite3.Connection:
+    """Return the database in the file *path*, which stays as it is.
+
+    One with a write-ahead log needs files beside it. Where they cannot be made and no
+    log is there, nobody writes to it, and it is read as it stands.
+    """
+    target = path.resolve()
+    uri = f"{target.as_uri()}?mode=ro"
+    made = sqlite3.connect(uri, uri=True)
+    try:
+        made.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        made.close()
+        unable = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+        logs = [target.with_name(target.name + end) for end in ("-wal", "-journal")]
+        if error.sqlite_errorcode & 0xFF not in unable or any(map(Path.exists, logs)):
+            raise
+        return sqlite3.connect(f"{uri}&immutable=1", uri=True)
+    return made
+
+
 class Database:
     """Read a record file of SQLite; the file stays as it is.
 
@@ -504,7 +525,7 @@ class Database:
     whole = True
 
     def __init__(self, path: Path, *, mapped: bool = False) -> None:
-        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        self._db = opened(path)
         try:
             if mapped:
                 self._db.execute(f"PRAGMA mmap_size={1 << 40}")
@@ -2125,9 +2146,8 @@ def _is_database(path: Path) -> bool:
     """
     if not path.is_file():
         return False
-    uri = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
+        with closing(opened(path)) as connection:
             (pages,) = connection.execute("PRAGMA page_count").fetchone()
             return bool(pages)
     except sqlite3.DatabaseError as error:
