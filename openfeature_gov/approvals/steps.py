@@ -70,7 +70,7 @@ def approve(
         return late
     if seen != request.binding:
         return Denied("shown_something_else", request.state)
-    stop = objection(request, reviewer, directory)
+    stop = objection(request, reviewer, directory) or too_long(reason, "reason")
     if stop is None and reviewer.subject in request.votes:
         stop = "already_voted"
     had_us = now_us - max(request.created_us, busy_us)
@@ -78,7 +78,7 @@ def approve(
         stop = "approved_unread"
     if stop is not None:
         return Denied(stop, request.state)
-    votes = MappingProxyType({**request.votes, reviewer.subject: reason[:TEXT_LIMIT]})
+    votes = MappingProxyType({**request.votes, reviewer.subject: reason})
     reached = voices(request, votes, directory) >= request.quorum
     return step(
         request,
@@ -87,7 +87,7 @@ def approve(
         voted_us=MappingProxyType({**request.voted_us, reviewer.subject: now_us}),
         constraints=merge((*request.constraints, *constraints)),
         reviewer=reviewer.subject,
-        reason=reason[:TEXT_LIMIT],
+        reason=reason,
         answered_us=now_us,
     )
 
@@ -104,16 +104,14 @@ def refuse(
     late = due(request, now_us)
     if late is not None:
         return late
-    if not reason.strip():
-        return Denied("reason_missing", request.state)
-    stop = objection(request, reviewer, directory)
+    stop = unsaid(reason, "reason") or objection(request, reviewer, directory)
     if stop is not None:
         return Denied(stop, request.state)
     return step(
         request,
         Event.REFUSE,
         reviewer=reviewer.subject,
-        reason=reason[:TEXT_LIMIT],
+        reason=reason,
         answered_us=now_us,
     )
 
@@ -245,8 +243,11 @@ def step(request: Request, event: Event, **changes: Any) -> Step:
 
 def unsaid(text: str, what: str) -> str | None:
     """Return why *text* says nothing, or too much; None when it will do."""
-    if not text.strip():
-        return f"{what}_missing"
+    return too_long(text, what) if text.strip() else f"{what}_missing"
+
+
+def too_long(text: str, what: str) -> str | None:
+    """Return why *text* says too much; None when it will do, or says nothing."""
     return f"{what}_too_long" if len(text) > TEXT_LIMIT else None
 
 

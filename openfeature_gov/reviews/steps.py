@@ -12,8 +12,9 @@ from typing import Any
 from openfeature_gov.approvals.people import Directory, Reviewer, objection, voices
 from openfeature_gov.approvals.steps import (
     LONGEST_EXTENSION_US,
-    TEXT_LIMIT,
     Denied,
+    too_long,
+    unsaid,
 )
 from openfeature_gov.reviews.review import MINUTE_US, Review
 from openfeature_gov.reviews.states import DUE, Event, State, follow, refusal
@@ -56,18 +57,19 @@ def accept(
 ) -> Step:
     """Let the action stand, or count a vote for that; *seen* is what was shown."""
     stop = _objection(review, reviewer, directory, now_us, seen)
+    stop = stop or too_long(reason, "reason")
     if stop is None and reviewer.subject in review.votes:
         stop = "already_voted"
     if stop is not None:
         return Denied(stop, review.state)
-    votes = MappingProxyType({**review.votes, reviewer.subject: reason[:TEXT_LIMIT]})
+    votes = MappingProxyType({**review.votes, reviewer.subject: reason})
     reached = voices(review, votes, directory) >= review.quorum
     return _step(
         review,
         Event.ACCEPT if reached else Event.VOTE,
         votes=votes,
         reviewer=reviewer.subject,
-        reason=reason[:TEXT_LIMIT],
+        reason=reason,
         answered_us=now_us,
     )
 
@@ -83,8 +85,7 @@ def refuse(
 ) -> Step:
     """Have the action undone, or seen to by hand; needs a reason, and one voice."""
     stop = _objection(review, reviewer, directory, now_us, seen)
-    if stop is None and not reason.strip():
-        stop = "reason_missing"
+    stop = stop or unsaid(reason, "reason")
     if stop is not None:
         return Denied(stop, review.state)
     return _step(
@@ -92,7 +93,7 @@ def refuse(
         Event.REFUSE if review.undoable else Event.HAND_OVER,
         why="" if review.undoable else "no_undo",
         reviewer=reviewer.subject,
-        reason=reason[:TEXT_LIMIT],
+        reason=reason,
         refused=True,
         answered_us=now_us,
         deadline_us=now_us + UNDO_WAIT_US,

@@ -218,12 +218,22 @@ def test_a_reviewer_only_tightens() -> None:
         assert step.constraints == (Constraint("amount", limit=kept),)
 
 
+def test_an_approval_whose_reason_would_be_cut_is_refused() -> None:
+    """What stands in the record is what the reviewer said."""
+    long = "x" * (steps.TEXT_LIMIT + 1)
+    assert approved(request(), reason=long) == Denied("reason_too_long", State.PENDING)
+    step = approved(request(), reason=long[:-1])
+    assert isinstance(step, Request)
+    assert step.reason == long[:-1]
+
+
 def test_a_refusal_needs_a_reason_and_takes_back_an_unused_release() -> None:
     """The agent gets it as its answer."""
     for state in OPEN:
         one = request(state)
-        empty = steps.refuse(one, reviewer("bob"), People(), now_us=NOW, reason=" ")
-        assert empty == Denied("reason_missing", state)
+        for text, why in TEXTS.items():
+            said = steps.refuse(one, reviewer("bob"), People(), now_us=NOW, reason=text)
+            assert said == Denied(f"reason_{why}", state)
         step = steps.refuse(one, reviewer("bob"), People(), now_us=NOW, reason="no")
         assert isinstance(step, Request)
         assert (step.state, step.reason) == (State.REFUSED, "no")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, Denied
+from openfeature_gov.approvals.steps import LONGEST_EXTENSION_US, TEXT_LIMIT, Denied
 from openfeature_gov.reviews import steps
 from openfeature_gov.reviews.ending import lost
 from openfeature_gov.reviews.review import OnExpiry, Review, pack, unpack
@@ -218,6 +218,10 @@ def test_only_who_was_asked_and_saw_it_says_anything() -> None:
     for answer in (accepted, refused):
         assert answer(review(), seen="x") == Denied("shown_something_else", State.OPEN)
     assert refused(review(), reason=" ") == Denied("reason_missing", State.OPEN)
+    long = "x" * (TEXT_LIMIT + 1)
+    for answer in (accepted, refused):
+        said = answer(review(), reason=long)
+        assert said == Denied("reason_too_long", State.OPEN)
 
 
 def test_a_deadline_moves_later_by_a_day_in_all() -> None:

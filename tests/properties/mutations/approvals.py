@@ -53,7 +53,7 @@ APPROVALS = (
             "voices(request, votes, directory) >= 1",
         ),
         ("merge((*request.constraints, *constraints))", "tuple(constraints)"),
-        ("if not reason.strip():", "if False:"),
+        ('stop = unsaid(reason, "reason") or objection', "stop = objection"),
         ("until_us <= now_us + LONGEST_EXTENSION_US", "until_us"),
         ("if subject not in request.requesters:", "if False:"),
         ("if now_us < request.deadline_us:\n", "if False:\n"),
