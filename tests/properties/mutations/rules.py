@@ -119,7 +119,7 @@ RULES = (
         _rules("aliases_and_huge_files_are_refused"),
         ("    if id(node) in seen:", "    if False:"),
         ("        if len(path) > MAX_DEPTH:", "        if len(path) > 999:"),
-        ("if len(text.encode()) > MAX_BYTES", "if False"),
+        ("if len(data) > MAX_BYTES", "if False"),
     ),
     *mutants(
         "strict_yaml.py",
