@@ -345,7 +345,8 @@ class Governor:
         heard since the start, holds on.
 
         Raises:
-            ValueError: for an unknown *metric*, no *reason*, or a *by* that is no id.
+            ValueError: for an unknown *metric*, a *by* that is no id, and a *reason*
+                that is empty or longer than 256 characters.
             RecordStoreError: when it could not be recorded; nothing was let go.
 
         """

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from openfeature_gov.contracts import is_opaque
 from openfeature_gov.evidence.records import Record, Stamp, note_record
-from openfeature_gov.evidence.texts import readable
+from openfeature_gov.evidence.texts import FIELD_LIMIT, readable
 from openfeature_gov.observing import Observer
 
 RELEASED = "signal_release"
@@ -34,12 +34,13 @@ def release_record(stamp: Stamp, metric: str, by: str, reason: str) -> Record:
     """Return the record that *by* lets go of *metric*.
 
     Raises:
-        ValueError: when *metric* or *by* is no id, or there is no *reason*.
+        ValueError: when *metric* or *by* is no id, there is no *reason*, or one that
+            the record would cut.
 
     """
     if not is_opaque(metric) or not is_opaque(by):
         raise ValueError("a signal is released by an opaque id, by its metric's name")
-    if not reason.strip():
-        raise ValueError("a release needs a reason")
+    if not reason.strip() or len(reason) > FIELD_LIMIT:
+        raise ValueError(f"a release needs a reason of 1 to {FIELD_LIMIT} characters")
     facts = {"metric": metric, "actor": by, "reason": readable(reason)}
     return note_record(stamp, RELEASED, **facts)

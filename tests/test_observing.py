@@ -347,11 +347,12 @@ def test_a_signal_is_a_finite_number(desk: Make, value: Any) -> None:
 
 
 def test_a_signal_must_be_somebodys_and_a_release_has_a_name(desk: Make) -> None:
-    """A metric that no guardrail names, no reason, and no id are refused."""
+    """A metric that no guardrail names, no reason or one to cut, no id are refused."""
     governor = paying(desk, SIGNAL).governor
     with pytest.raises(ValueError, match="no guardrail names"):
         governor.report_signal("eros", 1)
-    for by, reason in (("", "why"), ("a b", "why"), ("dana", " ")):
+    asked = (("", "why"), ("a b", "why"), ("dana", " "), ("dana", "w" * 257))
+    for by, reason in asked:
         with pytest.raises(ValueError, match="release"):
             governor.release_signal("errors", by=by, reason=reason)
 
