@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from openfeature_gov import (
     ActionContract,
     Constraint,
     Controls,
+    Decision,
     Effect,
     Extractors,
     Mode,
@@ -19,6 +22,8 @@ from openfeature_gov import (
     ToolCall,
     Verdict,
 )
+from openfeature_gov.decisions import decide
+from openfeature_gov.narrowing import stricter
 from tests.conftest import CONTEXT, Make, contract_yaml
 from tests.mailing import MAIL, SEARCH, call, log
 
@@ -195,6 +200,36 @@ def test_a_narrowed_call_is_weighed_once_more(desk: Make, case: str) -> None:
         reasons = [(one["control"], one["reason"]) for one in record["verdicts"]]
         assert ("second", "calm") in reasons
         assert ("second", "second") in reasons
+
+
+opinions = st.lists(
+    st.builds(
+        Verdict,
+        st.sampled_from(["first", "second", "third"]),
+        st.sampled_from(Mode),
+        st.just("said"),
+        need=st.sampled_from(Mode),
+        constraints=st.sampled_from(
+            [(), (Constraint("rows", 1),), (Constraint("rows", 2),)]
+        ),
+        fallback=st.booleans(),
+    ),
+    unique_by=lambda one: one.control,
+)
+
+
+@settings(max_examples=1_000)
+@given(opinions, opinions, st.sampled_from(Mode))
+def test_what_says_no_more_of_the_narrowed_call_changes_nothing(
+    before: list[Verdict], after: list[Verdict], need: Mode
+) -> None:
+    """The decision is the one that both leads to, whatever each control said."""
+
+    def law(*verdicts: Verdict) -> Decision:
+        made = decide(verdicts, need=need, listed=frozenset(Mode))
+        return replace(made, verdicts=(), reason="")
+
+    assert law(*before, *stricter(before, after)) == law(*before, *after)
 
 
 @pytest.mark.parametrize("kind", ["rows", "region"])

@@ -169,6 +169,7 @@ JUDGING = (
         _narrowing(
             "a_narrowed_call_is_weighed_once_more",
             "a_narrowed_call_is_not_narrowed_again",
+            "what_says_no_more_of_the_narrowed_call_changes_nothing",
         ),
         ("or new.cap < old.cap", ""),
         ("or new.need > old.need", ""),
