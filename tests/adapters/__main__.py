@@ -28,7 +28,7 @@ BESIDE = {
 """What the tests of an adapter need beside its extra."""
 MORE = {"fastmcp": ["test_mcp_gateway.py"]}
 """What else is tested in the environment of an adapter."""
-ALWAYS = ["pytest>=8.3", "pytest-xdist>=3.6", "opentelemetry-sdk"]
+ALWAYS = ["pytest>=8.3", "pytest-xdist>=3.6", "hypothesis>=6.115", "opentelemetry-sdk"]
 QUIET = [
     *("-W", "ignore:SelectableGroups dict:DeprecationWarning"),
     *("-W", "ignore:[EXPERIMENTAL] feature:UserWarning"),
