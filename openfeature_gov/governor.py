@@ -497,7 +497,9 @@ class Governor:
         """Decide again about the call that *approval_id* is about, and run it.
 
         In any process that acts for the same user and agent (`acting`). A release
-        counts only if everything that it bound is still so.
+        counts only if everything that it bound is still so. The arguments are those of
+        the request, as JSON: what a framework asked is its own to make again, for it
+        reads a Decimal or a date out of their text.
 
         Raises:
             ValueError: for an unknown request, or one whose arguments are not plain

@@ -195,11 +195,13 @@ class Judge:
             return False
         return need_of(rules.risk_class, rules.floor) < Mode.AUTONOMOUS
 
-    def canonical(self, tool: Tool, arguments: Mapping[str, Any]) -> bytes | None:
-        """Return the canonical bytes of *arguments* for *tool*, None if malformed."""
+    def sealed(
+        self, tool: Tool, arguments: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], bytes] | None:
+        """Return a copy of *arguments* for *tool*, and its bytes; None if malformed."""
         limit = self._governance.contracts[tool.name].limits.argument_bytes
         try:
-            return seal(tool.bind(arguments), max_bytes=limit)[1]
+            return seal(tool.bind(arguments), max_bytes=limit)
         except InvalidCallError:
             return None
 

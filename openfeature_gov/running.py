@@ -208,8 +208,12 @@ def _unfinished(kind: type) -> bool:
 
 def own(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of *arguments* that shares no container with them."""
-    plain = _PLAIN.issuperset(map(type, arguments.values()))
-    return dict(arguments) if plain else copy.deepcopy(arguments)
+    return dict(arguments) if plain(arguments) else copy.deepcopy(arguments)
+
+
+def plain(arguments: dict[str, Any]) -> bool:
+    """Say whether *arguments* are scalars of JSON alone."""
+    return _PLAIN.issuperset(map(type, arguments.values()))
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from openfeature_gov import tickets
 from openfeature_gov.admission import Admission
+from openfeature_gov.canonical import kinds
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.deciding import Decider
 from openfeature_gov.flags.reader import NOTHING_DEMANDED
 from openfeature_gov.judging import Judged, ambient
 from openfeature_gov.outcomes import Outcome, Status
-from openfeature_gov.running import Runner, heard
+from openfeature_gov.running import Runner, heard, plain
 from openfeature_gov.tickets import Ticket
 from openfeature_gov.tools import Tool
 
@@ -38,6 +41,7 @@ class Ticketing:
         ticket = self._ticket(judged, self._clock())
         # Since then a person or the disk may have taken any time.
         ticket.sure_ns = asked_ns + tickets.SURE_NS
+        ticket.converts = True
         return Admission(judged, ticket, self._decider, self._runner, self._clock)
 
     def honoured(self, tool: Tool, call: ToolCall) -> Judged | None:
@@ -76,15 +80,18 @@ class Ticketing:
 
     def _found(self, tool: Tool, call: ToolCall) -> tuple[Judged | None, bool]:
         """Use up the ticket for *call*: its decision, and whether it surely stands."""
-        canonical = self._decider.judge.canonical(tool, call.arguments)
-        if canonical is None:
+        sealed = self._decider.judge.sealed(tool, call.arguments)
+        if sealed is None:
             return None, False
+        arguments, canonical = sealed
         now = self._clock()
         ticket = tickets.take(self, tool.name, canonical, now)
         found: Judged | None = None if ticket is None else ticket.release
         if ticket is None or found is None or found.contract is None:
             return None, False
         context, here = found.contract.context, ambient.get()
+        if ticket.converts:
+            found = _converted(found, arguments)
         return found, now < ticket.sure_ns and (here is context or here == context)
 
     def _stands(self, tool: Tool, found: Judged) -> bool:
@@ -107,3 +114,14 @@ class Ticketing:
             now_ns + tickets.LIFETIME_NS,
             judged,
         )
+
+
+def _converted(found: Judged, arrived: dict[str, Any]) -> Judged:
+    """Return *found*, to run with what its framework made of plain JSON.
+
+    *arrived* has the bytes that were decided, so nothing but types can differ. What
+    was decided with types keeps them: a person may have released just those.
+    """
+    if plain(arrived) or kinds(found.route.arguments):
+        return found
+    return replace(found, route=replace(found.route, arguments=arrived))

@@ -24,6 +24,7 @@ class Ticket:
 
     *owner* is the Governor that left it; *expires_ns* is monotonic, and so is
     *sure_ns*, until which the decision is so new that nobody asks whether it stands.
+    *converts* says that a framework stands between, which reads JSON as types.
     """
 
     owner: object
@@ -32,6 +33,7 @@ class Ticket:
     expires_ns: int
     release: Any
     sure_ns: int = 0
+    converts: bool = False
     # A fork copies the mark as well: each process would find the ticket unused.
     pid: int = field(default_factory=os.getpid)
     _fresh: Any = field(default_factory=threading.Lock)

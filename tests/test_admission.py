@@ -7,11 +7,18 @@ import contextvars
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 import pytest
+from pydantic import TypeAdapter
 
 from openfeature_gov import Effect, RegistrationError, Status, ToolCall, tickets
+from openfeature_gov.adapters.shape import Asked, Door
+from openfeature_gov.reviews.states import State
 from openfeature_gov.stores import history
 from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 
@@ -51,6 +58,71 @@ def test_what_never_reached_the_tool_is_unknown(
     assert "Not executed" in held[0]()  # the ticket ended with the block
     assert desk.calls == []
     assert statuses(desk) == ["unknown"]
+
+
+class Size(Enum):
+    """A word that a framework reads out of JSON."""
+
+    LARGE = "large"
+
+
+TYPED: list[tuple[Any, Any, Any]] = [
+    (Decimal, "10.50", Decimal("10.50")),
+    (Decimal, 7, Decimal(7)),
+    (date, "2026-11-22", date(2026, 11, 22)),
+    (datetime, "2026-11-22T06:00:00Z", datetime(2026, 11, 22, 6, tzinfo=UTC)),
+    (UUID, str(UUID(int=1)), UUID(int=1)),
+    (Size, "large", Size.LARGE),
+    (State, "open", State.OPEN),
+    (list[Decimal], ["1", "2.5"], [Decimal(1), Decimal("2.5")]),
+    (dict[str, date], {"a": "2026-11-22"}, {"a": date(2026, 11, 22)}),
+    (int, "5", 5),
+    (str, "10", "10"),
+]
+
+
+@pytest.mark.parametrize(("hint", "given", "meant"), TYPED, ids=repr)
+def test_a_tool_gets_what_its_framework_makes_of_json(
+    desk: Make, hint: Any, given: Any, meant: Any
+) -> None:
+    """It computes with a Decimal, though JSON and the decision have its text."""
+    one, got = desk(contract_yaml("pay")), list[Any]()
+
+    def pay(amount: Any) -> str:
+        got.append(amount)
+        return "paid"
+
+    pay.__annotations__["amount"] = hint
+    tool = one.governor.tool("pay")(pay)
+    admitted = Door(one.governor, CONTEXT).admit(Asked("pay", {"amount": given}))
+    # As frameworks do, between their hook and the function.
+    converted = TypeAdapter(hint).validate_python(given)
+    assert admitted.run(lambda _: tool(amount=converted)).value == "paid"
+    assert (type(got[0]), got[0]) == (type(meant), meant)
+    assert statuses(one) == ["executed"]
+    assert len(history.records(one.records, kind="decision")) == 1
+
+
+def test_what_was_decided_with_a_type_runs_with_it(desk: Make) -> None:
+    """Nobody behind the decision puts text in place of a Decimal, or anything else."""
+    one, got = desk(contract_yaml("pay")), list[Any]()
+
+    def pay(amount: object) -> None:
+        got.append(amount)
+
+    tool = one.governor.tool("pay")(pay)
+    typed = ToolCall("pay", {"amount": Decimal(10)}, CONTEXT)
+    with one.governor.acting(CONTEXT):
+        one.governor.admit(typed).run(lambda _: tool(amount="10"))
+        several = ToolCall("pay", {"amount": [Decimal(10)]}, CONTEXT)
+        one.governor.admit(several).run(lambda _: tool(amount=["10"]))
+        assert got.pop() == [Decimal(10)]
+        one.governor.enforce(typed)
+        tool(amount="10")
+        one.governor.enforce(ToolCall("pay", {"amount": "10"}, CONTEXT))
+        tool(amount=Decimal(10))
+    assert [type(amount) for amount in got] == [Decimal, Decimal, str]
+    assert statuses(one) == ["executed"] * 4
 
 
 def test_a_body_that_raises_failed(gated: tuple[Desk, Callable[..., Any]]) -> None:

@@ -15,8 +15,10 @@ import orjson
 from pydantic import TypeAdapter
 
 from openfeature_gov.approvals.states import State
+from openfeature_gov.canonical import seal
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.decisions import Effect
+from openfeature_gov.errors import InvalidCallError
 from openfeature_gov.governor import Governor
 from openfeature_gov.judging import ambient, denial
 from openfeature_gov.outcomes import Outcome, Status, message
@@ -304,11 +306,11 @@ def _coerced(coercion: TypeAdapter[Any], value: Any) -> Any:
     """
     try:
         python = coercion.validate_python(value)
-        return (
-            python
-            if type(python) in _PLAIN
-            else coercion.dump_python(python, mode="json")
-        )
+        if type(python) in _PLAIN:
+            return python
+        with suppress(InvalidCallError):  # the very text that the gate will see
+            return orjson.loads(seal({"": python})[1])[""]
+        return coercion.dump_python(python, mode="json")
     except Exception:  # noqa: BLE001 - not of this type
         return value
 

@@ -6,6 +6,7 @@ from functools import partial
 
 from tests.properties.mutations.mutant import mutants, tests_of
 
+_admission = partial(tests_of, "test_admission.py")
 _ticketing = partial(tests_of, "test_ticketing.py")
 _governor = partial(tests_of, "test_governor.py")
 _arguments = partial(tests_of, "test_governor_arguments.py")
@@ -199,6 +200,16 @@ JUDGING = (
         ),
         ("return same and ambient", "return ambient"),
         (" and ambient.get() in (None, context)", ""),
+    ),
+    *mutants(
+        "ticketing.py",
+        _admission(
+            "a_tool_gets_what_its_framework_makes_of_json",
+            "what_was_decided_with_a_type_runs_with_it",
+        ),
+        ("        if ticket.converts:\n", "        if True:\n"),
+        ("        if ticket.converts:\n", "        if False:\n"),
+        ("plain(arrived) or kinds(found.route.arguments)", "plain(arrived)"),
     ),
     *mutants(
         "handing.py",
