@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -26,8 +27,10 @@ from openfeature_gov.cli.options import (
     TokenFile,
     sealing_of,
 )
+from openfeature_gov.stores import queries
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import open_store
+from openfeature_gov.stores.queries import Filter
 from openfeature_gov.targets import UnreachableError
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ WebhookSecretFile = Annotated[
         help=f"File with the webhook's secret (default: environment {WEBHOOK_SECRET}).",
     ),
 ]
+CHANGES = Filter(kind=("policy_change",))
 Once = Annotated[bool, typer.Option("--once", help="Look once and end.")]
 
 
@@ -95,12 +99,13 @@ def follow(
     store = open_store(records, sealing=sealing_of(key_file, checkpoint_file))
     try:
         changes = PolicyChanges(target.client, target.env_id, store, past)
-        told = len(_kept(records))
+        with opened(records) as log:
+            seen: Mapping[str, int] = queries.ends(log)
         with listening as bell:
             while True:
                 rung.clear()
                 _look(changes, target.name, patient=not once)
-                told = _tell(records, told, as_json=as_json)
+                seen = _tell(records, seen, as_json=as_json)
                 if once:
                     return
                 rung.wait(every)
@@ -147,19 +152,22 @@ def _look(changes: PolicyChanges, name: str, *, patient: bool) -> None:
         output.warn(f"{name}: {poll.gaps} part(s) of the audit log cannot be read")
 
 
-def _kept(records: str, *, kind: str = "policy_change") -> list[dict[str, Any]]:
+def _kept(records: str, *, kind: str) -> list[dict[str, Any]]:
     with opened(records) as log:
         return log.recorded(
             f"kind = :kind ORDER BY {log.ordered('ASC')}", {"kind": kind}
         )
 
 
-def _tell(records: str, told: int, *, as_json: bool | None) -> int:
-    """Print the changes behind the first *told*; return how many there are."""
-    kept = _kept(records)
-    for body in kept[told:]:
+def _tell(
+    records: str, seen: Mapping[str, int], *, as_json: bool | None
+) -> Mapping[str, int]:
+    """Print the changes behind the numbers *seen*; return the numbers now."""
+    with opened(records) as log:
+        found, now = queries.newer(log, CHANGES, seen, limit=sys.maxsize)
+    for body in found:
         output.line(body, _line(body), as_json=as_json)
-    return len(kept)
+    return now
 
 
 def _line(body: Mapping[str, Any]) -> Text:
