@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +32,7 @@ from openfeature_gov.testing.conformance import (
 from openfeature_gov.testing.rigs import Call
 from openfeature_gov.testing.workplace import WHO, Workplace
 from tests.adapters.langgraph_rig import LangGraphRig, played, scripted, tools
+from tests.conftest import CONTEXT, Make, contract_yaml
 
 GO: dict[str, Any] = {"messages": [HumanMessage("go")]}
 
@@ -223,3 +226,21 @@ def _invoked(graph: Any, given: Any, config: Any, asynchronous: bool) -> Any:
 
 def _name(tool: Any) -> str:
     return str(tool.name)
+
+
+def test_a_tool_computes_with_what_it_asked_for(desk: Make) -> None:
+    """The model writes JSON; LangChain makes a Decimal of it, for the tool."""
+    one, got = desk(contract_yaml("pay")), list[Any]()
+
+    def pay(amount: Decimal, due: date) -> str:
+        """Pay *amount* when it is *due*."""
+        got.append((amount * 2, due))
+        return "paid"
+
+    tool = StructuredTool.from_function(one.governor.tool("pay")(pay))
+    given = {"amount": "10.50", "due": "2026-11-22"}
+    ours = Governed(one.governor, CONTEXT)
+    agent = create_agent(scripted([Call("pay", given)]), [tool], middleware=[ours])
+    result = agent.invoke(GO)
+    assert played(result, "").answers["call-1"] == "paid"
+    assert got == [(Decimal("21.00"), date(2026, 11, 22))]
