@@ -43,6 +43,13 @@ def test_records_keep_their_places(tmp_path: Path) -> None:
     assert second["user"] == "u"
 
 
+def test_what_fails_while_it_is_read_is_no_fault_of_the_bundle(tmp_path: Path) -> None:
+    """An error of whoever reads is passed on as it is."""
+    path = bundle(tmp_path / "some.zip")
+    with pytest.raises(BrokenPipeError), unpacked(path):
+        raise BrokenPipeError
+
+
 def part(**facts: str) -> str:
     """Return a line of the personal parts."""
     return canonical(facts).decode() + "\n"

@@ -49,21 +49,19 @@ def unpacked(path: Path | str) -> Iterator[sqlite3.Connection]:
     # Late: a Governor that opens reads no bundle, and that brings the verifier in.
     from openfeature_gov.evidence.standalone import gov_verify  # noqa: PLC0415
 
-    try:
-        with (
-            closing(gov_verify.Bundle(Path(path))) as bundle,
-            closing(sqlite3.connect(":memory:")) as database,
-        ):
-            for statement in (*TABLES, *INDEXES, f"PRAGMA user_version={VERSION}"):
-                database.execute(statement)
-            database.executemany(insert_at(), _rows(bundle))
-            database.commit()
-            yield database
-    except (
-        *(gov_verify.Refused, BadZipFile, sqlite3.IntegrityError),
-        *(KeyError, ValueError, TypeError, OSError),
-    ) as error:
-        raise RecordStoreError(f"{path}: no bundle that can be read: {error}") from None
+    with closing(sqlite3.connect(":memory:")) as database:
+        for statement in (*TABLES, *INDEXES, f"PRAGMA user_version={VERSION}"):
+            database.execute(statement)
+        try:
+            with closing(gov_verify.Bundle(Path(path))) as bundle, database:
+                database.executemany(insert_at(), _rows(bundle))
+        except (
+            *(gov_verify.Refused, BadZipFile, sqlite3.IntegrityError),
+            *(KeyError, ValueError, TypeError, OSError),
+        ) as error:
+            what = f"{path}: no bundle that can be read: {error}"
+            raise RecordStoreError(what) from None
+        yield database
 
 
 def _rows(bundle: Bundle) -> Iterator[tuple[object, ...]]:
