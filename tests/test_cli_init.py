@@ -243,3 +243,14 @@ def test_a_draft_that_does_not_hold_together_is_not_written(tmp_path: Path) -> N
     contracts, flags = written(tmp_path)
     changed = contracts.read_text().replace("a.mode", "b.mode")
     assert lint.flag_problems(parse(changed), read_flags(flags))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder nobody writes")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The name of a draft would say nothing to anybody."""
+    place = tmp_path / "here"
+    place.symlink_to("/proc")
+    result = init(place, "a:search", "--workflow", "w", "--owner", "o")
+    assert result.exit_code == 3
+    assert f"{place}: " in result.stderr
+    assert ".tmp" not in result.stderr

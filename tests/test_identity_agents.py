@@ -140,6 +140,8 @@ def test_a_file_that_is_none_lets_nobody_in(keys: AgentKeys, held: bytes) -> Non
     assert keys._path.read_bytes() == held
     keys._path.unlink()
     refused("keys_unavailable", keys.authenticate, text)
+    with pytest.raises(IdentityError, match=r"agents\.json: No such file"):
+        keys.every()
 
 
 def test_an_id_twice_and_a_file_of_everybody_are_refused(keys: AgentKeys) -> None:

@@ -84,8 +84,13 @@ def init(
     flags = drafts.flags_document(planned, shared, environment=environment, at=stamp)
     with ExitStack() as stack:
         drafted = [_aside(path, stack) for path in paths]
-        drafted[0].write_text(text, "utf-8")
-        write_document(drafted[1], flags)
+        try:
+            drafted[0].write_text(text, "utf-8")
+            write_document(drafted[1], flags)
+        except OSError as error:
+            # The name of a draft says nothing to anybody.
+            place = str(folder.absolute())
+            raise OSError(error.errno, error.strerror, place) from error
         _check(drafted[0], drafted[1], [tool.name for tool in planned])
         _land(drafted, paths, force=force)
     for tool in planned:

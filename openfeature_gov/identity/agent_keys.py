@@ -230,7 +230,7 @@ class AgentKeys:
                 return held.keys
             data = _bytes(self._path)
         except OSError as error:
-            self._read, told = None, type(error).__name__
+            self._read, told = None, error.strerror or type(error).__name__
             raise IdentityError(UNREADABLE, f"{self._path}: {told}") from error
         keys = {key.id: key for key in _parsed(self._path, data)}
         self._read = _Read(stamp, keys)
