@@ -10,7 +10,7 @@ import pytest
 from openfeature.contrib.provider.featbit.authoring import Json, document, string_flag
 from openfeature_gov.cli.drafts import MODE_VALUES, new_flag
 from openfeature_gov.testing.featbit import SimulatedFeatBit
-from tests.commands import gov
+from tests.commands import gov, use_featbit
 
 FLAGS = {
     "w.global": "switch",
@@ -43,16 +43,10 @@ def project(
     monkeypatch.chdir(tmp_path)
     made = gov("init", "find", "erase", "--workflow", "w", "--owner", "o")
     assert made.exit_code == 0
-    for name, value in {
-        "EVENT_URL": server.event_url,
-        "STREAMING_URL": server.streaming_url,
-        "SECRET": server.server_secret,
-        "API_URL": server.api_url,
-        "TOKEN": server.access_token,
-        "PROJECT": server.project_key,
-        "ENV": server.env_key,
-    }.items():
-        monkeypatch.setenv(f"GOV_FEATBIT_{name}", value)
+    use_featbit(monkeypatch, server)
+    given(monkeypatch, "EVENT_URL", server.event_url)
+    given(monkeypatch, "STREAMING_URL", server.streaming_url)
+    given(monkeypatch, "SECRET", server.server_secret)
     return tmp_path
 
 

@@ -21,10 +21,18 @@ from openfeature_gov.cli.answering import now_us
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.shelves import RecordShelf
 from tests.receiving import Receiver, answer
-from tests.test_approvals_notifying import BINDING, PATH, SECRET, Records
+from tests.test_approvals_notifying import (
+    BINDING,
+    PATH,
+    SECRET,
+    Records,
+    receiver,
+    records,
+)
 from tests.test_cli_approvals import records_of
 from tests.test_governor_approvals import Waiting
 
+__all__ = ["receiver", "records"]
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
 CANARY = "T0PS3CRET"
 LINK = "https://gov.example.com/inbox"
@@ -37,19 +45,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("GOV_RECORDS", "GOV_CHANNELS"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(tmp_path)
-    with closing(made.store):
-        yield made
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with closing(Receiver()) as made:
-        yield made
 
 
 def channels(**groups: str) -> None:

@@ -23,7 +23,7 @@ from openfeature_gov.stores.history import records
 from openfeature_gov.targets.featbit import FeatBitTarget
 from openfeature_gov.targets.states import Held, state
 from openfeature_gov.testing.featbit import SimulatedFeatBit
-from tests.commands import gov, told
+from tests.commands import gov, told, use_featbit
 
 TOOLS = ("find", "erase")
 KEYS = ["w.global", "find.mode", "w.approval", "w.denylist", "w.fallback", "erase.mode"]
@@ -45,13 +45,7 @@ def project(
     monkeypatch.chdir(tmp_path)
     assert gov("init", *TOOLS, "--workflow", "w", "--owner", "o").exit_code == 0
     (tmp_path / "flags.json").unlink()
-    for name, value in {
-        "GOV_FEATBIT_API_URL": server.api_url,
-        "GOV_FEATBIT_TOKEN": server.access_token,
-        "GOV_FEATBIT_PROJECT": server.project_key,
-        "GOV_FEATBIT_ENV": server.env_key,
-    }.items():
-        monkeypatch.setenv(name, value)
+    use_featbit(monkeypatch, server)
     return tmp_path
 
 

@@ -19,6 +19,7 @@ from openfeature.contrib.provider.featbit.management import ManagementClient
 from openfeature_gov.cli import app
 from openfeature_gov.stores.history import records
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from tests.commands import use_featbit
 from tests.integration import postgres
 
 
@@ -29,13 +30,7 @@ def server(
     """Lend a FeatBit with one flag, and its settings in the environment."""
     monkeypatch.chdir(tmp_path)
     with SimulatedFeatBit(document([boolean_flag("stop", serve=True)])) as running:
-        for name, value in {
-            "GOV_FEATBIT_API_URL": running.api_url,
-            "GOV_FEATBIT_TOKEN": running.access_token,
-            "GOV_FEATBIT_PROJECT": running.project_key,
-            "GOV_FEATBIT_ENV": running.env_key,
-        }.items():
-            monkeypatch.setenv(name, value)
+        use_featbit(monkeypatch, running)
         yield running
 
 

@@ -24,6 +24,7 @@ from openfeature_gov.cli import app, doors, listening
 from openfeature_gov.cli.doors import Door
 from openfeature_gov.targets import UnreachableError
 from openfeature_gov.testing.featbit import SimulatedFeatBit
+from tests.commands import use_featbit
 
 SECRET = "whsec-3f9a"
 BODY = b'{"events":"feature_flag.toggled","happenedAt":"2026-11-21T06:00:00Z"}'
@@ -196,14 +197,8 @@ def server(
     """Lend a FeatBit with one flag, and its settings in the environment."""
     monkeypatch.chdir(tmp_path)
     with SimulatedFeatBit(document([boolean_flag("stop", serve=True)])) as running:
-        for name, value in {
-            "GOV_FEATBIT_API_URL": running.api_url,
-            "GOV_FEATBIT_TOKEN": running.access_token,
-            "GOV_FEATBIT_PROJECT": running.project_key,
-            "GOV_FEATBIT_ENV": running.env_key,
-            "GOV_FEATBIT_WEBHOOK_SECRET": SECRET,
-        }.items():
-            monkeypatch.setenv(name, value)
+        use_featbit(monkeypatch, running)
+        monkeypatch.setenv("GOV_FEATBIT_WEBHOOK_SECRET", SECRET)
         yield running
 
 

@@ -19,7 +19,7 @@ from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Actor, CallContext, Governor, ToolCall
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov_rollout.signals import report
-from tests.commands import gov, told
+from tests.commands import gov, told, use_featbit
 from tests.rollouts import CONTRACTS, MODE, PLAN, STAGES, featbit, on_featbit, on_file
 
 ROOT = Path(__file__).parents[1]
@@ -244,10 +244,7 @@ def test_the_same_commands_work_on_featbit(
 ) -> None:
     """--featbit with its usual options."""
     with on_featbit() as (_, server):
-        monkeypatch.setenv("GOV_FEATBIT_TOKEN", server.access_token)
-        monkeypatch.setenv("GOV_FEATBIT_API_URL", server.api_url)
-        monkeypatch.setenv("GOV_FEATBIT_PROJECT", server.project_key)
-        monkeypatch.setenv("GOV_FEATBIT_ENV", server.env_key)
+        use_featbit(monkeypatch, server)
         done = rollout("advance", "refunds", "--featbit", *ANN)
         assert done.exit_code == 0, done.output
         (one,) = told(rollout("status", "--featbit"))["rollouts"]

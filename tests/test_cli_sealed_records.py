@@ -13,7 +13,7 @@ from openfeature.contrib.provider.featbit.authoring import boolean_flag, documen
 from openfeature.contrib.provider.featbit.management import ManagementClient
 from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.testing.featbit import SimulatedFeatBit
-from tests.commands import gov
+from tests.commands import gov, use_featbit
 from tests.integration import postgres
 
 PLACE = ("--key-file", "key", "--checkpoint-file", "held")
@@ -72,13 +72,7 @@ def test_changes_in_featbit_are_sealed(
 ) -> None:
     """What `gov featbit follow` writes, and what `provision` does."""
     with SimulatedFeatBit(document([boolean_flag("stop", serve=True)])) as server:
-        for name, value in {
-            "GOV_FEATBIT_API_URL": server.api_url,
-            "GOV_FEATBIT_TOKEN": server.access_token,
-            "GOV_FEATBIT_PROJECT": server.project_key,
-            "GOV_FEATBIT_ENV": server.env_key,
-        }.items():
-            monkeypatch.setenv(name, value)
+        use_featbit(monkeypatch, server)
         client = ManagementClient(server.api_url, server.access_token)
         client.toggle(server.env_id, "stop", False, reason="incident 8")
         place = ("--records", url, *PLACE)

@@ -7,11 +7,10 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,11 @@ from openfeature_gov.evidence.otlp import Cursor, Stored, forward, read_cursor
 from openfeature_gov.stores import history
 from openfeature_gov.stores.queries import stored
 from openfeature_gov.stores.sqlite import SqliteStore
+from tests.receiving import Answer, Receiver, hang_up
 from tests.worked import worked
 
 ROOT = Path(__file__).parents[1]
 PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
-Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 def taken(
@@ -51,43 +50,30 @@ def taken(
     handler.wfile.write(said)
 
 
-class Collector:
+class Collector(Receiver):
     """Receive OTLP/HTTP logs; *answers* replace the next ones, in order."""
 
     def __init__(self) -> None:
         self.events: list[LogRecord] = []
         self.resources: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
-        self.answers: list[Answer] = []
-        self.arrived = threading.Condition()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                outer.take(self)
-
-            def do_GET(self) -> None:
-                taken(self)
-
-            def log_message(self, *given: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
+        super().__init__(taken)
 
     @property
     def url(self) -> str:
         """Return where to send logs."""
-        return f"http://127.0.0.1:{self.server.server_address[1]}/v1/logs"
+        return f"http://{self.place}/v1/logs"
 
     def take(self, handler: BaseHTTPRequestHandler) -> None:
         """Parse one request, keep its events, and answer."""
+        if handler.command == "GET":
+            taken(handler)
+            return
         data = handler.rfile.read(int(handler.headers["Content-Length"]))
         if handler.headers.get("Content-Encoding") == "gzip":
             data = gzip.decompress(data)
         request = ExportLogsServiceRequest.FromString(data)
-        answer = self.answers.pop(0) if self.answers else taken
+        answer = self.answers.pop(0) if self.answers else self.usual
         with self.arrived:
             self.headers.append(dict(handler.headers))
             for resource in request.resource_logs:
@@ -97,12 +83,6 @@ class Collector:
                     self.events.extend(scope.log_records)
             answer(handler)
             self.arrived.notify_all()
-
-    def close(self) -> None:
-        """Stop the server."""
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 def _attributes(holder: Any) -> dict[str, Any]:
@@ -205,10 +185,6 @@ def _partly(handler: BaseHTTPRequestHandler) -> None:
     taken(handler, said.SerializeToString())
 
 
-def _hang_up(handler: BaseHTTPRequestHandler) -> None:
-    handler.close_connection = True
-
-
 @pytest.mark.parametrize(
     ("answer", "times", "words"),
     [
@@ -218,7 +194,7 @@ def _hang_up(handler: BaseHTTPRequestHandler) -> None:
         (_elsewhere, 2, "records not taken"),
         (_page, 1, "no OTLP receiver"),
         (_partly, 1, "3 records were rejected: 'too old'"),
-        (_hang_up, 2, "no answer"),
+        (hang_up, 2, "no answer"),
     ],
 )
 def test_what_was_not_taken_is_sent_again(

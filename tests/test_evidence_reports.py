@@ -19,16 +19,12 @@ from openfeature_gov.evidence.spending import Cost, Envelope
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.queries import EVERYTHING, Filter, related
 from openfeature_gov.stores.sqlite import SqliteStore
-from tests.worked import worked
+from tests.worked import log, worked
+
+__all__ = ["log"]
 
 HOUR = spending.HOUR_US
 BOT_A = Filter(agent=("bot-a",))
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a log in which two agents met every effect."""
-    return worked(tmp_path_factory.mktemp("worked"))
 
 
 def ask(log: Path, name: str, wanted: Filter = BOT_A, limit: int = 50) -> Report:

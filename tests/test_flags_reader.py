@@ -34,30 +34,18 @@ from openfeature.contrib.provider.featbit import (
     authoring,
 )
 from openfeature_gov import Effect, FlagReader, GovernanceHook
-from openfeature_gov.contracts import ActionContract
 from openfeature_gov.controls import Controls
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.decisions import Decision, decide, need_of
 from openfeature_gov.flags.hook import HINT, Notes, active
 from openfeature_gov.flags.kinds import KINDS
 from openfeature_gov.governance import parse
-from openfeature_gov.ladder import Intent, Reversibility, RiskClass
 from tests.conftest import CONTEXT, KEYS, contract_yaml, flag_document
+from tests.test_controls import CONTRACT
 
 RULES = parse(
     contract_yaml("tool", riskClass="search", reversibility="automatic")
 ).contracts["tool"]
-CONTRACT = ActionContract(
-    tool="tool",
-    workflow="tests",
-    context=CONTEXT,
-    target_system="",
-    risk_class=RiskClass.SEARCH,
-    reversibility=Reversibility.AUTOMATIC,
-    intent=Intent.SEARCH,
-    arguments={},
-    canonical=b"{}",
-)
 
 
 class Scripted(AbstractProvider):

@@ -21,21 +21,11 @@ from openfeature_gov.stores.logs import Rows, Values, opened
 from openfeature_gov.stores.queries import CHOICES, Filter, page, query, related
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.full import share
-from tests.worked import AMOUNTS, as_version_1, worked
+from tests.worked import AMOUNTS, as_version_1, log, old
+
+__all__ = ["log", "old"]
 
 Facts = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a log in which two agents met every effect."""
-    return worked(tmp_path_factory.mktemp("worked"))
-
-
-@pytest.fixture(scope="module")
-def old(log: Path) -> Path:
-    """Return the same log in the first version of the schema."""
-    return as_version_1(log, log.with_name("old.db"))
 
 
 def _mode(one: Facts) -> str | None:

@@ -21,21 +21,11 @@ from openfeature_gov.stores import history, logs, questions
 from openfeature_gov.stores.logs import Rows, Values, opened
 from openfeature_gov.stores.queries import EVERYTHING, Filter
 from openfeature_gov.stores.sqlite import SqliteStore
-from tests.worked import as_version_1, worked
+from tests.worked import as_version_1, log, old, worked
+
+__all__ = ["log", "old"]
 
 Facts = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a log in which two agents met every effect."""
-    return worked(tmp_path_factory.mktemp("worked"))
-
-
-@pytest.fixture(scope="module")
-def old(log: Path) -> Path:
-    """Return the same log in the first version of the schema."""
-    return as_version_1(log, log.with_name("old.db"))
 
 
 def acted(log: Path, wanted: Filter = EVERYTHING) -> list[Action]:

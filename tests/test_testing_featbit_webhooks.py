@@ -12,6 +12,7 @@ import urllib3
 from openfeature.contrib.provider.featbit import authoring
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 from openfeature_gov.testing.featbit.ports import HttpPort, Request, Response
+from tests.waiting import until
 
 SECRET = "whsec"
 
@@ -31,10 +32,7 @@ class Receiver:
         return Response(self.status)
 
     def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 10
-        while len(self.received) < count:
-            assert time.monotonic() < deadline, f"{len(self.received)} of {count}"
-            time.sleep(0.005)
+        until(lambda: len(self.received) >= count, f"there never were {count}")
 
     def close(self) -> None:
         self._port.close(keep=False)

@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Actor, CallContext, Effect, Governor, ToolCall
 from openfeature_gov.contracts import Evidence, Lineage
@@ -136,3 +138,15 @@ def as_version_1(path: Path, old: Path) -> Path:
         )
         connection.commit()
     return old
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a log in which two agents met every effect."""
+    return worked(tmp_path_factory.mktemp("worked"))
+
+
+@pytest.fixture(scope="module")
+def old(log: Path) -> Path:
+    """Return the same log in the first version of the schema."""
+    return as_version_1(log, log.with_name("old.db"))
