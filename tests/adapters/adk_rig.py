@@ -25,6 +25,7 @@ from openfeature_gov.adapters.adk import Governed
 from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
 from openfeature_gov.testing.workplace import WHO, Workplace
 from tests.adapters.loops import in_own_loop
+from tests.adapters.turns import delegation
 
 CONFIRM = "adk_request_confirmation"
 USER = "customer-7"
@@ -74,8 +75,7 @@ class ADKRig(Rig):
     ) -> Played:
         turn = list(calls)
         if sub:
-            place.delegated = lambda: _delegated(place, calls)
-            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+            turn = delegation(place, lambda: _delegated(place, calls))
         given = Content(role="user", parts=[Part(text="go")])
         turns = [turn, [replace(one, id=f"{one.id}-again") for one in turn]]
         model = scripted(*turns[: 2 if retries else 1])

@@ -26,6 +26,7 @@ from agent_framework.observability import enable_instrumentation
 from openfeature_gov.adapters.agent_framework import Governed, wake
 from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
 from openfeature_gov.testing.workplace import WHO, Workplace
+from tests.adapters.turns import delegation
 
 
 class _Model(BaseChatClient):
@@ -121,8 +122,7 @@ class AgentFrameworkRig(Rig):
     ) -> Played:
         turn = list(calls)
         if sub:
-            place.delegated = lambda: _delegated(place, calls)
-            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+            turn = delegation(place, lambda: _delegated(place, calls))
         session = AgentSession()
         way = {"streams": streams or not asynchronous, "retries": retries}
         return _run(place, [turn], late, "go", session, **way)

@@ -23,9 +23,9 @@ from openfeature_gov.adapters.claude_agent import govern
 from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
 from openfeature_gov.testing.scripted_messages import scripted
 from openfeature_gov.testing.workplace import WHO, Workplace
+from tests.adapters.turns import NO_RETRY, delegation
 
 PREFIX = "mcp__shop__"
-NO_RETRY = "nothing repeats a tool but the model, whose call is a new one"
 
 
 class ClaudeAgentRig(Rig):
@@ -36,11 +36,7 @@ class ClaudeAgentRig(Rig):
 
     span = "tools/call"
 
-    lacks = {  # noqa: RUF012 - as the base class has it
-        "test_a_retry_is_decided_anew": NO_RETRY,
-        "test_an_approval_is_for_no_retry": NO_RETRY,
-        "test_no_retry_runs_what_is_denied": NO_RETRY,
-    }
+    lacks = NO_RETRY
 
     def play(
         self,
@@ -55,10 +51,12 @@ class ClaudeAgentRig(Rig):
     ) -> Played:
         turn = list(calls)
         if sub:
-            place.delegated = lambda: json.dumps(
-                asked(place, bare(place), calls, asynchronous=asynchronous).answers
+            turn = delegation(
+                place,
+                lambda: json.dumps(
+                    asked(place, bare(place), calls, asynchronous=asynchronous).answers
+                ),
             )
-            turn = [Call("delegate", {"task": "do it"}, "call-0")]
         options = govern(bare(place, late), place.governor, WHO)
         options.include_partial_messages = streams
         return asked(place, options, turn, asynchronous=asynchronous)

@@ -26,8 +26,9 @@ from crewai.tools.base_tool import BaseTool, Tool
 from pydantic import PrivateAttr
 
 from openfeature_gov.adapters.crewai import BEFORE, Governed
-from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
+from openfeature_gov.testing.rigs import Call, Edit, Played
 from openfeature_gov.testing.workplace import WHO, Workplace
+from tests.adapters.turns import Stateless, delegation
 
 
 class Scripted(BaseLLM):
@@ -98,11 +99,8 @@ def texting(turn: Sequence[Call]) -> Any:
     return model
 
 
-class CrewAIRig(Rig):
+class CrewAIRig(Stateless):
     """A crew of one; CrewAI has no pause and no sessions."""
-
-    pauses = False
-    sessions = False
 
     def play(
         self,
@@ -117,25 +115,12 @@ class CrewAIRig(Rig):
     ) -> Played:
         turn = list(calls)
         if sub:
-            place.delegated = lambda: json.dumps(kicked_off(place, calls).answers)
-            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+            turn = delegation(
+                place, lambda: json.dumps(kicked_off(place, calls).answers)
+            )
         how = {"streams": streams, "texts": retries}
         with governed(place, late):
             return kicked_off(place, turn, asynchronous=asynchronous, **how)
-
-    def wake(
-        self,
-        place: Workplace,
-        state: str,
-        *,
-        asynchronous: bool = False,
-        late: Edit | None = None,
-        retries: bool = False,
-    ) -> Played:
-        calls = [Call(**one) for one in json.loads(state)]
-        return self.play(
-            place, calls, asynchronous=asynchronous, late=late, retries=retries
-        )
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from fastmcp.server.middleware import Middleware
 from fastmcp.server.middleware.error_handling import RetryMiddleware
 
 from openfeature_gov.adapters.fastmcp import Governed
-from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
+from openfeature_gov.testing.rigs import Call, Edit, Played
 from openfeature_gov.testing.workplace import WHO, Workplace
+from tests.adapters.turns import Stateless, delegation
 
 
 class Late(Middleware):
@@ -28,11 +29,9 @@ class Late(Middleware):
         return await call_next(context.copy(message=message))
 
 
-class FastMCPRig(Rig):
+class FastMCPRig(Stateless):
     """A server in process; MCP has no pause and no stable session."""
 
-    pauses = False
-    sessions = False
     span = "tools/call"
     mode = "auto"
     lacks = {  # noqa: RUF012 - as the base class has it
@@ -52,28 +51,13 @@ class FastMCPRig(Rig):
     ) -> Played:
         if sub:
             bare, asked = server(place), list(calls)
-            place.delegated = lambda: str(self._called(bare, asked).answers)
-            calls = [Call("delegate", {"task": "do it"}, "call-0")]
+            calls = delegation(place, lambda: str(self._called(bare, asked).answers))
         ours: list[Any] = [Governed(place.governor, WHO)]
         again = [_retry()] if retries else []
         # Before ours and after it: both orders are there.
         around = [*again, *ours] if asynchronous else [*ours, *again]
         middleware = [*around, *([Late(late)] if late else [])]
         return self._called(server(place, *middleware), calls)
-
-    def wake(
-        self,
-        place: Workplace,
-        state: str,
-        *,
-        asynchronous: bool = False,
-        late: Edit | None = None,
-        retries: bool = False,
-    ) -> Played:
-        calls = [Call(**one) for one in json.loads(state)]
-        return self.play(
-            place, calls, asynchronous=asynchronous, late=late, retries=retries
-        )
 
     def _called(self, served: FastMCP, calls: Sequence[Call]) -> Played:
         async def run() -> dict[str, str]:

@@ -20,6 +20,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from openfeature_gov.adapters.langgraph import Governed, wake
 from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
 from openfeature_gov.testing.workplace import WHO, Workplace
+from tests.adapters.turns import delegation
 
 
 class Model(GenericFakeChatModel):
@@ -81,8 +82,7 @@ class LangGraphRig(Rig):
         (place.folder / thread).touch()
         turn = list(calls)
         if sub:
-            self._delegate(place, turn)
-            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+            turn = delegation(place, lambda: _delegated(place, calls))
         given = {"messages": [HumanMessage("go")]}
         how = {"streams": streams, "retries": retries}
         model = scripted(turn)
@@ -146,13 +146,11 @@ class LangGraphRig(Rig):
                 return played(last, thread)
             return played(one.invoke(start, config), thread)
 
-    def _delegate(self, place: Workplace, calls: list[Call]) -> None:
-        def delegated() -> str:
-            agent = create_agent(scripted(calls), tools(place))
-            result = agent.invoke({"messages": [HumanMessage("go")]})
-            return json.dumps(played(result, "").answers)
 
-        place.delegated = delegated
+def _delegated(place: Workplace, turn: Sequence[Call]) -> str:
+    agent = create_agent(scripted(turn), tools(place))
+    result = agent.invoke({"messages": [HumanMessage("go")]})
+    return json.dumps(played(result, "").answers)
 
 
 def tools(place: Workplace) -> list[Any]:

@@ -12,15 +12,14 @@ from mcp import Client
 from mcp.server.mcpserver import MCPServer
 
 from openfeature_gov.adapters.mcp import Governed
-from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
+from openfeature_gov.testing.rigs import Call, Edit, Played
 from openfeature_gov.testing.workplace import WHO, Workplace
+from tests.adapters.turns import Stateless, delegation
 
 
-class MCPRig(Rig):
+class MCPRig(Stateless):
     """A server in process; MCP has no pause and no stable session."""
 
-    pauses = False
-    sessions = False
     span = "tools/call"
     lacks = {  # noqa: RUF012 - as the base class has it
         "test_a_streamed_run": "a server answers a call once; it streams no run",
@@ -40,25 +39,10 @@ class MCPRig(Rig):
         turn = list(calls)
         if sub:
             bare = server(place)
-            place.delegated = lambda: str(called(bare, calls).answers)
-            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+            turn = delegation(place, lambda: str(called(bare, calls).answers))
         middleware: list[Any] = [Governed(place.governor, WHO)]
         after = [*([Late(late)] if late else []), *([twice] if retries else [])]
         return called(server(place, *middleware, *after), turn)
-
-    def wake(
-        self,
-        place: Workplace,
-        state: str,
-        *,
-        asynchronous: bool = False,
-        late: Edit | None = None,
-        retries: bool = False,
-    ) -> Played:
-        calls = [Call(**one) for one in json.loads(state)]
-        return self.play(
-            place, calls, asynchronous=asynchronous, late=late, retries=retries
-        )
 
 
 class Late:

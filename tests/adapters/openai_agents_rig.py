@@ -14,9 +14,9 @@ from openfeature_gov.adapters.openai_agents import govern
 from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
 from openfeature_gov.testing.workplace import WHO, Workplace
 from tests.adapters.loops import in_own_loop
+from tests.adapters.turns import NO_RETRY, delegation
 
 set_tracing_disabled(True)
-NO_RETRY = "nothing repeats a tool but the model, whose call is a new one"
 CONTEXT = {"user_id": "customer-7", "session_id": "session-1"}
 
 
@@ -25,9 +25,7 @@ class OpenAIAgentsRig(Rig):
 
     lacks = {  # noqa: RUF012 - as the base class has it
         "test_a_late_edit": "nothing can stand between the wrapper and the tool",
-        "test_a_retry_is_decided_anew": NO_RETRY,
-        "test_an_approval_is_for_no_retry": NO_RETRY,
-        "test_no_retry_runs_what_is_denied": NO_RETRY,
+        **NO_RETRY,
     }
 
     def play(
@@ -43,8 +41,7 @@ class OpenAIAgentsRig(Rig):
     ) -> Played:
         turn = list(calls)
         if sub:
-            place.delegated = lambda: _delegated(place, calls)
-            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+            turn = delegation(place, lambda: _delegated(place, calls))
         agent = _agent(place, turn)
         if streams:
             result = asyncio.run(_streamed(agent))

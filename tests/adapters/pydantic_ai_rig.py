@@ -23,6 +23,7 @@ from openfeature_gov.adapters.pydantic_ai import Governed
 from openfeature_gov.testing.rigs import Call, Edit, Played, Rig
 from openfeature_gov.testing.workplace import WHO, Workplace
 from tests.adapters.loops import in_own_loop
+from tests.adapters.turns import delegation
 
 
 class Late(AbstractCapability[Any]):
@@ -74,8 +75,7 @@ class PydanticAIRig(Rig):
     ) -> Played:
         turn = list(calls)
         if sub:
-            place.delegated = lambda: _delegated(place, calls)
-            turn = [Call("delegate", {"task": "do it"}, "call-0")]
+            turn = delegation(place, lambda: _delegated(place, calls))
         made = agent(place, turn, late, retries=retries)
         if streams:
             return played(asyncio.run(_streamed(made)))
