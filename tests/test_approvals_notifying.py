@@ -37,11 +37,10 @@ from openfeature_gov.stores.shelves import RecordShelf
 from tests.properties.test_approvals import People
 from tests.properties.test_approvals import request as asked
 from tests.receiving import Posted, Receiver, answer, hang_up
+from tests.tree import PATH
 
 # Loading its plugins, apprise imports a module that Python 3.13 no longer has.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
-ROOT = Path(__file__).parents[1]
-PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
 SECRET = b"a secret of ours, long"
 CANARY = "T0PS3CRET"
 BINDING = "5eed" * 16

@@ -33,9 +33,8 @@ from tests.commands import told
 from tests.integration import postgres
 from tests.properties.test_approvals import request as asked
 from tests.test_governor_approvals import Waiting
+from tests.tree import PATH
 
-ROOT = Path(__file__).parents[1]
-PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
 BINDING = "5eed" * 16
 FINGERPRINT = BINDING[:12]
 MINUTE = 60_000_000

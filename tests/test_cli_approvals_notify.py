@@ -23,7 +23,6 @@ from openfeature_gov.stores.shelves import RecordShelf
 from tests.receiving import Receiver, answer
 from tests.test_approvals_notifying import (
     BINDING,
-    PATH,
     SECRET,
     Records,
     receiver,
@@ -31,6 +30,7 @@ from tests.test_approvals_notifying import (
 )
 from tests.test_cli_approvals import records_of
 from tests.test_governor_approvals import Waiting
+from tests.tree import PATH
 
 __all__ = ["receiver", "records"]
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")

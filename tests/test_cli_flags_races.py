@@ -23,10 +23,9 @@ from openfeature_gov.targets import (
 from openfeature_gov.targets.file import FileTarget, read_flags
 from tests.commands import gov
 from tests.flag_folder import AT, TOOLS, WHY, edited, project, reason, recorded, values
+from tests.tree import PATH
 
 __all__ = ["project"]
-ROOT = Path(__file__).parents[1]
-PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
 
 
 def test_concurrent_edits_of_several_processes_all_survive(project: Path) -> None:

@@ -16,9 +16,8 @@ from typer.testing import CliRunner
 from openfeature_gov.cli import app, output
 from openfeature_gov.cli.exits import EXPECTED, Exit, code_of, text_of
 from openfeature_gov.errors import GovernanceError
+from tests.tree import PATH
 
-ROOT = Path(__file__).parents[1]
-PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
 GOV = [sys.executable, "-m", "openfeature_gov.cli"]
 INIT = ["init", "find:search", "erase", "--workflow", "w", "--owner", "o"]
 

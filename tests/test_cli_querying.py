@@ -19,12 +19,11 @@ from openfeature_gov.evidence.records import Stamp, note_record
 from openfeature_gov.stores import history
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.commands import audit, told
+from tests.tree import PATH
 from tests.worked import worked
 
 HOSTILE = "\x1b]0;owned\x07\x9b2J\u202e\u200b\r\n"
 RAW = {one for one in HOSTILE if not one.isprintable()} - {"\n", "\r"}
-ROOT = Path(__file__).parents[1]
-PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from openfeature_gov.stores.opening import open_store
 from openfeature_gov_rollout.signals import report
 from tests.commands import gov, told, use_featbit
 from tests.rollouts import CONTRACTS, MODE, PLAN, STAGES, featbit, on_featbit, on_file
+from tests.tree import PATH
 
-ROOT = Path(__file__).parents[1]
 AT = "2030-01-01T00:00:00.000Z"
 BOB = ("--actor", "bob", "--reason", "wait")
 ANN = ("--actor", "ann", "--reason", "proven")
@@ -335,12 +335,11 @@ def test_a_watch_takes_authority_back_without_being_asked(folder: Path) -> None:
     """A daemon, and one incident that a pager tells of: rolled back and said so."""
     begun("observe", "search", "read", "draft")
     command = [sys.executable, "-m", "openfeature_gov.cli", "rollout", "watch"]
-    paths = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
     daemon = subprocess.Popen(
         [*command, "--interval", "0.2", "--json"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": PATH},
     )
     try:
         store = open_store(folder / "records.db")

@@ -32,8 +32,8 @@ from openfeature_gov.demo.recorded import (
 )
 from openfeature_gov.demo.session import Edit, Session, edit, opened
 from openfeature_gov.stores import history, queries
+from tests.tree import PATH
 
-ROOT = Path(__file__).resolve().parents[1]
 CONTRACTS = governance.parse(GOVERNANCE.read_text("utf-8"), str(GOVERNANCE))
 SCENARIO = read_calls(CALLS)
 RELEASED = {flags.MODE: "autonomous", flags.APPROVAL: "false"}
@@ -66,13 +66,12 @@ def calls_to(tool: str) -> list[RecordedCall]:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``gov demo`` as a user would, without a terminal."""
-    paths = os.pathsep.join(str(ROOT / name) for name in ("", "providers", "rollout"))
     return subprocess.run(
         [sys.executable, "-m", "openfeature_gov.cli", "demo", *arguments],
         capture_output=True,
         check=False,
         encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "100"},
+        env={**os.environ, "PYTHONPATH": PATH, "COLUMNS": "100"},
         timeout=60,
     )
 

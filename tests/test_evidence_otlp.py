@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.tree import PATH
+
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
@@ -34,9 +36,6 @@ from openfeature_gov.stores.queries import stored
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.receiving import Answer, Receiver, hang_up
 from tests.worked import worked
-
-ROOT = Path(__file__).parents[1]
-PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
 
 
 def taken(

@@ -12,8 +12,8 @@ import pytest
 
 from openfeature_gov.governance import parse
 from openfeature_gov.verification import size
+from tests.tree import PATH, ROOT
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 GOV = f"{sys.executable} -m openfeature_gov.cli"
@@ -22,8 +22,7 @@ SILENT = {"gov decide look_up": 4}
 
 
 def environment() -> dict[str, str]:
-    paths = (ROOT, ROOT / "providers", ROOT / "rollout")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    return {**os.environ, "PYTHONPATH": PATH}
 
 
 def run_console(text: str, folder: Path) -> None:

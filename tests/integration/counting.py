@@ -7,14 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 
 from tests.integration import postgres
-
-ROOT = Path(__file__).parents[2]
-PATHS = (ROOT, ROOT / "providers", ROOT / "rollout")
+from tests.tree import PATH, ROOT
 
 
 def counted(
@@ -26,7 +23,7 @@ def counted(
     done = subprocess.run(
         [sys.executable, "-m", f"tests.integration.{program}", *map(str, words), kind],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
+        env={**os.environ, "PYTHONPATH": PATH},
         capture_output=True,
         text=True,
         timeout=600,

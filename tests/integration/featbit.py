@@ -26,6 +26,7 @@ from openfeature_gov.ladder import Mode
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 from tests.conftest import CONTEXT, contract_yaml, flag_document
 from tests.integration.emulation import hang_up
+from tests.tree import PATH, ROOT
 from tests.waiting import until
 
 with warnings.catch_warnings():
@@ -50,8 +51,6 @@ QUICK = Timing(
 )
 SHORT = ((SECOND * 3 // 2, Mode.AUTONOMOUS), (3600 * SECOND, Mode.APPROVAL_REQUIRED))
 """Ages of the data at which decisions shrink, to fit `QUICK`."""
-ROOT = Path(__file__).parents[2]
-PATHS = os.pathsep.join(map(str, (ROOT, ROOT / "providers", ROOT / "rollout")))
 
 
 def flags() -> dict[str, Any]:
@@ -137,7 +136,7 @@ def running(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     program = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", f"{__package__}.{module}", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": PATHS},
+        env={**os.environ, "PYTHONPATH": PATH},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

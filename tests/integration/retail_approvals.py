@@ -51,12 +51,11 @@ from openfeature_gov.demo.recorded import (
 )
 from openfeature_gov.governor import Governor
 from openfeature_gov.stores import history
+from tests.tree import PATH
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-ROOT = Path(__file__).resolve().parents[2]
-PATH = os.pathsep.join(str(ROOT / part) for part in ("", "providers", "rollout"))
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
     None,

@@ -12,8 +12,7 @@ import pytest
 
 from examples import business_rules as rules
 from tests.full import share
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.tree import PATH, ROOT
 
 
 @pytest.mark.parametrize(
@@ -73,9 +72,7 @@ def test_the_example_runs_with_one_command() -> None:
         encoding="utf-8",
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(
-                str(ROOT / name) for name in ("", "providers", "rollout")
-            ),
+            "PYTHONPATH": PATH,
         },
         timeout=120,
     )

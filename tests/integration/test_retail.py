@@ -29,8 +29,8 @@ from openfeature_gov.demo.recorded import (
 )
 from openfeature_gov.demo.session import edit, opened
 from openfeature_gov.ladder import MODES, Mode
+from tests.tree import PATH, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 CONTRACTS = governance.parse(GOVERNANCE.read_text("utf-8"), str(GOVERNANCE))
 HOSTILE = {("6", 1), ("6", 2)}
@@ -215,9 +215,7 @@ def test_the_example_runs_with_one_command() -> None:
         encoding="utf-8",
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(
-                str(ROOT / name) for name in ("", "providers", "rollout")
-            ),
+            "PYTHONPATH": PATH,
         },
         timeout=60,
     )

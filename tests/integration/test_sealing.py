@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.tree import PATH, ROOT
 
 
 def look(what: str, count: int, folder: Path) -> Any:
-    paths = (ROOT, ROOT / "providers", ROOT / "rollout")
     command = [sys.executable, "-W", "ignore", "-m", "tests.integration.sealing"]
     done = subprocess.run(
         [*command, what, str(count), str(folder)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        env={**os.environ, "PYTHONPATH": PATH},
         capture_output=True,
         text=True,
         timeout=300,

@@ -17,11 +17,10 @@ import pytest
 
 from openfeature_gov.allowances.shared import RedisRates
 from tests.integration import postgres, redis_server, spender
+from tests.tree import PATH, ROOT
 
-ROOT = Path(__file__).parents[2]
 CEILING, KILLS = 1000, 2
 UNANSWERED = "records_unavailable"
-PATHS = os.pathsep.join(str(ROOT / name) for name in (".", "providers", "rollout"))
 
 
 @contextmanager
@@ -60,7 +59,7 @@ def begun(folder: Path, *words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.integration.spender", folder, *map(str, words)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": PATHS},
+        env={**os.environ, "PYTHONPATH": PATH},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
