@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,13 @@ settings.register_profile(
     "untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("untimed")
+
+
+def pytest_sessionfinish() -> None:
+    """End the PostgreSQL of this process, which a worker is given no time for later."""
+    if (postgres := sys.modules.get("tests.integration.postgres")) is not None:
+        postgres.end()
+
 
 AT = "2026-11-21T10:00:00.000Z"
 KEYS = {

@@ -57,6 +57,10 @@ class Server:
         """Start the server again, with what recovery there is to do."""
         self._server.ensure_postgres_running()
 
+    def end(self) -> None:
+        """End the server for good, and remove its folder."""
+        self._server.cleanup()
+
     def limit(self, pid: int, size: str) -> None:
         """Let the process *pid* of the server write no file beyond *size* bytes."""
         words = ["prlimit", f"--pid={pid}", f"--fsize={size}:"]
@@ -80,6 +84,13 @@ def server() -> Server | None:
         return Server()
     except ImportError:
         return None
+
+
+def end() -> None:
+    """End this process's server, if it has one."""
+    if server.cache_info().currsize and (one := server()) is not None:
+        one.end()
+    server.cache_clear()
 
 
 def ask(url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
