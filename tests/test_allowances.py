@@ -274,7 +274,7 @@ def test_a_report_settles(desk: Make) -> None:
     first, second, third = (one.governor.decide(CALL) for _ in range(3))
     assert one.governor.decide(CALL).reason == "budget_exhausted"
     for cost in (Decimal("NaN"), Decimal(-1), Decimal("Infinity")):
-        with pytest.raises(ValueError, match="a cost is"):
+        with pytest.raises(ValueError, match="from 0 to 10"):
             one.governor.report(first.record_id, "executed", cost=cost)
     one.governor.report(first.record_id, "executed", cost=Decimal("1.50"))
     one.governor.report(second.record_id, "not_run")
@@ -506,7 +506,7 @@ def test_windows_slide_by_the_monotonic_clock() -> None:
     assert [rates.take("z", 0, 60), rates.take("z", 1, 60)] == [False, True]
 
 
-@settings(max_examples=share(2000), deadline=None)
+@settings(max_examples=share(2000))
 @given(
     st.integers(1, 200),
     st.integers(1, 70),

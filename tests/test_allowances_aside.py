@@ -350,7 +350,7 @@ def book() -> Any:
     return closing(db)
 
 
-@settings(max_examples=examples(1000), deadline=None)
+@settings(max_examples=examples(1000))
 @given(
     st.lists(
         st.tuples(

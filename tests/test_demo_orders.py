@@ -168,7 +168,7 @@ def check_orders(store: OrderStore, held: dict[str, Decimal]) -> None:
         assert paid == due >= 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(calls(), max_size=12))
 def test_money_never_appears_or_vanishes(
     sequence: list[tuple[str, dict[str, Any]]],

@@ -449,7 +449,7 @@ def test_check_of_a_tree_that_another_process_ended_is_dropped(
     assert findings(log) == ["edited"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_byte_of_any_sealed_record_is_found(data: st.DataObject) -> None:
     """Whichever byte of whichever body is another one: it is found at opening."""

@@ -100,7 +100,7 @@ def test_every_value_has_the_type_of_its_column(found: list[dict[str, Any]]) -> 
             assert value is None or type(value) is PYTHON[column.kind]
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["flags", "context", *NAMES, "atUs"]), ODD))
 def test_odd_records_are_rows_too(record: dict[str, Any]) -> None:
     """Whatever stands in a body, types hold, and both forms can be read back."""

@@ -549,7 +549,7 @@ MANY = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sources=MANY, names=MANY, hops=st.integers(0, 3_000))
 def test_no_agent_makes_a_record_too_large_to_verify(
     sources: list[str], names: list[str], hops: int

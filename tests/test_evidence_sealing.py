@@ -340,7 +340,7 @@ def test_a_file_that_cannot_be_begun_keeps_no_record_away(
     assert sizes(path)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(

@@ -95,7 +95,7 @@ def names(found: list[AuditEntry]) -> list[str]:
 
 
 class TestWalk:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(
         stamps=st.lists(st.integers(1000, 400_000), max_size=12),
         burst=st.integers(0, PAGE + 20),

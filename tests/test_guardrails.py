@@ -712,7 +712,7 @@ VERDICTS = st.builds(
 EVERY = ruled(*[f"kind: {kind}, {text}" for kind, text in PLAIN.items()])
 
 
-@settings(max_examples=share(1500, of=10), deadline=None)
+@settings(max_examples=share(1500, of=10))
 @given(
     ACTIONS,
     SITUATIONS,

@@ -102,7 +102,7 @@ PEOPLE = [
 ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(plans(), st.sampled_from([*Mode]))
 def test_every_stage_only_raises_and_every_fall_only_lowers(
     plan: Plan, safest: Mode
@@ -126,7 +126,7 @@ def test_every_stage_only_raises_and_every_fall_only_lowers(
         before = now
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(plans())
 def test_a_part_reaches_whom_it_names(plan: Plan) -> None:
     """A part without a percentage reaches all that it describes, at least."""

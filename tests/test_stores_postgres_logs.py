@@ -76,7 +76,7 @@ def test_any_filter_finds_what_a_reader_would_pick(url: str, files: Path) -> Non
     """As in a file; pages of any size neither overlap nor miss, forth and back."""
     known = postgres.bodies(url)
 
-    @settings(max_examples=share(80, of=4), deadline=None)
+    @settings(max_examples=share(80, of=4))
     @given(filters(files), st.integers(1, 40), st.booleans())
     def agree(wanted: Filter, limit: int, newest: bool) -> None:
         picked = [one for one in known if picked_by(one, wanted)]

@@ -124,7 +124,7 @@ def filters(log: Path) -> st.SearchStrategy[Filter]:
 def test_any_filter_finds_what_a_reader_would_pick(log: Path, old: Path) -> None:
     """In both versions of the schema, alone and combined, in pages of any size."""
 
-    @settings(max_examples=share(250, of=5), deadline=None)
+    @settings(max_examples=share(250, of=5))
     @given(filters(log), st.integers(1, 30), st.booleans())
     def agree(wanted: Filter, limit: int, newest: bool) -> None:
         picked = [one for one in history.records(log) if picked_by(one, wanted)]

@@ -49,7 +49,7 @@ def test_groups_count_what_a_reader_would_count(log: Path, old: Path) -> None:
     """Decisions and their outcomes, in any scope, in both versions of the schema."""
     times = sorted(one["atUs"] for one in history.records(log))
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         st.sampled_from([(), ("bot-a",), ("bot-a", "bot-b"), ("nobody",)]),
         st.none() | st.sampled_from(times),

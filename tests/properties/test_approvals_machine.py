@@ -381,7 +381,6 @@ def test_every_store_takes_the_same_steps(tmp_path: Path) -> None:
             settings=settings(
                 max_examples=EXAMPLES,
                 stateful_step_count=STEPS,
-                deadline=None,
                 suppress_health_check=list(HealthCheck),
             ),
         )

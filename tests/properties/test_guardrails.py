@@ -157,7 +157,7 @@ def _plainly(
 
 
 @pytest.mark.parametrize("kind", sorted(WEIGHERS))
-@settings(max_examples=share(1500, of=20), deadline=None)
+@settings(max_examples=share(1500, of=20))
 @given(ACTIONS, SITUATIONS)
 def test_a_prepared_guardrail_says_what_a_plain_one_says(
     kind: str, action: ActionContract, situation: Situation

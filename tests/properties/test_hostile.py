@@ -79,7 +79,6 @@ def governor(desk: Make) -> Governor:
 
 @settings(
     max_examples=share(10_000, of=20),
-    deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.too_slow,
@@ -210,7 +209,7 @@ def test_control_characters_cannot_forge_a_record(governor: Governor) -> None:
     assert bodies[1]["fields"]["to"] == "a\\x0ab\\x1b[2J\\u202e"
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=4))
 def test_seal_copies_or_refuses(arguments: dict[str, Any]) -> None:
     """Sealed arguments are bounded, detached, and have the same bytes every time."""
@@ -284,7 +283,7 @@ def disguised(tree: Any, way: Callable[[], str]) -> Any:
 WAYS = st.sampled_from(["as it is", "text", "word"])
 
 
-@settings(max_examples=share(2_000, of=4), deadline=None)
+@settings(max_examples=share(2_000, of=4))
 @given(st.dictionaries(st.text(max_size=2), TREES, max_size=3), st.data())
 def test_bytes_and_kinds_say_all(
     arguments: dict[str, Any], data: st.DataObject

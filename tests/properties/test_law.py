@@ -76,7 +76,7 @@ def test_law_agrees_around_full_autonomy() -> None:
             assert found == expected(values), values
 
 
-@settings(max_examples=share(2000, of=20), deadline=None)
+@settings(max_examples=share(2000, of=20))
 @given(st.lists(VERDICTS, max_size=6), st.sampled_from(Mode), LADDERS, st.booleans())
 def test_decision_is_the_lowest_cap(
     verdicts: list[Verdict], need: Mode, listed: frozenset[Mode], approved: bool
@@ -93,7 +93,7 @@ def test_decision_is_the_lowest_cap(
     assert made.verdicts == tuple(verdicts)
 
 
-@settings(max_examples=share(2000, of=20), deadline=None)
+@settings(max_examples=share(2000, of=20))
 @given(
     st.lists(VERDICTS, min_size=1, max_size=5),
     VERDICTS,
@@ -128,7 +128,7 @@ def assert_tighter(after: Decision, before: Decision) -> None:
             assert new.among <= old.among
 
 
-@settings(max_examples=share(1000, of=20), deadline=None)
+@settings(max_examples=share(1000, of=20))
 @given(st.lists(VERDICTS, max_size=6), st.sampled_from(Mode), LADDERS, st.randoms())
 def test_order_never_matters(
     verdicts: list[Verdict],
@@ -144,7 +144,7 @@ def test_order_never_matters(
     assert all(getattr(one, name) == getattr(other, name) for name in fields)
 
 
-@settings(max_examples=share(1000, of=20), deadline=None)
+@settings(max_examples=share(1000, of=20))
 @given(st.lists(VERDICTS, max_size=6), st.sampled_from(Mode), LADDERS)
 def test_denied_stays_denied_whatever_the_approval(
     verdicts: list[Verdict], need: Mode, listed: frozenset[Mode]

@@ -105,7 +105,5 @@ class Book(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-Book.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None
-)
+Book.TestCase.settings = settings(max_examples=25, stateful_step_count=30)
 TestBook = Book.TestCase
