@@ -32,13 +32,15 @@ class InvalidContractError(GovernanceError):
         super().__init__("\n".join(self.lines()))
 
     def lines(self) -> list[str]:
-        """Return one ``file:line: key: message`` line for each problem."""
-        return [
-            f"{self.source}:{line}: {key}: {message}"
-            if key
-            else f"{self.source}:{line}: {message}"
-            for line, key, message in self.problems
-        ]
+        """Return one ``file:line: key: message`` line for each problem.
+
+        What is not known of a problem is left out: its line, or its key.
+        """
+        told = []
+        for line, key, message in self.problems:
+            place = f"{self.source}:{line}" if line else self.source
+            told.append(": ".join(part for part in (place, key, message) if part))
+        return told
 
 
 class RegistrationError(GovernanceError):

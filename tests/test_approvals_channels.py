@@ -134,7 +134,7 @@ def test_files_that_others_may_read_are_refused(
         "channels: [{group: a, webhook: 'https://x', secretFile: secret}]",
     )
     (tmp_path / name).chmod(mode)
-    with pytest.raises(InvalidContractError, match=f"{name}:0: others may read"):
+    with pytest.raises(InvalidContractError, match=f"{name}: others may read"):
         load_channels(path)
     (tmp_path / name).chmod(0o640)
     assert len(load_channels(path)) == 1

@@ -227,7 +227,7 @@ def test_a_url_that_apprise_does_not_know_is_refused() -> None:
     pytest.importorskip("apprise")
     with pytest.raises(InvalidContractError) as error:
         sender(Channel("ops", "support", url=f"nonsense://{CANARY}"))
-    assert str(error.value) == "channel ops:0: url: is no URL that apprise knows"
+    assert str(error.value) == "channel ops: url: is no URL that apprise knows"
 
 
 def test_without_the_extra_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

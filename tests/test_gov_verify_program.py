@@ -156,6 +156,29 @@ def test_what_is_printed_is_plain(tmp_path: Path) -> None:
     assert set(text) & set(map(chr, range(32))) <= {"\n"}
 
 
+@pytest.mark.parametrize("evidence", ["another log", "no log"])
+def test_a_log_that_nothing_names_is_said_to_be_unknown(
+    desk: tuple[Log, Path, Path], tmp_path: Path, evidence: str
+) -> None:
+    """Nothing that was read of it is below a checkpoint that is held."""
+    log, _, held = desk
+    file = tmp_path / "evidence"
+    if evidence == "another log":
+        other = Log(3)
+        other.database(file)
+        file.write_bytes(proof(other, 2))
+    else:
+        file.write_bytes(b"nothing of the kind")
+    pins = ("--key", log.signer.vkey, "--checkpoint", held)
+    done = run(file, *pins, cwd=tmp_path)
+    assert done.returncode == 4
+    assert "None" not in done.stdout
+    unknown = "unknown: no checkpoint that you hold could be matched to it"
+    assert f"log           {unknown}\n" in done.stdout
+    as_json = json.loads(run(file, *pins, "--json", cwd=tmp_path).stdout)
+    assert as_json["logs"][0]["origin"] is None
+
+
 def test_it_needs_nothing_but_cryptography() -> None:
     """The file imports the standard library and one package."""
     names = set()

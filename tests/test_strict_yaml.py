@@ -107,6 +107,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(InvalidContractError) as caught:
         yaml.decoded(b"drawing: \xff", "drawings.yaml")
     assert caught.value.problems == [(0, "", "not UTF-8 at byte 9")]
+    assert str(caught.value) == "drawings.yaml: not UTF-8 at byte 9"
 
 
 @pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f", "\ufffe"])

@@ -2249,7 +2249,9 @@ def told(report: Report) -> str:
     """Return *report* for people."""
     word = "VERIFIED" if report.verified else "NOT VERIFIED"
     word += " (quick: hashes and signatures alone)" if report.quick else ""
-    lines: list[tuple[str, object]] = [("log", shown(report.origin))]
+    unknown = "unknown: no checkpoint that you hold could be matched to it"
+    log = unknown if report.origin is None else shown(report.origin)
+    lines: list[tuple[str, object]] = [("log", log)]
     if report.archived:
         what = f"1 to {report.archived}, in {report.bundles} bundles"
         done = f"{report.restored} of them verified"
