@@ -17,6 +17,7 @@ from openfeature.provider import FeatureProvider
 
 from openfeature import api
 from openfeature.contrib.provider.featbit import FeatBitProvider
+from openfeature.contrib.provider.featbit.reading import regular
 from openfeature_gov import governance, strict_yaml
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.flags.reader import DOMAIN, FlagReader
@@ -52,10 +53,10 @@ def yaml_text(path: Path) -> str:
 
     Raises:
         InvalidContractError: when it is too large or not UTF-8.
-        OSError: when it cannot be read.
+        OSError: when it cannot be read or is no regular file.
 
     """
-    with path.open("rb") as file:  # which need not end
+    with regular(path) as file:
         return strict_yaml.decoded(file.read(strict_yaml.MAX_BYTES + 1), str(path))
 
 

@@ -25,6 +25,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from openfeature.contrib.provider.featbit.reading import regular
 from openfeature_gov import strict_yaml as yaml
 from openfeature_gov.approvals.people import Reviewer
 from openfeature_gov.approvals.rotas import Rota
@@ -179,10 +180,10 @@ def unshared(path: Path) -> bytes:
 
     Raises:
         InvalidContractError: when others may write it.
-        OSError: when it cannot be read.
+        OSError: when it cannot be read or is no regular file.
 
     """
-    with path.open("rb") as file:
+    with regular(path) as file:
         if os.name == "posix" and os.fstat(file.fileno()).st_mode & WRITABLE:
             problem = "others may write it and so decide who reviews; run chmod go-w"
             raise InvalidContractError(str(path), [(0, "", problem)])

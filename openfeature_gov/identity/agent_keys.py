@@ -24,6 +24,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
+from openfeature.contrib.provider.featbit.reading import regular
 from openfeature_gov.errors import IdentityError
 from openfeature_gov.identity.principals import Principal
 
@@ -270,7 +271,7 @@ def _digest(secret: str) -> str:
 
 
 def _bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with regular(path) as file:
         if os.fstat(file.fileno()).st_mode & WRITABLE:
             told = "others may write it and so decide who acts; run chmod go-w"
             raise IdentityError(UNREADABLE, f"{path}: {told}")
