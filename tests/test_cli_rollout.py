@@ -18,10 +18,11 @@ from openfeature.contrib.provider.featbit.authoring import boolean_flag, turn_of
 from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import Actor, CallContext, Governor, ToolCall
 from openfeature_gov.stores.opening import open_store
+from openfeature_gov_rollout.plans import parse
 from openfeature_gov_rollout.signals import report
 from tests.commands import gov, told, use_featbit
 from tests.rollouts import CONTRACTS, MODE, PLAN, STAGES, featbit, on_featbit, on_file
-from tests.tree import PATH
+from tests.tree import PATH, ROOT
 
 AT = "2030-01-01T00:00:00.000Z"
 BOB = ("--actor", "bob", "--reason", "wait")
@@ -82,6 +83,22 @@ def test_a_refused_plan_says_file_line_and_key(folder: Path) -> None:
     done = rollout("plan")
     assert done.exit_code == 3
     assert "rollout.yaml:6: rolloutPlan.ownr: unknown key" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "watch"])
+def test_a_missing_plan_file_says_where_a_plan_to_begin_with_is(
+    folder: Path, command: str
+) -> None:
+    """And there it is: what the README shows is a plan."""
+    (folder / "rollout.yaml").unlink()
+    done = rollout(command)
+    assert done.exit_code == 3
+    told = 'write your plan there: the section "Rollout" of the README shows one'
+    assert f"rollout.yaml: No such file or directory; {told}\n" in done.stderr
+    _, _, section = (ROOT / "README.md").read_text().partition("\n## Rollout\n")
+    shown = section.partition("```text\n")[2].partition("```")[0]
+    (plan,) = parse(shown, "README.md")
+    assert plan.name == "refunds"
 
 
 def test_two_plan_files_are_compared_key_by_key(folder: Path) -> None:

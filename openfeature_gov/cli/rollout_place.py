@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from openfeature_gov_rollout.plan import Plan
 
 PLANS = "rollout.yaml"
+BEGINNING = 'write your plan there: the section "Rollout" of the README shows one'
 Plans = Annotated[
     Path | None,
     typer.Option(
@@ -69,12 +70,17 @@ def load_plans(path: Path, contracts: Any = None) -> tuple[Plan, ...]:
 
     Raises:
         InvalidContractError: with every problem of it.
-        OSError: when it cannot be read.
+        OSError: when it cannot be read; where it is missing, what makes one.
 
     """
     from openfeature_gov_rollout.plans import parse  # noqa: PLC0415
 
-    return parse(yaml_text(path), str(path), contracts)
+    try:
+        text = yaml_text(path)
+    except FileNotFoundError as error:
+        told = f"{error.strerror}; {BEGINNING}"
+        raise FileNotFoundError(error.errno, told, str(path)) from None
+    return parse(text, str(path), contracts)
 
 
 at_place = lent(place, Controller=object)
