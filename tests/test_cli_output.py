@@ -72,6 +72,40 @@ def test_unknown_commands_and_options_are_usage_errors() -> None:
         assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("kill", "gov flags kill"),
+        ("doctor", "gov featbit doctor"),
+        ("rotate", "gov agents rotate, gov audit key rotate"),
+        ("key", "gov audit key"),
+    ],
+)
+def test_a_command_without_its_group_is_told_where_it_is(
+    name: str, places: str
+) -> None:
+    """Every place of that name, as it is typed; no lazy command is imported for it."""
+    code = "import sys; from openfeature_gov.cli import main, tree"
+    code += "\ntry: main()\nexcept SystemExit as end: print(end.code)"
+    code += "\nprint([one for one in tree.LAZY.values() if one in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, name, "refund"],
+        env=_environment(COLUMNS="120"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"No such command '{name}'. Did you mean: {places} " in done.stderr
+    assert done.stdout == "2\n[]\n"
+
+
+def test_a_command_that_is_nowhere_is_only_unknown() -> None:
+    """What is merely like one is named as before; all else is named nowhere."""
+    assert "Did you mean" not in CliRunner().invoke(app, ["nope"]).stderr
+    assert "'flags'" in CliRunner().invoke(app, ["flag"]).stderr
+    assert "No such command" in CliRunner().invoke(app, ["flag"]).stderr
+
+
 def _environment(**extra: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("GOV_", "NO_CO"))}
     kept = {k: v for k, v in kept.items() if k not in ("FORCE_COLOR", "COLUMNS")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module, metadata
 from typing import Annotated, Any
 
@@ -80,6 +81,20 @@ class Commands(TyperGroup):
         single.command(cmd_name)(_function(cmd_name))
         return typer.main.get_command(single)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that *args* begin with.
+
+        Raises:
+            click.UsageError: when there is none; it names those of that name in groups.
+
+        """
+        name, *_ = args
+        if name not in {*self.commands, *LAZY} and not ctx.resilient_parsing:
+            found = ", ".join(_named(name, self, ctx.command_path))
+            if found:
+                ctx.fail(f"No such command {name!r}. Did you mean: {found}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an expected error is one line on standard error.
 
@@ -97,6 +112,15 @@ class Commands(TyperGroup):
                 raise
             output.complain(text_of(error))
             raise typer.Exit(code) from None
+
+
+def _named(name: str, group: TyperGroup, path: str) -> Iterator[str]:
+    """Yield each command *name* below *group* as it is typed; *path* leads there."""
+    for one, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from _named(name, command, f"{path} {one}")
+        if one == name and not command.hidden:
+            yield f"{path} {one}"
 
 
 def _function(name: str) -> Any:
