@@ -1,6 +1,7 @@
 """`gov decide`: the decision, its reasons and its exit code; no tool runs."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from openfeature.contrib.provider.featbit.authoring import serve, turn_off
 from openfeature.contrib.provider.featbit.writing import write_document
+from openfeature_gov.cli.arguments import MOST_BYTES
 from openfeature_gov.decisions import Effect
 from openfeature_gov.embedded import load_governance
 from openfeature_gov.errors import InvalidContractError
@@ -235,6 +237,37 @@ def test_arguments_that_are_no_utf8_are_refused_in_that_shape(project: Path) -> 
     (project / "args.json").write_bytes(b'{"\xc3\xa9\n": \xff}')
     said = " ".join(gov("decide", "find", "--args", "@args.json").stderr.split())
     assert "line 2, column 4: byte 0xff is no UTF-8; give" in said
+
+
+@pytest.mark.parametrize("option", ["--args", "--facts"])
+@pytest.mark.parametrize("given", ["@endless", "-"])
+def test_no_more_is_read_than_arguments_may_hold(
+    project: Path, option: str, given: str
+) -> None:
+    """The option, what was read and the limit are named."""
+    with (project / "endless").open("wb") as file:
+        file.truncate(2**36)
+    command = ["governance", "explain"] if option == "--facts" else ["decide"]
+    text = "{}" + " " * MOST_BYTES
+    result = gov(*command, "find", option, given, stdin=text)
+    assert (result.exit_code, result.stdout) == (2, "")
+    said = " ".join(result.stderr.replace("│", " ").split())
+    name = "endless" if given == "@endless" else "standard input"
+    told = f"'{option}': {name} holds over {MOST_BYTES} bytes; give fewer"
+    assert f"Invalid value for {told}" in said
+
+
+def test_arguments_may_be_as_large_as_the_limit_and_from_a_pipe(project: Path) -> None:
+    """The last byte that is allowed is read, and what the shell substitutes."""
+    (project / "args.json").write_text("{}" + " " * (MOST_BYTES - 2))
+    whole = gov("decide", "find", "--args", "@args.json")
+    reader, writer = os.pipe()
+    os.write(writer, b"{}")
+    os.close(writer)
+    piped = gov("decide", "find", "--args", f"@/dev/fd/{reader}")
+    os.close(reader)
+    digests = [json.loads(one.stdout)["argumentsDigest"] for one in (whole, piped)]
+    assert digests[0] == digests[1]
 
 
 def test_it_says_that_no_extractor_was_run(project: Path) -> None:

@@ -17,6 +17,8 @@ from openfeature_gov.canonical import MAX_DEPTH
 from openfeature_gov.cli import output
 
 ADVICE = 'give one JSON object, such as {"id": 7}, or @FILE, or - for standard input'
+MOST_BYTES = 1_048_576
+"""Bytes of a file or of standard input that are read; the rules allow far fewer."""
 CONSTANTS = frozenset({"NaN", "Infinity", "-Infinity"})
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+', re.DOTALL)
 _NOUNS = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
@@ -26,8 +28,8 @@ def arguments_of(given: str, *, option: str = "--args") -> dict[str, Any]:
     """Return the object that *given* holds or names: JSON, ``@FILE`` or ``-``.
 
     Raises:
-        typer.BadParameter: when it is no JSON object; it says where and why, and in
-            which *option*.
+        typer.BadParameter: when it is no JSON object, or one of over `MOST_BYTES`; it
+            says where and why, and in which *option*.
         OSError: when the file cannot be read.
 
     """
@@ -53,11 +55,16 @@ def _object(text: str) -> dict[str, Any]:
 
 def _text(given: str) -> str:
     if given == "-":
-        data = sys.stdin.buffer.read()
+        name, data = "standard input", sys.stdin.buffer.read(MOST_BYTES + 1)
     elif given.startswith("@"):
-        data = Path(given[1:]).read_bytes()
+        name = given[1:]
+        with Path(name).open("rb") as file:  # which may be a pipe and need not end
+            data = file.read(MOST_BYTES + 1)
     else:
         return given
+    if len(data) > MOST_BYTES:
+        problem = f"{output.safe(name)} holds over {MOST_BYTES} bytes; give fewer"
+        raise typer.BadParameter(problem)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
