@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.governance import parse
 from openfeature_gov.verification import size
 from tests.tree import PATH, ROOT
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-GOV = f"{sys.executable} -m openfeature_gov.cli"
+PROGRAMS = {
+    "gov": f"{sys.executable} -m openfeature_gov.cli",
+    "python": sys.executable,
+}
 SILENT = {"gov decide look_up": 4}
 """Commands whose documented exit code is not 0."""
 
@@ -29,8 +34,9 @@ def run_console(text: str, folder: Path) -> None:
     for line in text.splitlines():
         command = line.removeprefix("$ ")
         assert command != line, f"not a command: {line}"
+        program, _, arguments = command.partition(" ")
         done = subprocess.run(  # noqa: S602 - a reader types it into a shell
-            command.replace("gov ", f"{GOV} ", 1),
+            f"{PROGRAMS[program]} {arguments}",
             shell=True,
             cwd=folder,
             env=environment(),
@@ -57,6 +63,7 @@ def run_python(text: str, folder: Path, before: str) -> str:
 
 def test_code_blocks_run_in_order(tmp_path: Path) -> None:
     """Console blocks exit as documented, Python blocks run without a warning."""
+    shutil.copy(gov_verify.__file__, tmp_path)
     program, printed = "", []
     for language, text in BLOCKS:
         if language == "console":
