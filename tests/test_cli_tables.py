@@ -115,6 +115,31 @@ def test_what_is_too_narrow_gives_up_one_thing_after_the_other(
     assert found == lines
 
 
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(output.EFFECTS)), st.integers(0, 99)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(30, 100),
+)
+def test_no_line_ends_between_a_mark_and_its_word(
+    found: list[tuple[str, int]], width: int
+) -> None:
+    """In every width and layout; what keeps them together is not printed."""
+    told = Text("  ").join(
+        output.effect(Console(), name).append(f" {count}") for name, count in found
+    )
+    rows: list[list[output.Cell]] = [["review/2", "support-agent", told]]
+    names = ("TASK", "AGENT", "EFFECTS")
+    shown = drawn(output.columns(*names, rows=rows, fold=frozenset(names)), width)
+    for name, _ in found:
+        mark, _ = output.EFFECTS[name]
+        assert shown.count(f"{mark} {name}") == shown.count(mark)
+        assert shown.count(mark) == [one for one, _ in found].count(name)
+    assert "".join(shown.split("\n")).isprintable()
+
+
 def test_a_long_name_in_one_row_leaves_the_others_as_they_are() -> None:
     """It comes from whoever made the call; it breaks in its own cell."""
     rows = [("2026-11-22", "x" * 300), ("2026-11-23", "find")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +15,38 @@ from rich.text import Text
 GAP = 2
 LONGEST = 40
 """The longest word that a narrow column keeps whole: ids and flags are shorter."""
+MARKED = re.compile(rf"(?<!\S)([←-⯿]) (?=\S{{1,{LONGEST - 2}}}(?!\S))")
+"""The space between a mark, which is a symbol alone, and its word."""
+GLUE = "\ue000"
+"""Stands for that space while lines are made: rich breaks at every kind of space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Draw *text*, which holds GLUE where a line must not end."""
+
+    text: Text
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        """Yield the lines that fit ``options.max_width``."""
+        for line in self.text.wrap(console, options.max_width, overflow="fold"):
+            line.plain = line.plain.replace(GLUE, " ")
+            yield line
+
+    def __rich_measure__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Measurement:
+        """Return the width of the longest word, and of the whole."""
+        return Measurement.get(console, options, self.text)
+
+
+def _glued(cell: Text) -> Text:
+    """Return a copy of *cell* with GLUE between each mark and its word."""
+    glued = cell.copy()
+    glued.plain = MARKED.sub(rf"\1{GLUE}", cell.plain)
+    return glued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +91,8 @@ class Rows:
         """Return the columns that fit *width* and how wide each is, None for none."""
         every = range(len(self.names))
         columns = [
-            (Text(self.names[one]), *(row[one] for row in self.rows)) for one in every
+            (Text(self.names[one]), *(_glued(row[one]) for row in self.rows))
+            for one in every
         ]
         whole = [max(cell.cell_len for cell in cells) for cells in columns]
         words = [min(_longest_word(cells), LONGEST) for cells in columns]
@@ -88,7 +123,7 @@ class Rows:
         for column, width in zip(kept, widths, strict=True):
             table.add_column(self.names[column], width=width, overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(Marked(_glued(cell)) for cell in row))
         return table
 
     def _note(self, place: int, kept: Sequence[int]) -> Text:
@@ -112,7 +147,7 @@ class Rows:
         table.add_column(overflow="fold")
         for name, cell in zip(self.names, row, strict=True):
             if cell.plain.strip():
-                table.add_row(Text(name), cell)
+                table.add_row(Text(name), Marked(_glued(cell)))
         yield table
         if note.plain:
             yield Padding(note, (0, 0, 0, 4))
