@@ -114,6 +114,7 @@ def test_a_keyboard_is_enough(office: Office, visit: Visit) -> None:
     """For the whole way."""
     one = office.put()
     page = visit()
+    page.locator("input:focus").wait_for()
     page.keyboard.type(token("bob"))
     page.keyboard.press("Enter")
     page.get_by_role("link", name="refund").focus()
