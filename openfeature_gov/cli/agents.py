@@ -20,7 +20,12 @@ DAY_S, HOUR_S = 86_400, 3_600
 app = typer.Typer(no_args_is_help=True, help="Keys by which agents say who they are.")
 File = Annotated[
     Path,
-    typer.Option("--agents", envvar="GOV_AGENTS", help="File with the keys of agents."),
+    typer.Option(
+        "--agents",
+        envvar="GOV_AGENTS",
+        help="File with the keys of agents.",
+        readable=False,
+    ),
 ]
 Agent = Annotated[str, typer.Argument(help="Id of the agent.")]
 

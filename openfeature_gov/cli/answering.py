@@ -59,7 +59,10 @@ Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 Reviewers = Annotated[
     Path,
     typer.Option(
-        "--reviewers", envvar="GOV_REVIEWERS", help="File that says who reviews."
+        "--reviewers",
+        envvar="GOV_REVIEWERS",
+        help="File that says who reviews.",
+        readable=False,
     ),
 ]
 Limit = Annotated[int, typer.Option(min=1, max=MOST, help="How many.")]

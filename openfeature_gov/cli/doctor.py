@@ -35,7 +35,10 @@ MARKS = {
 
 def doctor(
     governance: Annotated[
-        Path, typer.Argument(metavar="GOVERNANCE", help="Governance contracts (YAML).")
+        Path,
+        typer.Argument(
+            metavar="GOVERNANCE", help="Governance contracts (YAML).", readable=False
+        ),
     ],
     *,
     streaming_url: StreamingUrl = "",

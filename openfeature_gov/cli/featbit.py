@@ -32,7 +32,10 @@ from openfeature_gov.targets import changes
 app = typer.Typer(no_args_is_help=True, help="Look after the flags in FeatBit.")
 
 Contracts = Annotated[
-    Path, typer.Argument(metavar="GOVERNANCE", help="Governance contracts (YAML).")
+    Path,
+    typer.Argument(
+        metavar="GOVERNANCE", help="Governance contracts (YAML).", readable=False
+    ),
 ]
 
 

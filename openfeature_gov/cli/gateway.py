@@ -55,7 +55,12 @@ def mcp_gateway(
     records: Records = RECORDS,
     reviewers: Annotated[
         Path | None,
-        typer.Option("--reviewers", envvar="GOV_REVIEWERS", help="Who may approve."),
+        typer.Option(
+            "--reviewers",
+            envvar="GOV_REVIEWERS",
+            help="Who may approve.",
+            readable=False,
+        ),
     ] = None,
     agent: Annotated[str, typer.Option(help="Who calls: an id that you issue.")] = "",
     user: Annotated[str, typer.Option(help="On whose behalf.")] = "",

@@ -35,12 +35,17 @@ def _group() -> None:
 @app.command("check")
 def check(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Governance files (YAML).")
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Governance files (YAML).", readable=False
+        ),
     ],
     *,
     flags: Annotated[
         Path | None,
-        typer.Option("--flags", help="Check also every flag named, in this file."),
+        typer.Option(
+            "--flags", help="Check also every flag named, in this file.", readable=False
+        ),
     ] = None,
     as_json: output.Json = None,
 ) -> None:

@@ -16,19 +16,30 @@ RECORDS = "records.db"
 
 Contracts = Annotated[
     Path,
-    typer.Option("--governance", envvar="GOV_GOVERNANCE", help="Governance contracts."),
+    typer.Option(
+        "--governance",
+        envvar="GOV_GOVERNANCE",
+        help="Governance contracts.",
+        readable=False,
+    ),
 ]
 BesideContracts = Annotated[
     Path | None,
     typer.Option(
         "--governance",
         envvar="GOV_GOVERNANCE",
+        readable=False,
         help=f"Governance contracts (default: {CONTRACTS} beside the flag file).",
     ),
 ]
 Flags = Annotated[
     Path,
-    typer.Option("--flags", envvar="GOV_FLAGS", help="Flag file (FeatBit data-sync)."),
+    typer.Option(
+        "--flags",
+        envvar="GOV_FLAGS",
+        help="Flag file (FeatBit data-sync).",
+        readable=False,
+    ),
 ]
 FeatBit = Annotated[
     bool, typer.Option("--featbit", help="In FeatBit itself instead of a flag file.")
@@ -46,6 +57,7 @@ TokenFile = Annotated[
     Path | None,
     typer.Option(
         "--token-file",
+        readable=False,
         help="File with the access token (default: environment GOV_FEATBIT_TOKEN).",
     ),
 ]
@@ -89,6 +101,7 @@ SecretFile = Annotated[
     Path | None,
     typer.Option(
         "--secret-file",
+        readable=False,
         help="File with the server secret (default: environment GOV_FEATBIT_SECRET).",
     ),
 ]

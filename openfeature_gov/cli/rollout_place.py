@@ -27,6 +27,7 @@ Plans = Annotated[
     Path | None,
     typer.Option(
         "--plans",
+        readable=False,
         envvar="GOV_ROLLOUT",
         help=f"Rollout plans (default: {PLANS} beside the flag file).",
     ),

@@ -45,7 +45,10 @@ def serve(
     reviewers: Annotated[
         Path,
         typer.Option(
-            "--reviewers", envvar="GOV_REVIEWERS", help="File that says who reviews."
+            "--reviewers",
+            envvar="GOV_REVIEWERS",
+            help="File that says who reviews.",
+            readable=False,
         ),
     ] = Path("reviewers.yaml"),
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
