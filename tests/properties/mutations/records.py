@@ -310,6 +310,7 @@ RECORDS = (
             "erases_what_is_about_one_and_nothing_else",
             "careless_erasures_are_refused",
             "nothing_is_erased_that_cannot_be_recorded",
+            "record_of_an_erasure_names_records_and_no_person",
         ),
         ("if orjson.loads(personal).get(subject.by) in keys", "if True"),
         ("if subject.key in reason:", "if False:"),
