@@ -129,6 +129,24 @@ def test_no_byte_of_the_files_remembers(store: SqliteStore) -> None:
     assert b"u-2" not in text
 
 
+def test_no_byte_of_a_log_in_use_remembers(desk: Make) -> None:
+    """What was never copied from the write-ahead log leaves it, whoever is connected.
+
+    Nobody empties it by leaving: the writer and an idle reader keep it open.
+    """
+    one = desk(contract_yaml("pay"))
+    one.governor.tool("pay")(one.spy)
+    one.governor.run(call(KEY, "a-1", "o-1"))
+    store = one.governor.records
+    assert isinstance(store, SqliteStore)
+    with closing(sqlite3.connect(one.records, isolation_level=None)) as idle:
+        assert idle.execute("SELECT count(*) FROM records").fetchall()
+        log = one.records.with_name(f"{one.records.name}-wal")
+        assert KEY.encode() in log.read_bytes()
+        assert erase(store, Subject("user", KEY), actor="ops", reason="r").traceless
+        assert KEY.encode() not in files(one.records)
+
+
 def test_what_was_no_id_is_found_by_what_it_was(store: SqliteStore) -> None:
     """A target that was recorded as its digest is erased by its text."""
     subject = Subject("targetRecord", f"{KEY}, by post")

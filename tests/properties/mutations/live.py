@@ -23,6 +23,7 @@ LIVE = (
             "nor_after_a_reconnect",
             "a_frame_nobody_can_read_leaves_doubt",
             "doubt_that_stays_cuts_the_connection",
+            "a_lost_request_for_everything_cuts_the_connection",
         ),
         ("            if silent:\n                self._doubt(now)\n", ""),
         ("current = streaming and self._doubts is None", "current = streaming"),

@@ -302,6 +302,10 @@ RECORDS = (
         "stores/erasing.py",
         _erasing("no_byte_of_the_files_remembers"),
         ("secure_delete=ON", "secure_delete=OFF"),
+    ),
+    *mutants(
+        "stores/erasing.py",
+        _erasing("no_byte_of_a_log_in_use_remembers"),
         ("wal_checkpoint(TRUNCATE)", "wal_checkpoint(PASSIVE)"),
     ),
     *mutants(
