@@ -32,8 +32,6 @@ from openfeature_gov.tools import Tool, Undo, Undoing
 
 EVERY_S = 1.0
 """How often a Governor with reviewed tools looks what is due."""
-FORK_WAIT_S = 5.0
-"""How long a fork waits for a round."""
 logger = logging.getLogger(__name__)
 _every: weakref.WeakSet[Rounds] = weakref.WeakSet()
 
@@ -144,17 +142,12 @@ class Undoer:
 
 
 class Rounds:
-    """Go round every *every_s* seconds in a thread, from `begin` until `end`.
-
-    A fork waits for a round that is under way, so that no child copies the locks of a
-    database that it reads.
-    """
+    """Go round every *every_s* seconds in a thread, from `begin` until `end`."""
 
     def __init__(self, go: Callable[[], object], every_s: float = EVERY_S) -> None:
         self._go, self._every_s = go, every_s
         self._over = threading.Event()
         self._threads: dict[int, threading.Thread] = {}
-        self._under_way = threading.RLock()
         _every.add(self)
 
     def begin(self) -> None:
@@ -172,40 +165,20 @@ class Rounds:
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def rest(self) -> bool:
-        """Keep the next round waiting until `go_on`; say whether none is under way."""
-        return self._under_way.acquire(timeout=FORK_WAIT_S)
-
-    def go_on(self) -> None:
-        """Let rounds begin again."""
-        with suppress(RuntimeError):  # it never came to rest
-            self._under_way.release()
-
     def restart(self) -> None:
-        """Go on in a forked child, whatever was under way in the parent."""
-        self._under_way = threading.RLock()
-        if self._threads:
+        """Go on in a forked child, if the parent did."""
+        if self._threads and not self._over.is_set():
+            self._over = threading.Event()  # the lock of the other may be taken
             self.begin()
 
     def _run(self) -> None:
         while not self._over.wait(self._every_s):
             try:
-                with self._under_way:
-                    self._go()
+                self._go()
             except RecordStoreError as error:
                 logger.warning("reviews wait: %s", error)
             except Exception:  # the next round may do better
                 logger.exception("reviews wait: a round failed")
-
-
-def _rest_all() -> None:
-    for one in tuple(_every):
-        one.rest()
-
-
-def _go_on_all() -> None:
-    for one in tuple(_every):
-        one.go_on()
 
 
 def _restart_all() -> None:
@@ -213,6 +186,4 @@ def _restart_all() -> None:
         one.restart()
 
 
-os.register_at_fork(
-    before=_rest_all, after_in_parent=_go_on_all, after_in_child=_restart_all
-)
+os.register_at_fork(after_in_child=_restart_all)

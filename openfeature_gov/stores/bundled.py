@@ -14,6 +14,7 @@ import orjson
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import DIGEST, derived
+from openfeature_gov.stores.inside import inside
 from openfeature_gov.stores.schema import INDEXES, TABLES, VERSION, insert_at
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def is_bundle(path: Path | str) -> bool:
     # drop the locks that this process's connections hold on it (POSIX).
     try:
         uri = f"{Path(path).absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
+        with inside.held(), closing(sqlite3.connect(uri, uri=True)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.DatabaseError as error:
         no_database = error.sqlite_errorcode == sqlite3.SQLITE_NOTADB
@@ -49,7 +50,7 @@ def unpacked(path: Path | str) -> Iterator[sqlite3.Connection]:
     # Late: a Governor that opens reads no bundle, and that brings the verifier in.
     from openfeature_gov.evidence.standalone import gov_verify  # noqa: PLC0415
 
-    with closing(sqlite3.connect(":memory:")) as database:
+    with inside.held(), closing(sqlite3.connect(":memory:")) as database:
         for statement in (*TABLES, *INDEXES, f"PRAGMA user_version={VERSION}"):
             database.execute(statement)
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.erasure import Ended
 from openfeature_gov.stores.history import personal_part, reading
+from openfeature_gov.stores.inside import inside
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.schema import connect, transaction
 
@@ -74,7 +75,7 @@ def erase(path: Path, ids: Sequence[str], ended: Sequence[Ended] = ()) -> bool:
 
     """
     try:
-        with closing(Turn(path)) as turn:
+        with inside.held(), closing(Turn(path)) as turn:
             return _erased(path, turn, ids, ended)
     except (sqlite3.Error, OSError) as error:
         raise RecordStoreError(f"{path}: not all was erased: {error}") from error

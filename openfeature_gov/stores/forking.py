@@ -7,18 +7,21 @@ go on after; in the child each becomes a writer of its own.
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Protocol
 
+from openfeature_gov.stores.inside import inside
+
 FORK_WAIT_S = 5.0
-"""How long a fork waits for what a store has under way."""
+"""How long a fork waits for what a store has under way, and for who reads one."""
 
 
 class Forked(Protocol):
     """Outlive a fork."""
 
-    def before_fork(self, wait_s: float) -> None:
-        """Come to rest within *wait_s* seconds."""
+    def before_fork(self, wait_s: float) -> bool:
+        """Come to rest within *wait_s* seconds; say whether that worked."""
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
@@ -27,34 +30,60 @@ class Forked(Protocol):
         """Begin anew, in the child."""
 
 
-_open: weakref.WeakSet[Forked] = weakref.WeakSet()
+class Forks:
+    """Bring the open stores to rest around every fork, one fork after another.
+
+    What is interrupted goes on as far as it came to rest, and the child is not fit.
+    """
+
+    def __init__(self) -> None:
+        self.stores: weakref.WeakSet[Forked] = weakref.WeakSet()
+        self._one = threading.RLock()
+        # More than one if a signal handler forks in a fork.
+        self._resting: list[list[Forked]] = []
+        self._rested = True
+
+    def rest(self) -> None:
+        """Let all come to rest: who reads first, as long as records are written."""
+        self._one.acquire()
+        self._resting.append([])
+        self._rested = False
+        rested = inside.rest(FORK_WAIT_S)
+        for store in tuple(self.stores):
+            self._resting[-1].append(store)
+            rested = store.before_fork(FORK_WAIT_S) and rested
+        self._rested = rested
+
+    def go_on(self) -> None:
+        """Go on in the parent."""
+        for store in self._resting.pop():
+            store.after_fork_in_parent()
+        inside.go_on()
+        self._one.release()
+
+    def begin_anew(self) -> None:
+        """Begin anew in the child."""
+        self._one, self._resting = threading.RLock(), []
+        inside.begin_anew(rested=self._rested)
+        for store in tuple(self.stores):
+            store.after_fork()
+
+
+_forks = Forks()
 
 
 def watch(store: Forked) -> None:
     """Tell *store* of every fork from now on, while it lives."""
-    _open.add(store)
+    _forks.stores.add(store)
 
 
 def forget(store: Forked) -> None:
     """Tell *store* of no fork any more."""
-    _open.discard(store)
-
-
-def _rest_all() -> None:
-    for store in tuple(_open):
-        store.before_fork(FORK_WAIT_S)
-
-
-def _go_on_all() -> None:
-    for store in tuple(_open):
-        store.after_fork_in_parent()
-
-
-def _restart_all() -> None:
-    for store in tuple(_open):
-        store.after_fork()
+    _forks.stores.discard(store)
 
 
 os.register_at_fork(
-    before=_rest_all, after_in_parent=_go_on_all, after_in_child=_restart_all
+    before=_forks.rest,
+    after_in_parent=_forks.go_on,
+    after_in_child=_forks.begin_anew,
 )

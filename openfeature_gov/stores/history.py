@@ -10,6 +10,7 @@ from typing import Any
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import merged
+from openfeature_gov.stores.inside import inside
 
 PERSONAL = 2
 """The version of the schema that brought personal parts."""
@@ -20,7 +21,8 @@ def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
     """Open the record log at *path* for reading only.
 
     Raises:
-        RecordStoreError: when there is no such log.
+        RecordStoreError: when there is no such log, or this process is a fork that may
+            not use SQLite.
 
     """
     # Late: whoever writes records reads no file, and that brings the verifier in.
@@ -28,7 +30,7 @@ def reading(path: Path | str) -> Iterator[sqlite3.Connection]:
 
     target = Path(path).absolute()
     try:
-        with closing(opened(target)) as connection:
+        with inside.held(), closing(opened(target)) as connection:
             connection.execute("SELECT 1 FROM records LIMIT 1")
             yield connection
     except sqlite3.Error as error:

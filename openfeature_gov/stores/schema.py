@@ -20,6 +20,7 @@ from openfeature_gov.evidence.records import (
     written,
 )
 from openfeature_gov.stores import ledger
+from openfeature_gov.stores.inside import inside
 
 VERSION = 6
 """Version 1 had neither personal parts nor checkpoints, and fewer columns; in version 2
@@ -287,10 +288,12 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open *path* for the one writer of this process, with every setting verified.
 
     Raises:
-        RecordStoreError: for a setting that did not take, or another schema version.
+        RecordStoreError: for a setting that did not take, another schema version, or a
+            forked process that may not use SQLite.
         sqlite3.Error: when the file cannot be opened or is no database.
 
     """
+    inside.require()
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection, path)

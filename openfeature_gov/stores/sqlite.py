@@ -23,6 +23,7 @@ from openfeature_gov.evidence.records import Record, changes, entries, note_reco
 from openfeature_gov.evidence.sealing import Sealer, Sealing
 from openfeature_gov.stores import erasing, ledger, sealed
 from openfeature_gov.stores.footing import Footing
+from openfeature_gov.stores.inside import inside
 from openfeature_gov.stores.leases import Lease, Turn
 from openfeature_gov.stores.schema import (
     CONSUMED,
@@ -126,7 +127,8 @@ class SqliteStore(QueuedStore):
     ) -> None:
         self.path = Path(path).absolute()
         self._sealing = sealing
-        super().__init__(str(self.path), now=now, clock=clock)
+        with inside.held():
+            super().__init__(str(self.path), now=now, clock=clock)
 
     def personal(self) -> Iterator[tuple[str, bytes]]:
         """Yield the id and the personal part of every record that has one.
@@ -190,26 +192,23 @@ class SqliteStore(QueuedStore):
             RecordStoreError: when records were left that could not be written.
 
         """
-        if self.sealer is not None:
-            self.sealer.stop()
-        try:
-            super().close()
-        finally:
-            if self._closed and (owner := self.sealer) is not None:
-                self.sealer = None
-                owner.close()
+        with inside.held():
+            if self.sealer is not None:
+                self.sealer.stop()
+            try:
+                super().close()
+            finally:
+                if self._closed and (owner := self.sealer) is not None:
+                    self.sealer = None
+                    owner.close()
 
-    def before_fork(self, wait_s: float) -> None:
-        """Close what is open, or a child would believe the parent's locks its own.
-
-        SQLite counts the locks of a process in memory, and a fork copies the count: the
-        child would wait for locks that nobody gives back, and take others for granted.
-        """
-        sealer = self.sealer
-        if sealer is not None:
-            sealer.rest(wait_s)
+    def before_fork(self, wait_s: float) -> bool:
+        """Close what is open, or a child would believe the parent's locks its own."""
+        rests = self.sealer is None or self.sealer.rest(wait_s)
         if self._turns.hold(wait_s):
             self._drop()
+            return rests
+        return False
 
     def after_fork_in_parent(self) -> None:
         """Go on after a fork; the connections are opened again when needed."""
@@ -217,8 +216,18 @@ class SqliteStore(QueuedStore):
         if self.sealer is not None:
             self.sealer.go_on()
 
+    def after_fork(self) -> None:
+        """Become a writer of its own in a forked child, if that may use SQLite."""
+        inside.prove(self.path)
+        super().after_fork()
+
+    def _begin(self) -> None:
+        with inside.held():
+            super()._begin()
+
     def _prepare(self) -> None:
         self.sealer = None
+        self._connection: sqlite3.Connection | None = None
         super()._prepare()
 
     def _seal(self) -> None:
@@ -234,9 +243,10 @@ class SqliteStore(QueuedStore):
             self._unsealed_since = self._clock()
             return
         now, clock = self._now, self._clock
-        made = sealed.sealer(self.path, self, self._sealing, now=now, clock=clock)
-        self.sealer = made
-        made.start()
+        with inside.held():
+            made = sealed.sealer(self.path, self, self._sealing, now=now, clock=clock)
+            self.sealer = made
+            made.start()
 
     def _behind_ns(self) -> int:
         sealer = self.sealer
@@ -247,7 +257,6 @@ class SqliteStore(QueuedStore):
 
     def _enter(self) -> None:
         self._pages = 0
-        self._connection: sqlite3.Connection | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _private(self.path)
         self._footing = Footing(self.path, self._clock)
@@ -307,7 +316,7 @@ class SqliteStore(QueuedStore):
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(sqlite3.Error):
+            with inside.held(), suppress(sqlite3.Error):
                 connection.close()
 
     def _insert(self, records: list[Record]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.published import Published
 from openfeature_gov.evidence.standalone.gov_verify import Archive, Database
+from openfeature_gov.stores.inside import inside
 from openfeature_gov.stores.keeping import Source
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.schema import connect, transaction
@@ -49,6 +50,7 @@ def remove(path: Path, archive: Archive, at_us: int) -> None:
     """
     try:
         with (
+            inside.held(),
             closing(Turn(path)) as turn,
             turn.taken(),
             closing(connect(path)) as opened,

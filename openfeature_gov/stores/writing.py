@@ -190,8 +190,9 @@ class QueuedStore(ABC):
     def _wrote(self, rows: int) -> None:  # noqa: B027 - most have nothing to do
         """Do what is due after *rows* rows became durable, and who waited was told."""
 
-    def before_fork(self, wait_s: float) -> None:  # noqa: B027 - not all must rest
-        """Come to rest within *wait_s* seconds, so that a child begins with nothing."""
+    def before_fork(self, wait_s: float) -> bool:  # noqa: ARG002 - not all must rest
+        """Come to rest within *wait_s* seconds; say whether that worked."""
+        return True
 
     def after_fork_in_parent(self) -> None:  # noqa: B027 - not all rested
         """Go on after a fork."""

@@ -28,6 +28,7 @@ from tests.properties.mutations.audit import AUDIT
 from tests.properties.mutations.contracts import CONTRACTS
 from tests.properties.mutations.controls import CONTROLS
 from tests.properties.mutations.flags import FLAGS
+from tests.properties.mutations.forks import FORKS
 from tests.properties.mutations.guardrails import GUARDRAILS
 from tests.properties.mutations.judging import JUDGING
 from tests.properties.mutations.law import DECISIONS
@@ -49,6 +50,7 @@ MUTANTS = (
     *JUDGING,
     *TOOLS,
     *RECORDS,
+    *FORKS,
     *LIVE,
     *APPROVALS,
     *SEALING,
