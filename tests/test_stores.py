@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -325,6 +326,34 @@ def test_an_interrupted_close_is_made_good_by_the_next(
     store.close()
     assert log.kinds()[-2:] == ["note", "stop"]
     until(lambda: not log.leased())  # a server hears of it a moment later
+
+
+@pytest.mark.parametrize("step", ["require_rows", "_settle_orphans"])
+def test_an_interrupted_close_writes_nothing_twice(
+    log: Log, store: QueuedStore, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Ctrl-C may come when the disk has what came late, before anybody knows or after.
+
+    Who waits for it hears once: that it is there, or that nobody knows.
+    """
+    finish, heard = store._finish, list[Exception | None]()
+    owner = store if hasattr(store, step) else sys.modules[store._insert.__module__]
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def late() -> None:
+        store._backlog.put(note(store), heard.append)
+        patched.setattr(owner, step, interrupted)
+        finish()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_finish", late)
+        with pytest.raises(KeyboardInterrupt):
+            store.close()
+    store.close()
+    assert log.kinds() == ["start", "note", "stop"]
+    assert [error is None for error in heard] == [step == "_settle_orphans"]
 
 
 @pytest.mark.parametrize("way", ["append", "commit"])

@@ -400,8 +400,7 @@ class QueuedStore(ABC):
             self._end()
             raise RecordStoreError(f"{self.place}: {lost}: {error}") from error
         except BaseException:  # a signal handler raised: who closes again goes on
-            self._backlog.give_back(left)
-            self._drop()
+            self._failed(left, RecordStoreError("who closed it was interrupted"))
             self._finishing = False
             raise
         self._end()

@@ -256,6 +256,14 @@ RECORDS = (
     ),
     *mutants(
         "stores/writing.py",
+        _shared("an_interrupted_close_writes_nothing_twice"),
+        (
+            'self._failed(left, RecordStoreError("who closed it was interrupted"))',
+            "self._backlog.give_back(left)",
+        ),
+    ),
+    *mutants(
+        "stores/writing.py",
         _shared("close_says_what_it_could_not_write"),
         ('raise RecordStoreError(f"{self.place}: {lost}: {error}") from error', "pass"),
     ),
