@@ -30,6 +30,7 @@ from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.governance.envelopes import MICRO
 from openfeature_gov.governance.parts import EXACT
 from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
+from openfeature_gov.ladder import Mode
 from openfeature_gov.observing import Observer
 from openfeature_gov.releasing import Releases, consulted, finished, unsettled
 from openfeature_gov.reviewing import Reviewing, wanted
@@ -188,6 +189,7 @@ class Decider:
             for _ in range(TRIES):
                 seen.judged = judged = taking.admitted(self._settled(call, demanded))
                 if not self._begun(judged):
+                    self._undone(judged)
                     continue  # what others did meanwhile lowers it
                 try:
                     if judged.durable:
@@ -202,11 +204,12 @@ class Decider:
                     self._lost(judged)
                     continue  # somebody else used the release, or answered
                 except RecordStoreError:
-                    break
+                    seen.judged = self._unrecorded(judged)
+                    return seen.judged
                 seen.alerts = self._alarmed(judged)
                 self._refused(judged)
                 return judged
-            seen.judged = self._unrecorded(seen.judged)
+            seen.judged = self._outrun(call, demanded)
         return seen.judged
 
     async def arecorded(
@@ -219,6 +222,7 @@ class Decider:
                 settled = await self._asettled(call, demanded)
                 seen.judged = judged = await taking.aadmitted(settled)
                 if not self._begun(judged):
+                    self._undone(judged)
                     continue  # what others did meanwhile lowers it
                 try:
                     if judged.durable:
@@ -233,7 +237,8 @@ class Decider:
                     self._lost(judged)
                     continue  # somebody else used the release, or answered
                 except RecordStoreError:
-                    break
+                    seen.judged = self._unrecorded(judged)
+                    return seen.judged
                 except asyncio.CancelledError:
                     self._undone(judged)
                     self.settle(judged, "cancelled")
@@ -241,7 +246,7 @@ class Decider:
                 seen.alerts = self._alarmed(judged)
                 self._refused(judged)
                 return judged
-            seen.judged = self._unrecorded(seen.judged)
+            seen.judged = await asyncio.to_thread(self._outrun, call, demanded)
         return seen.judged
 
     def _alarmed(self, judged: Judged) -> tuple[Anomaly, ...]:
@@ -296,9 +301,21 @@ class Decider:
         if decision.effect is Effect.DENY and decision.reason != REASON:
             self.observer.refused(record.agent, record.task, record.at_us)
 
+    def _outrun(self, call: ToolCall, demanded: Demanded) -> Judged:
+        """Deny what others were faster than each time, and record that."""
+        late = Verdict("recording", Mode.OFF, "records_unavailable")
+        judged = self.judge.judge(call, self.known(call), demanded, more=(late,))
+        with suppress(RecordStoreError):
+            self._records.append(judged.record)
+        return judged
+
     def _unrecorded(self, judged: Judged) -> Judged:
         """Deny what could not be recorded; its record may still be in the backlog."""
         self._undone(judged)
+        return self.unbegun(judged)
+
+    def unbegun(self, judged: Judged) -> Judged:
+        """Deny what was allowed and cannot begin any more: nothing can be recorded."""
         self.settle(judged, "not_run")
         refused = denial("recording", "records_unavailable")
         return replace(judged, decision=refused, route=Route(), durable=False)

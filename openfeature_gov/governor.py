@@ -196,8 +196,15 @@ class Governor:
         try:
             self.records.close()
         finally:
-            while self._releases:
-                self._releases.pop()()
+            while (release := self._last_release()) is not None:
+                release()
+
+    def _last_release(self) -> Callable[[], None] | None:
+        """Return what is yet to be let go, each to one of all threads that close."""
+        try:
+            return self._releases.pop()
+        except IndexError:
+            return None
 
     def __enter__(self) -> Governor:
         return self

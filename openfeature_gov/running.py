@@ -8,7 +8,6 @@ import copy
 import functools
 import inspect
 import io
-import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from openfeature_gov.deciding import Decider
 from openfeature_gov.errors import RegistrationError
 from openfeature_gov.flags.hook import active
 from openfeature_gov.judging import Judged
+from openfeature_gov.locks import interrupted, renewed
 from openfeature_gov.outcomes import Outcome, Status
 
 CANCELLED = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
@@ -39,14 +39,27 @@ class Runner:
 
     def __init__(self, decider: Decider, clock: Callable[[], int]) -> None:
         self._decider, self._clock = decider, clock
-        self._lock = threading.Lock()
-        self._threads: tuple[int, ThreadPoolExecutor] | None = None
+        self._closed = False
+        self.renew()
+        renewed(self)
+
+    def renew(self) -> None:
+        """Begin without threads: those of the parent are not there after a fork."""
+        self._lock = threading.RLock()
+        self._threads: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
-        """Wait for what runs in threads; idempotent."""
-        if self._threads is not None:
-            self._threads[1].shutdown(wait=True)
-            self._threads = None
+        """Begin nothing more in threads, wait for what runs there; idempotent.
+
+        A signal handler that interrupts who begins does not wait: he could not go on.
+        """
+        self._closed = True
+        if interrupted(self._lock):
+            return
+        with self._lock:
+            threads = self._threads
+        if threads is not None:
+            threads.shutdown(wait=True)
 
     def run(
         self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
@@ -100,7 +113,9 @@ class Runner:
         """Run a sync function in a thread, which records the outcome itself."""
         context = contextvars.copy_context()
         work = functools.partial(context.run, self.ran, judged, injected)
-        future = self._executor().submit(work)
+        future = self._begun(work)
+        if future is None:
+            return Ran(self._decider.unbegun(judged), Status.NOT_RUN)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -108,13 +123,17 @@ class Runner:
                 self._decider.settle(judged, "cancelled")
             raise
 
-    def _executor(self) -> ThreadPoolExecutor:
+    def _begun(self, work: Callable[[], Ran]) -> Future[Ran] | None:
+        """Let *work* begin in a thread, None where the Governor or all is closed."""
         with self._lock:
-            # After a fork the parent's pool has no threads here.
-            if self._threads is None or self._threads[0] != os.getpid():
-                pool = ThreadPoolExecutor(thread_name_prefix="gov-tool")
-                self._threads = (os.getpid(), pool)
-            return self._threads[1]
+            if self._closed:
+                return None
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(thread_name_prefix="gov-tool")
+            try:
+                return self._threads.submit(work)
+            except RuntimeError:  # the interpreter ends, or a handler closed this
+                return None
 
 
 class _Running:

@@ -428,7 +428,7 @@ def test_a_child_has_none_of_its_parents_shares() -> None:
     shares, one = aside.Aside(lambda: 0), _held("a")
     shares.kept(shares.reserve([one]))
     assert isinstance(shares.take([one]), tuple)
-    aside._forget_all()
+    shares.renew()
     assert isinstance(shares.take([one]), Charge)
 
 

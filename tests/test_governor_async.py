@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from openfeature_gov import RegistrationError
+from openfeature_gov import Effect, RegistrationError
+from openfeature_gov.outcomes import Status
 from tests.conftest import CONTEXT, Make
 from tests.mailing import MAIL, SEARCH, call, log
 
@@ -53,6 +54,39 @@ def test_async_twins_do_the_same(desk: Make) -> None:
         with pytest.raises(RegistrationError, match="use the async twin"):
             twin(call(to="x"))
     assert len(log(one, "decision")) == 4
+
+
+def test_what_was_decided_while_it_closes_does_not_run(desk: Make) -> None:
+    """Another thread closes between the decision and the thread of its tool."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    decider, runner = one.governor._decider, one.governor._runner
+    judged = decider.recorded(call(to="x"))
+    runner.close()
+    said = asyncio.run(runner.arun(judged))
+    assert (said.status, said.reason) == (Status.NOT_RUN, "records_unavailable")
+    assert one.calls == []
+    assert [r["status"] for r in log(one, "outcome")] == ["not_run"]
+
+
+@pytest.mark.parametrize("twin", ["run", "arun"])
+def test_a_call_that_others_always_outrun_is_denied_on_record(
+    desk: Make, monkeypatch: pytest.MonkeyPatch, twin: str
+) -> None:
+    """It is one decision in the log, and no outcome of one that is not there."""
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    monkeypatch.setattr(one.governor._decider.observer, "begin", lambda *_, **__: False)
+    if twin == "run":
+        said = one.governor.run(call(to="x"))
+    else:
+        said = asyncio.run(one.governor.arun(call(to="x")))
+    assert (said.effect, said.reason) == (Effect.DENY, "records_unavailable")
+    assert one.calls == []
+    kinds = [r["kind"] for r in log(one) if r["kind"] in ("decision", "outcome")]
+    assert kinds == ["decision"]
+    (decision,) = log(one, "decision")
+    assert (decision["id"], decision["effect"]) == (said.record_id, "deny")
 
 
 def test_timeout_around_a_decision_is_a_timeout(

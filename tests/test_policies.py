@@ -188,7 +188,7 @@ def test_a_loop_does_not_wait_for_a_function(desk: Make) -> None:
 def test_too_many_hanging_calls_are_answered_at_once() -> None:
     """Once that many hang, nobody waits any more; when they return, it goes on."""
     budget, hang = Budget(threads=4, stuck=2), threading.Event()
-    while budget._late < 2:  # a thread that comes too late does not hang
+    while len(budget._late) < 2:  # a thread that comes too late does not hang
         with pytest.raises(OverrunError, match="no answer"):
             budget.run(lambda: hang.wait(60), 0.02)
     with pytest.raises(OverrunError, match="too many"):

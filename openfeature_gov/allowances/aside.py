@@ -8,15 +8,14 @@ clocks, restarts and other processes do; one that dies leaves its share spent.
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections.abc import Callable, Iterable
 from secrets import token_hex
 from typing import NamedTuple
 
 from openfeature_gov.controls.budget import Charge
 from openfeature_gov.evidence.records import ASIDE, Entry, Purse, Settle, Spend
+from openfeature_gov.locks import interrupted, renewed
 
 MOST = 10_000
 """How many shares are held at once; the oldest goes back for one more."""
@@ -46,17 +45,18 @@ class Aside:
     """Hold the shares of one process. Safe to share between threads.
 
     *clock* counts monotonic nanoseconds. A forked child has none of its parent's: it
-    reserves its own.
+    reserves its own. A signal handler that comes while a thread reserves or spends
+    gets nothing, and what it would give back stays spent.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self.forget()
-        _all.add(self)
+        self.renew()
+        renewed(self)
 
-    def forget(self) -> None:
+    def renew(self) -> None:
         """Begin with no share, and a lock that nobody holds."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._shares: dict[Purse, _Share] = {}
         self._full: dict[Purse, int] = {}
         self._back: list[Settle] = []
@@ -67,6 +67,8 @@ class Aside:
         What was spent of a share, or is of a window that ended, is settled with it.
         """
         wanted: list[Entry] = []
+        if interrupted(self._lock):
+            return ()
         with self._lock:
             for charge, spend, _ in held:
                 if charge.guardrail or not charge.budget.away_micro:
@@ -84,6 +86,8 @@ class Aside:
 
     def kept(self, entries: Iterable[Entry]) -> None:
         """Hear that *entries* are in the ledger: what they reserved may be spent."""
+        if interrupted(self._lock):
+            return
         with self._lock:
             for one in entries:
                 if not isinstance(one, Spend) or not one.ref.startswith(ASIDE):
@@ -100,7 +104,9 @@ class Aside:
 
         They go back with the next ones: to end a hold that is none changes nothing.
         """
-        reserved = []
+        reserved: list[Purse] = []
+        if interrupted(self._lock):
+            return reserved
         with self._lock:
             for one in entries:
                 if one.of is None or not one.ref.startswith(ASIDE):
@@ -115,6 +121,8 @@ class Aside:
     def forgo(self, purses: Iterable[Purse]) -> bool:
         """Reserve nothing of *purses* for a while; say if a share of one goes back."""
         given = False
+        if interrupted(self._lock):
+            return given
         with self._lock:
             if len(self._full) >= MOST:
                 self._full.clear()
@@ -129,9 +137,12 @@ class Aside:
         """Take all of *held* from shares, or nothing; return what was too much."""
         taken: list[Held] = []
         wanted: dict[Purse, int] = {}
+        away = interrupted(self._lock)
         with self._lock:
             for one in held:
                 charge, spend, _ = one
+                if away:
+                    return charge
                 if not spend.amount and charge.moves:
                     taken.append(one)
                     continue
@@ -149,6 +160,8 @@ class Aside:
 
     def corrected(self, held: Held, more: int) -> bool:
         """Count that *held* cost *more*, or less; False if its share was settled."""
+        if interrupted(self._lock):
+            return False
         with self._lock:
             share = self._shares.get(held.spend.of)
             if share is None or share.ref != held.share:
@@ -158,6 +171,8 @@ class Aside:
 
     def returned(self) -> tuple[Entry, ...]:
         """Return the entries that settle every share; there is none afterwards."""
+        if interrupted(self._lock):
+            return ()
         with self._lock:
             for purse in tuple(self._shares):
                 self._give(purse)
@@ -176,14 +191,3 @@ def _reservation(charge: Charge, spend: Spend) -> Spend:
         multiple=0,
         found=None,
     )
-
-
-_all: weakref.WeakSet[Aside] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for one in tuple(_all):
-        one.forget()
-
-
-os.register_at_fork(after_in_child=_forget_all)

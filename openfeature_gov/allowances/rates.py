@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Protocol
 
 from openfeature_gov.allowances.counting import Bucket, Window
 from openfeature_gov.errors import GovernanceError
+from openfeature_gov.locks import interrupted, renewed
 
 MOST_KEYS = 100_000
 """Of how many a process keeps count; more than that may not begin at all."""
@@ -56,15 +55,20 @@ class LocalRates:
         self._clock = clock
         self._kept: dict[str, Window | Bucket] = {}
         self._news = 0
-        self.unlock()
-        _all.add(self)
+        self.renew()
+        renewed(self)
 
-    def unlock(self) -> None:
+    def renew(self) -> None:
         """Begin with a lock that nobody holds."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def take(self, key: str, count: int, seconds: int, burst: int = 0) -> bool:
-        """Say whether one more may begin under *key*, and count it if so."""
+        """Say whether one more may begin under *key*, and count it if so.
+
+        None may that a signal handler asks for while one is counted.
+        """
+        if interrupted(self._lock):
+            return False
         with self._lock:
             now, kept = self._clock(), self._kept.get(key)
             if kept is None:
@@ -83,14 +87,3 @@ class LocalRates:
             kept = self._kept.items()
             self._kept = {key: one for key, one in kept if not one.idle(now)}
         return len(self._kept) < MOST_KEYS
-
-
-_all: weakref.WeakSet[LocalRates] = weakref.WeakSet()
-
-
-def _unlock_all() -> None:
-    for rates in tuple(_all):
-        rates.unlock()
-
-
-os.register_at_fork(after_in_child=_unlock_all)

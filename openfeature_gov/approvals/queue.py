@@ -22,6 +22,7 @@ from openfeature_gov.approvals.steps import Denied, Step
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.errors import LostRaceError, RecordStoreError
 from openfeature_gov.evidence.records import Change, Record, Stamp, parted_record
+from openfeature_gov.locks import renewed
 
 TRIES = 20
 """How often a step is computed anew when others were faster."""
@@ -100,6 +101,11 @@ class ApprovalQueue:
     ) -> None:
         self._shelf, self._directory = shelf, directory
         self._now, self._told = now, told
+        self.renew()
+        renewed(self)
+
+    def renew(self) -> None:
+        """Begin with a lock that nobody holds."""
         self._one_by_one = Lock()
 
     def get(self, request_id: str) -> Request | None:

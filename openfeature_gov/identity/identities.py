@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from hmac import new
 from secrets import token_bytes, token_hex
-from threading import Lock
+from threading import RLock
 
 from openfeature_gov.contracts import ActionContract, is_opaque
 from openfeature_gov.controls import at_once
@@ -24,6 +24,7 @@ from openfeature_gov.identity.agent_keys import AgentKeys
 from openfeature_gov.identity.principals import DEPTH, Principal, delegated
 from openfeature_gov.identity.tokens import Token, Tokens
 from openfeature_gov.ladder import Mode
+from openfeature_gov.locks import renewed
 
 NAME = "identity"
 _SECRET = token_bytes(32)
@@ -46,7 +47,12 @@ class Identities:
     ) -> None:
         self._keys, self._tokens, self._now = keys, tokens, now
         self._known: OrderedDict[str, Principal] = OrderedDict()
-        self._lock = Lock()
+        self.renew()
+        renewed(self)
+
+    def renew(self) -> None:
+        """Begin with a lock that nobody holds."""
+        self._lock = RLock()
 
     def authenticate(self, credential: str) -> Principal:
         """Return whom *credential*, an API key or a token, stands for.

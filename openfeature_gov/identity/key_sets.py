@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from openfeature_gov.errors import IdentityError
+from openfeature_gov.locks import renewed
 
 LIFETIME_NS = 300 * 10**9
 """After how long the set is read again."""
@@ -60,9 +61,14 @@ class KeySet:
         self, read: Callable[[], bytes], clock: Callable[[], int] = time.monotonic_ns
     ) -> None:
         self._read, self._clock = read, clock
-        self._lock = threading.Lock()
+        self.renew()
+        renewed(self)
         self._tried_ns = clock()
         self._state = _Read(_parsed(self._fetched()), self._tried_ns)
+
+    def renew(self) -> None:
+        """Begin with a lock that nobody holds."""
+        self._lock = threading.RLock()
 
     @classmethod
     def of(cls, keys: Mapping[str, Any]) -> KeySet:

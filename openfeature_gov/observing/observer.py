@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from openfeature_gov.contracts import ActionContract, CallContext
 from openfeature_gov.controls.guardrails import (
@@ -25,6 +25,7 @@ from openfeature_gov.governance.guardrails import (
     ToolErrors,
 )
 from openfeature_gov.governance.settings import Setting
+from openfeature_gov.locks import interrupted, renewed
 from openfeature_gov.observing.asked import NOBODY, Asked, asked_of
 from openfeature_gov.observing.days import Days, Spent, day_of, key_of
 from openfeature_gov.observing.refused import Refused
@@ -79,8 +80,13 @@ class Observer:
         self._steps, self._standings = Steps(governance), Standings(governance)
         self._running: Table[str, _Running] = Table(RUNNING, DAY_US)
         self._watch: ReleaseWatch | None = None
-        self._lock = threading.Lock()
-        _unlock_after_fork(self)
+        self._ends: deque[Callable[[], None]] = deque()
+        self.renew()
+        renewed(self)
+
+    def renew(self) -> None:
+        """Begin with a lock that nobody holds."""
+        self._lock = threading.RLock()
 
     def situation(
         self, contract: ActionContract, rules: GovernanceContract, own: str = ""
@@ -98,7 +104,10 @@ class Observer:
             if any(of(rules.tool, one.name).fired for one in asked.named):
                 self._watch.look(self._now())
         erased = self._told(contract) if asked.erased else None
+        if interrupted(self._lock):
+            return Situation(now_us=self._now())
         with self._lock:
+            self._catch_up()
             return self._known(contract, rules, asked, own, erased)
 
     def _told(self, contract: ActionContract) -> bool | None:
@@ -173,6 +182,8 @@ class Observer:
         """
         if self.idle or contract is None:
             return True
+        if interrupted(self._lock):
+            return False
         rules = self._rules[contract.tool]
         asked = [
             one
@@ -180,6 +191,7 @@ class Observer:
             if type(one) is not DataRules and concerns(one, contract, rules)
         ]
         with self._lock:
+            self._catch_up()
             if asked and self._changed(contract, rules, asked, verdicts):
                 return False
             now, context = self._now(), contract.context
@@ -216,22 +228,38 @@ class Observer:
         """
         if self.idle:
             return
+        self._note(partial(self._ended, record_id, status, began=began))
+
+    def _ended(self, record_id: str, status: str, *, began: bool) -> None:
         ok = {"executed": True, "failed": False, "cancelled": False}.get(status)
-        with self._lock:
-            now, running = self._now(), self._running.pop(record_id)
-            if running is None or running.began_us is None:
-                return
-            self._rests.end(
-                running.breakers, running.began_us, now, ok=ok if began else None
-            )
-            if status == "not_run":
-                self._days.give_back(running.spent, now)
+        now, running = self._now(), self._running.pop(record_id)
+        if running is None or running.began_us is None:
+            return
+        self._rests.end(
+            running.breakers, running.began_us, now, ok=ok if began else None
+        )
+        if status == "not_run":
+            self._days.give_back(running.spent, now)
 
     def refused(self, agent: str | None, task: str | None, at_us: int) -> None:
         """Note that a call of *agent* in *task* was refused at *at_us*."""
         if self._refusing and agent:
+            self._note(partial(self._refuse, agent, task or "", at_us))
+
+    def _refuse(self, agent: str, task: str, at_us: int) -> None:
+        self._refused.add(agent, task, at_us, self._now())
+
+    def _note(self, end: Callable[[], None]) -> None:
+        """Note *end*; what a signal handler says waits for whom it interrupted."""
+        self._ends.append(end)
+        if not interrupted(self._lock):
             with self._lock:
-                self._refused.add(agent, task or "", at_us, self._now())
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Note what has ended: whoever has the lock, before he looks or changes."""
+        while self._ends:
+            self._ends.popleft()()
 
     def sample(self, metric: str, value: Decimal) -> int:
         """Take a sample of *metric*; return how many guardrails look at it."""
@@ -285,15 +313,3 @@ class Observer:
         """Take over that *act* was done at *at_us*."""
         with self._lock:
             self._steps.take(act, context, at_us, self._now())
-
-
-def _unlock_after_fork(observer: Observer) -> None:
-    """Give a forked child a lock that no thread of it can be holding."""
-    seen = weakref.ref(observer)
-
-    def unlock() -> None:
-        found = seen()
-        if found is not None:
-            found._lock = threading.Lock()  # noqa: SLF001 - our own
-
-    os.register_at_fork(after_in_child=unlock)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
+
+from openfeature_gov.locks import interrupted, renewed
 
 T = TypeVar("T")
 THREADS, STUCK = 16, 8
@@ -25,39 +26,44 @@ class Budget:
     """Lend daemon threads to foreign code. Safe to share; lives with its Governor.
 
     What hangs keeps its thread. Once *stuck* of them hang, nothing more is asked until
-    one comes back.
+    one comes back. A forked child has threads of its own.
     """
 
     def __init__(self, threads: int = THREADS, stuck: int = STUCK) -> None:
         self._most, self._stuck = threads, stuck
-        self._begin()
+        self._closed = False
+        self.renew()
+        renewed(self)
 
-    def _begin(self) -> None:
-        self._pid, self._started, self._late = os.getpid(), 0, 0
-        self._idle = 0
+    def renew(self) -> None:
+        """Begin without threads, and with a lock that nobody holds."""
+        self._started = self._idle = 0
+        self._late: set[Future[Any]] = set()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def run(self, work: Callable[[], T], budget_s: float) -> T:
         """Return what *work* returns within *budget_s* seconds, or raise what it does.
 
         Raises:
-            OverrunError: it did not, or too much hangs already. What it returns later
-                is discarded.
+            OverrunError: it did not, too much hangs already, nobody may ask any more,
+                or a signal handler asks. What it returns later is discarded.
 
         """
-        if self._pid != os.getpid():
-            self._begin()  # a fork leaves no thread behind
+        if interrupted(self._lock):  # its threads wait for the lock as well
+            raise OverrunError("somebody is being asked right now")
         future: Future[T] = Future()
         with self._lock:
-            if self._late >= self._stuck:
+            if self._closed:
+                raise OverrunError("nobody is asked any more")
+            if len(self._late) >= self._stuck:
                 raise OverrunError("too many calls hang")
             if self._idle <= self._jobs.qsize() and self._started < self._most:
-                self._started += 1
                 threading.Thread(
                     target=self._serve, name="gov-policy", daemon=True
                 ).start()
-        self._jobs.put((work, future))
+                self._started += 1
+            self._jobs.put((work, future))
         try:
             return future.result(budget_s)
         except TimeoutError:
@@ -71,17 +77,14 @@ class Budget:
             if future.done():
                 return future.cancelled() or future.exception() is None
             if not future.cancel():
-                self._late += 1
-                future.add_done_callback(self._back)
+                # INVARIANT: under the lock, so that its thread looks here after.
+                self._late.add(future)
             return True
 
-    def _back(self, _: Future[Any]) -> None:
-        with self._lock:
-            self._late -= 1
-
     def close(self) -> None:
-        """Let every thread go that does not hang; idempotent."""
+        """Let every thread go that does not hang, and ask nobody more; idempotent."""
         with self._lock:
+            self._closed = True
             started, self._started = self._started, 0
         for _ in range(started):
             self._jobs.put(None)
@@ -95,12 +98,18 @@ class Budget:
                 self._idle -= 1
             if job is None:
                 return
-            work, future = job
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(work())
-            except Exception as error:  # noqa: BLE001 - whoever waits decides
-                future.set_exception(error)
-            except BaseException as error:  # noqa: BLE001 - exits end no thread here
-                future.set_exception(RuntimeError(type(error).__name__))
+            _done(*job)
+            with self._lock:
+                self._late.discard(job[1])
+
+
+def _done(work: Callable[[], Any], future: Future[Any]) -> None:
+    """Let *future* have what *work* returns or raises, unless nobody waits for it."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(work())
+    except Exception as error:  # noqa: BLE001 - whoever waits decides
+        future.set_exception(error)
+    except BaseException as error:  # noqa: BLE001 - exits end no thread here
+        future.set_exception(RuntimeError(type(error).__name__))

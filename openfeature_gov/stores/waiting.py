@@ -28,7 +28,8 @@ class Wait:
         """Tell how it ended; what is said twice counts once."""
         if self._silence.locked():
             self.error = error
-            self._silence.release()
+            with suppress(RuntimeError):  # another thread told at the same moment
+                self._silence.release()
 
     def told(self, seconds: float) -> bool:
         """Return True once it has ended, False after *seconds*."""
