@@ -25,6 +25,9 @@ from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.writing import QueuedStore
 
 logger = logging.getLogger(__name__)
+_left: list[str] = []
+"""Domains that nobody uses any more: the registry of OpenFeature forgets none, nor what
+was bound to it last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,8 @@ def assemble(
 ) -> Parts:
     """Load *contracts*, bind the provider *flags* or one on that file, open *records*.
 
-    The provider is shut down by the release. It gets an OpenFeature domain of its own,
-    so that nobody else's ``set_provider`` can swap it unseen.
+    The provider is shut down by the release. It gets an OpenFeature domain that no
+    other Governor uses, so that nobody else's ``set_provider`` can swap it unseen.
 
     Raises:
         InvalidContractError: for a refused governance file.
@@ -95,13 +98,26 @@ def assemble(
         if isinstance(path, Path) and path.exists() and (remark := open_to_all(path)):
             logger.warning("%s: %s", path, remark)
     provider = FeatBitProvider.from_file(flags) if isinstance(flags, Path) else flags
-    domain = f"{DOMAIN}-{token_hex(4)}"
+    domain = _domain()
+    held = [domain]
+
+    def release() -> None:
+        provider.shutdown()
+        _left.extend(held)
+        held.clear()
+
     try:
         api.set_provider_and_wait(provider, domain)
         reader = FlagReader(api.get_client(domain), bound=provider)
-        return Parts(
-            loaded, reader, open_store(records, sealing=sealing), provider.shutdown
-        )
+        return Parts(loaded, reader, open_store(records, sealing=sealing), release)
     except BaseException:
-        provider.shutdown()
+        release()
         raise
+
+
+def _domain() -> str:
+    """Return a domain that nobody uses, a new one only where all are in use."""
+    try:
+        return _left.pop()
+    except IndexError:
+        return f"{DOMAIN}-{token_hex(4)}"

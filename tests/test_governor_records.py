@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from openfeature.provider._registry import provider_registry
 
 from openfeature_gov import (
     Controls,
@@ -18,7 +20,7 @@ from openfeature_gov import (
     Verdict,
 )
 from openfeature_gov.stores import history
-from tests.conftest import CONTEXT, Make, contract_yaml
+from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.mailing import MAIL, call, log
 
 
@@ -62,6 +64,48 @@ def test_async_decision_is_on_disk_and_a_failed_one_denies(desk: Make) -> None:
     closed = asyncio.run(session())
     assert (closed.effect, closed.reason) == (Effect.DENY, "records_unavailable")
     assert found == [1]
+
+
+def test_governors_that_are_closed_leave_nothing_registered(tmp_path: Path) -> None:
+    """OpenFeature forgets no domain, nor the flags of the provider bound to it."""
+    for _ in range(3):
+        Desk(tmp_path, MAIL, None).governor.close()
+    before = len(provider_registry._providers)
+    for _ in range(3):
+        Desk(tmp_path, MAIL, None).governor.close()
+    assert len(provider_registry._providers) == before
+
+
+def test_a_domain_is_left_once(tmp_path: Path) -> None:
+    """Two Governors that shared one would serve one another's flags."""
+    one = Desk(tmp_path, MAIL, None)
+    release = one.governor._releases[-1]
+    one.governor.close()
+    other, third = (Desk(tmp_path, MAIL, None) for _ in range(2))
+    release()
+    fourth = Desk(tmp_path, MAIL, None)
+    clients: list[Any] = [
+        each.governor._decider._reader._client for each in (other, third, fourth)
+    ]
+    assert len({client.domain for client in clients}) == 3
+    for each in (other, third, fourth):
+        each.governor.close()
+
+
+class Hurried(list[Any]):
+    """Releases of which another thread takes the last one, between look and take."""
+
+    def __bool__(self) -> bool:
+        found = len(self) > 0
+        self.clear()
+        return found
+
+
+def test_two_who_close_at_once_both_succeed(desk: Make) -> None:
+    one = desk(MAIL)
+    one.governor._releases = Hurried(one.governor._releases)
+    one.governor.close()
+    one.governor.close()
 
 
 def test_what_cannot_be_written_down_does_not_happen(desk: Make) -> None:

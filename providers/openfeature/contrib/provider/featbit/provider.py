@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -59,7 +59,6 @@ class FeatBitProvider(AbstractProvider):
         self._answers = Answers(None, 0)
         self._problem: str | None = None
         self._lock = threading.RLock()
-        self._survives_fork = False
         source = STATIC if feed is None else feed.source
         self._freshness = Freshness(0, NEVER, source, "", _epoch())
 
@@ -148,7 +147,7 @@ class FeatBitProvider(AbstractProvider):
             self._problem = None
             self._caught_up = {}
             self._freshness = self._freshness._replace(epoch=_epoch())
-        self._follow_forks()
+        _initialized.add(self)
         try:
             self._feed.start(self)
         except ProviderNotReadyError as error:
@@ -416,11 +415,6 @@ class FeatBitProvider(AbstractProvider):
         )
         self.emit(event, details)
 
-    def _follow_forks(self) -> None:
-        if not self._survives_fork:
-            self._survives_fork = True
-            os.register_at_fork(after_in_child=_restarting(weakref.ref(self)))
-
     def _restart_in_child(self) -> None:
         # Another thread of the parent may have held the lock when it forked.
         self._lock = threading.RLock()
@@ -429,13 +423,15 @@ class FeatBitProvider(AbstractProvider):
             self._feed.restart_in_child()
 
 
-def _restarting(reference: weakref.ref[FeatBitProvider]) -> Callable[[], None]:
-    def restart() -> None:
-        provider = reference()
-        if provider is not None:
-            provider._restart_in_child()  # noqa: SLF001 - of this file
+_initialized: weakref.WeakSet[FeatBitProvider] = weakref.WeakSet()
 
-    return restart
+
+def _restart_all() -> None:
+    for provider in tuple(_initialized):
+        provider._restart_in_child()  # noqa: SLF001 - of this file
+
+
+os.register_at_fork(after_in_child=_restart_all)
 
 
 def _now(verified_ns: int | None) -> int:
