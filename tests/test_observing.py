@@ -116,10 +116,14 @@ def test_a_call_with_a_ticket_does_not_count_against_itself(desk: Make) -> None:
 def test_only_what_did_not_run_gives_its_money_back(
     desk: Make, status: str, *, left: bool
 ) -> None:
-    """What failed or was cancelled may have moved money all the same."""
+    """What failed or was cancelled may have moved money all the same.
+
+    A plan asks no ledger: it says what the process itself remembers.
+    """
     governor = paying(desk).governor
     outcome = governor.decide(pay(1000))
     governor.report(outcome.record_id, status)
+    assert (governor.plan(pay(1000)).effect is Effect.ALLOW) is left
     assert (governor.run(pay(1000)).effect is Effect.ALLOW) is left
 
 
