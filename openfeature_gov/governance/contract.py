@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -27,6 +26,7 @@ from openfeature_gov.governance.parts import (
     repeated,
 )
 from openfeature_gov.ladder import MODES, Intent, Mode, Reversibility, RiskClass
+from openfeature_gov.once import cached_property
 
 FALLBACK = "fallback"
 UNDO: Mapping[RiskClass, Reversibility] = {

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_CEILING, Decimal
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from openfeature_gov.governance.parts import EXACT, LadderMode, Part
 from openfeature_gov.ladder import Mode
+from openfeature_gov.once import cached_property
 
 MICRO = 1_000_000
 """Envelopes are counted in whole millionths: nothing is ever rounded off."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import ROUND_CEILING, ROUND_FLOOR
-from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -31,6 +30,7 @@ from openfeature_gov.governance.settings import (
     some,
 )
 from openfeature_gov.ladder import Mode
+from openfeature_gov.once import cached_property
 
 CUSTOMER = r"^(user|record|argument\.[A-Za-z_][A-Za-z0-9_]{0,63})$"
 

@@ -36,7 +36,7 @@ from openfeature_gov.evidence.records import (
 )
 from openfeature_gov.evidence.texts import readable
 from openfeature_gov.reviews import ending
-from openfeature_gov.stores import forking
+from openfeature_gov.stores import forking, leaving
 from openfeature_gov.stores.backlog import BACKLOG, Backlog
 from openfeature_gov.stores.waiting import Done, Item, TaskWait, Wait, tell
 
@@ -80,6 +80,7 @@ class QueuedStore(ABC):
         self._launch()
         self._seal_or_close()
         forking.watch(self)
+        leaving.watch(self)
 
     @abstractmethod
     def personal(self) -> Iterator[tuple[str, bytes]]:
@@ -409,6 +410,7 @@ class QueuedStore(ABC):
         self._closed = True
         self._let_go()
         forking.forget(self)
+        leaving.forget(self)
 
     def _let_go(self) -> None:
         self._drop()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import cached_property
 
 import orjson
 
@@ -29,6 +28,7 @@ from openfeature.contrib.provider.featbit.management import (
 )
 from openfeature.contrib.provider.featbit.parsing import parse_flag, parse_flag_set
 from openfeature.contrib.provider.featbit.snapshot import compile_snapshot
+from openfeature_gov.once import cached_property
 from openfeature_gov.targets import (
     Held,
     Keys,

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -25,6 +24,7 @@ from openfeature_gov.governance import Governance, GovernanceContract
 from openfeature_gov.governance.parts import FlagKey, LadderMode, Name
 from openfeature_gov.governance.parts import Part as Section
 from openfeature_gov.ladder import Mode
+from openfeature_gov.once import cached_property
 from openfeature_gov_rollout.audience import (
     Attribute,
     Layer,
