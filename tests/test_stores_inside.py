@@ -27,8 +27,9 @@ UNFIT = "this process has no records: it was forked while"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """Provide a record file of this process."""
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteStore]:
+    """Provide a record file of this process, for whose rest a fork waits long."""
+    monkeypatch.setattr(forking, "FORK_WAIT_S", 60)
     with closing(SqliteStore(tmp_path / "records.db")) as made:
         yield made
 
@@ -93,7 +94,7 @@ def test_a_fork_waits_for_who_reads(store: SqliteStore) -> None:
     with read_elsewhere(store) as over:
 
         def go_on() -> None:
-            until(lambda: inside._forking)
+            until(lambda: inside._forker is not None)
             write(store)
             over.set()
 
@@ -133,9 +134,10 @@ def test_a_child_made_while_one_reads_keeps_no_records(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parent goes on, and its next child is as any other."""
-    monkeypatch.setattr(forking, "FORK_WAIT_S", 0.05)
     with read_elsewhere(store):
-        assert forked(lambda: refused(store)) == 0
+        with monkeypatch.context() as patched:
+            patched.setattr(forking, "FORK_WAIT_S", 0.05)
+            assert forked(lambda: refused(store)) == 0
         write(store)
     assert forked(lambda: write(store)) == 0
     assert len(sides(store)) == 2
@@ -224,27 +226,6 @@ def test_threads_fork_at_once(store: SqliteStore) -> None:
     write(store)
     assert codes == [0] * 12
     assert len(sides(store)) == 13
-
-
-def test_a_signal_handler_forks_in_a_fork(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What rests twice goes on once both are over."""
-    codes: list[int] = []
-    rest = store.before_fork
-
-    def interrupted(wait_s: float) -> bool:
-        rests = rest(wait_s)
-        if not codes:
-            codes.append(-1)
-            codes[0] = forked(lambda: write(store))
-        return rests
-
-    monkeypatch.setattr(store, "before_fork", interrupted)
-    codes.append(forked(lambda: write(store)))
-    write(store)
-    assert codes == [0, 0]
-    assert len(sides(store)) == 3
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -22,6 +22,7 @@ from openfeature_gov.evidence.records import Record, note_record, parted_record
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import (
     footing,
+    forking,
     history,
     leases,
     queries,
@@ -294,8 +295,11 @@ def test_a_place_for_checkpoints_that_is_gone_is_told(tmp_path: Path) -> None:
         store.close()
 
 
-def test_forks_under_load_lose_nothing(tmp_path: Path) -> None:
+def test_forks_under_load_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Threads append while children are made, who outlive what the parent opened."""
+    monkeypatch.setattr(forking, "FORK_WAIT_S", 60)
     sealing = Sealing(every=50, seconds=0.05)
     store = SqliteStore(tmp_path / "records.db", sealing=sealing)
     stop = threading.Event()

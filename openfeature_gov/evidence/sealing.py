@@ -137,7 +137,7 @@ class Sealer:
         self._now, self._clock = now, clock
         self._lock, self._handing = threading.Lock(), threading.Lock()
         self._due = threading.Event()
-        self._closing, self._resting = False, 0
+        self._closing = self._resting = False
         self._unsealed = self._trees = self._checked = 0
         self._behind_since: int | None = None
         self._busy_since: int | None = None
@@ -237,18 +237,16 @@ class Sealer:
 
     def rest(self, wait_s: float) -> bool:
         """Do nothing until `go_on`, if what is under way ends within *wait_s*."""
-        if not self._resting and not self._lock.acquire(timeout=wait_s):
-            return False
-        self._resting += 1
-        self._log.rest()
-        return True
+        self._resting = self._lock.acquire(timeout=wait_s)
+        if self._resting:
+            self._log.rest()
+        return self._resting
 
     def go_on(self) -> None:
         """Go on after `rest`."""
         if self._resting:
-            self._resting -= 1
-            if not self._resting:
-                self._lock.release()
+            self._resting = False
+            self._lock.release()
 
     def abandon(self) -> None:
         """Leave everything to the parent, in a forked child."""

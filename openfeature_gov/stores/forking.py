@@ -38,32 +38,30 @@ class Forks:
 
     def __init__(self) -> None:
         self.stores: weakref.WeakSet[Forked] = weakref.WeakSet()
-        self._one = threading.RLock()
-        # More than one if a signal handler forks in a fork.
-        self._resting: list[list[Forked]] = []
+        self._one = threading.Lock()
+        self._resting: list[Forked] = []
         self._rested = True
 
     def rest(self) -> None:
         """Let all come to rest: who reads first, as long as records are written."""
         self._one.acquire()
-        self._resting.append([])
         self._rested = False
         rested = inside.rest(FORK_WAIT_S)
         for store in tuple(self.stores):
-            self._resting[-1].append(store)
+            self._resting.append(store)
             rested = store.before_fork(FORK_WAIT_S) and rested
         self._rested = rested
 
     def go_on(self) -> None:
         """Go on in the parent."""
-        for store in self._resting.pop():
-            store.after_fork_in_parent()
+        while self._resting:
+            self._resting.pop().after_fork_in_parent()
         inside.go_on()
         self._one.release()
 
     def begin_anew(self) -> None:
         """Begin anew in the child."""
-        self._one, self._resting = threading.RLock(), []
+        self._one, self._resting = threading.Lock(), []
         inside.begin_anew(rested=self._rested)
         for store in tuple(self.stores):
             store.after_fork()

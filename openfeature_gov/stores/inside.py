@@ -34,7 +34,7 @@ class Inside:
         self._restart(Counter())
 
     def _restart(self, threads: Counter[int]) -> None:
-        self._threads, self._forking = threads, 0
+        self._threads = threads
         self._forker: int | None = None
         self._changed = threading.Condition()
 
@@ -55,21 +55,23 @@ class Inside:
         me = threading.get_ident()
         with self._changed:
             # Who is inside already, or forks, would wait for himself.
-            if not self._threads[me] and self._forker != me:
-                self._changed.wait_for(lambda: not self._forking)
+            if not self._threads[me]:
+                self._changed.wait_for(lambda: self._forker in (None, me))
             self._threads[me] += 1
         try:
             yield
         finally:  # of a generator, perhaps by another thread
             with self._changed:
                 self._threads[me] -= 1
+                if not self._threads[me]:
+                    del self._threads[me]
                 self._changed.notify_all()
 
     def rest(self, wait_s: float) -> bool:
         """Let nobody in before a fork; say whether all are out within *wait_s*."""
         me = threading.get_ident()
         with self._changed:
-            self._forking, self._forker = self._forking + 1, me
+            self._forker = me
             own = self._threads[me]
             out = self._changed.wait_for(
                 lambda: self._threads.total() == self._threads[me], wait_s
@@ -79,9 +81,7 @@ class Inside:
     def go_on(self) -> None:
         """Let others in again, after a fork."""
         with self._changed:
-            self._forking = max(0, self._forking - 1)
-            self._forker = self._forker if self._forking else None
-            self._threads = +self._threads
+            self._forker = None
             self._changed.notify_all()
 
     def begin_anew(self, *, rested: bool) -> None:

@@ -73,20 +73,19 @@ class Turn:
         # Whoever has the turn holds this too: a fork takes it, and with it the pause
         # between two turns.
         self._inside = threading.RLock()
-        self._forking = self._held = 0
+        self._forking = self._held = False
 
     def hold(self, wait_s: float) -> bool:
         """Let nobody here take the turn; False if it is kept for *wait_s*."""
-        self._forking += 1
-        got = self._inside.acquire(timeout=wait_s)
-        self._held += got
-        return got
+        self._forking = True
+        self._held = self._inside.acquire(timeout=wait_s)
+        return self._held
 
     def let_go(self) -> None:
         """Undo `hold`, by the thread that called it."""
-        self._forking = max(0, self._forking - 1)
+        self._forking = False
         if self._held:
-            self._held -= 1
+            self._held = False
             self._inside.release()
 
     @contextmanager

@@ -11,7 +11,7 @@ FORKS = (
     *mutants(
         "stores/inside.py",
         _inside("a_reader_waits_for_a_fork"),
-        ("self._changed.wait_for(lambda: not self._forking)", "pass"),
+        ("self._changed.wait_for(lambda: self._forker in (None, me))", "pass"),
     ),
     *mutants(
         "stores/inside.py",
@@ -55,11 +55,6 @@ FORKS = (
         "stores/forking.py",
         _inside("a_fork_whose_rest_is_interrupted"),
         ("        self._rested = False\n", ""),
-    ),
-    *mutants(
-        "stores/leases.py",
-        _inside("a_signal_handler_forks_in_a_fork"),
-        ("self._held += got", "self._held = got"),
     ),
     *mutants(
         "stores/sqlite.py",
