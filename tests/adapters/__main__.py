@@ -4,7 +4,8 @@
     python -m tests.adapters langgraph --floor     one, at the oldest supported versions
 
 Environments are made in ``.adapters/`` with uv where it is installed, else with pip,
-and are kept: the next run only updates what changed.
+and are kept: the next run only updates what changed. ``--prepare`` makes them and runs
+no test; ``--prepared`` runs the tests in them as they are.
 """
 
 from __future__ import annotations
@@ -60,9 +61,14 @@ def requirements(name: str, *, floor: bool) -> list[str]:
     return [*needed, "-e", f"{ROOT}[{name},testing,cli]"]
 
 
-def prepared(name: str, *, floor: bool) -> Path:
-    """Return the Python of the environment for *name*, made or brought up to date."""
-    place = ROOT / ".adapters" / f"{name}-{'floor' if floor else 'latest'}"
+def environment(name: str, *, floor: bool) -> Path:
+    """Return the folder of the environment for *name*."""
+    return ROOT / ".adapters" / f"{name}-{'floor' if floor else 'latest'}"
+
+
+def prepare(name: str, *, floor: bool) -> None:
+    """Make the environment for *name*, or bring it up to date."""
+    place = environment(name, floor=floor)
     python = place / "bin" / "python"
     uv = shutil.which("uv")
     if not python.exists():
@@ -74,18 +80,21 @@ def prepared(name: str, *, floor: bool) -> Path:
         [*command, "-U", *requirements(name, floor=floor)],
         {"VIRTUAL_ENV": str(place)},
     )
-    return python
 
 
-def _run(command: Sequence[str], more: dict[str, str] | None = None) -> int:
-    environment = {**os.environ, **(more or {})}
-    return subprocess.run(command, cwd=ROOT, env=environment, check=True).returncode
+def _run(command: Sequence[str], more: dict[str, str] | None = None) -> None:
+    settings = {**os.environ, **(more or {})}
+    subprocess.run(command, cwd=ROOT, env=settings, check=True)
 
 
-def tested(names: Sequence[str], *, floor: bool, rest: list[str]) -> Iterator[int]:
+def tested(
+    names: Sequence[str], *, floor: bool, prepared: bool, rest: list[str]
+) -> Iterator[int]:
     """Run the tests of each of *names*; yield each exit code."""
     for name in names:
-        python = prepared(name, floor=floor)
+        if not prepared:
+            prepare(name, floor=floor)
+        python = environment(name, floor=floor) / "bin" / "python"
         print(f"== adapter {name}, {'floor' if floor else 'latest'}", flush=True)
         own = f"test_{name.replace('-', '_')}.py"
         files = [own, "test_examples.py", *MORE.get(name, [])]
@@ -101,9 +110,16 @@ def main() -> int:
     versions = parser.add_mutually_exclusive_group()
     versions.add_argument("--floor", action="store_true", help="oldest versions")
     versions.add_argument("--latest", action="store_true", help="the default")
+    steps = parser.add_mutually_exclusive_group()
+    steps.add_argument("--prepare", action="store_true", help="run no tests")
+    steps.add_argument("--prepared", action="store_true", help="install nothing")
     options, rest = parser.parse_known_args()
-    names = options.names or NAMES
-    return max(tested(names, floor=options.floor, rest=rest))
+    names, floor = options.names or NAMES, options.floor
+    if options.prepare:
+        for name in names:
+            prepare(name, floor=floor)
+        return 0
+    return max(tested(names, floor=floor, prepared=options.prepared, rest=rest))
 
 
 if __name__ == "__main__":

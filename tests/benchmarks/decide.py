@@ -256,9 +256,9 @@ def resident() -> float:
 def measure(*, quick: bool) -> dict[str, Any]:
     with desk() as made:
         result: dict[str, Any] = {
-            "latency_us": latencies(made, 30 if quick else 300),
-            "decisions_per_s": threads(made, *((3, 20_000) if quick else (7, 40_000))),
-            "memory_mib": memory(made, 100_000 if quick else 1_000_000),
+            "latency_us": latencies(made, 10 if quick else 300),
+            "decisions_per_s": threads(made, *((1, 8_000) if quick else (7, 40_000))),
+            "memory_mib": memory(made, 20_000 if quick else 1_000_000),
         }
     result["process_s"] = imports()
     result["not_installed"] = missing()
