@@ -33,7 +33,6 @@ from openfeature_gov.cli import (
     runs,
     signals,
     tending,
-    verify,
 )
 from openfeature_gov.cli.exits import MEANING, code_of, text_of
 
@@ -41,6 +40,7 @@ LAZY = {
     "demo": "openfeature_gov.cli.demo",
     "mcp-gateway": "openfeature_gov.cli.gateway",
     "serve": "openfeature_gov.cli.serving",
+    "verify": "openfeature_gov.cli.verify",
 }
 """Commands whose modules are imported when they are asked for, by name."""
 ORDER = (
@@ -186,4 +186,3 @@ app.add_typer(rollout.app, name="rollout")
 app.add_typer(runs.app, name="runs")
 app.add_typer(audit.app, name="audit")
 app.add_typer(governance.app, name="governance")
-app.command("verify")(verify.verify)
