@@ -43,7 +43,9 @@ class Backlog:
         self._bell.acquire()
         self._awake = self._urgent = self._shut = False
         self._crowd = self._target = 0
-        self._space = threading.Condition()
+        # INVARIANT: taken by itself. That a Condition takes it could be interrupted.
+        self._room = threading.RLock()
+        self._space = threading.Condition(self._room)
         self._pacer: int | None = None
 
     def __len__(self) -> int:
@@ -170,7 +172,7 @@ class Backlog:
         if self._pacer == me and not self.full():
             return True
         self.hurry()
-        with self._space:
+        with self._room:
             if self._pacer is None:
                 self._pacer = me
             if self.full():
