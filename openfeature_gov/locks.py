@@ -8,7 +8,9 @@ interrupts, anywhere: what that thread holds is not free before the handler retu
 from __future__ import annotations
 
 import os
+import threading
 import weakref
+from contextlib import suppress
 from typing import Any, Protocol
 
 
@@ -33,6 +35,28 @@ def interrupted(lock: Any) -> bool:
     What the lock guards is half done then, and stays so until the handler returns.
     """
     return bool(lock._is_owned())  # noqa: SLF001 - as `threading.Condition` asks
+
+
+class Bell:
+    """Let one thread sleep until another one rings; who sleeps hears a ring once.
+
+    An Event takes a lock to ring. Ctrl-C may come when it has it and before it would
+    give it back: then whoever sleeps, and whoever rings again, waits for ever.
+    """
+
+    def __init__(self) -> None:
+        self._silence = threading.Lock()  # held until rung
+        self._silence.acquire()
+
+    def ring(self) -> None:
+        """Wake who sleeps, or is about to."""
+        if self._silence.locked():
+            with suppress(RuntimeError):  # somebody else rang
+                self._silence.release()
+
+    def heard(self, seconds: float) -> bool:
+        """Return True once it was rung, False after *seconds*."""
+        return self._silence.acquire(timeout=seconds)
 
 
 def _renew_all() -> None:

@@ -20,6 +20,7 @@ from openfeature_gov.errors import LostRaceError, RecordStoreError
 from openfeature_gov.evidence.records import outcome_record
 from openfeature_gov.flags.reader import FlagReader
 from openfeature_gov.judging import Judge
+from openfeature_gov.locks import Bell
 from openfeature_gov.reviews import ending, steps
 from openfeature_gov.reviews.ending import Ended
 from openfeature_gov.reviews.queue import Kept, ReviewQueue
@@ -146,13 +147,13 @@ class Rounds:
 
     def __init__(self, go: Callable[[], object], every_s: float = EVERY_S) -> None:
         self._go, self._every_s = go, every_s
-        self._over = threading.Event()
+        self._over, self._bell = False, Bell()
         self._threads: dict[int, threading.Thread] = {}
         _every.add(self)
 
     def begin(self) -> None:
         """Start unless it runs; a fork has no thread, and gets one of its own."""
-        if (me := os.getpid()) in self._threads or self._over.is_set():
+        if (me := os.getpid()) in self._threads or self._over:
             return
         thread = threading.Thread(target=self._run, name="gov-reviews", daemon=True)
         if self._threads.setdefault(me, thread) is thread:
@@ -160,19 +161,19 @@ class Rounds:
 
     def end(self) -> None:
         """Let a round that is under way end, and start no other; idempotent."""
-        self._over.set()
+        self._over = True
+        self._bell.ring()
         thread = self._threads.get(os.getpid())
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
     def restart(self) -> None:
         """Go on in a forked child, if the parent did."""
-        if self._threads and not self._over.is_set():
-            self._over = threading.Event()  # the lock of the other may be taken
+        if self._threads and not self._over:
             self.begin()
 
     def _run(self) -> None:
-        while not self._over.wait(self._every_s):
+        while not (self._bell.heard(self._every_s) or self._over):
             try:
                 self._go()
             except RecordStoreError as error:

@@ -38,6 +38,7 @@ from openfeature_gov.evidence.sealed import (
     trusted,
 )
 from openfeature_gov.evidence.texts import readable
+from openfeature_gov.locks import Bell
 
 EVERY, SECONDS = 1_000, 10.0
 EAGER = 10_000
@@ -136,7 +137,7 @@ class Sealer:
         self._published, self._sealing = published, sealing
         self._now, self._clock = now, clock
         self._lock, self._handing = threading.Lock(), threading.Lock()
-        self._due = threading.Event()
+        self._due = Bell()
         self._closing = self._resting = False
         self._unsealed = self._trees = self._checked = 0
         self._behind_since: int | None = None
@@ -163,7 +164,7 @@ class Sealer:
         """Take note that *rows* more records are durable."""
         self._unsealed += rows
         if self._unsealed >= self._sealing.every:
-            self._due.set()
+            self._due.ring()
 
     def behind_ns(self) -> int:
         """Return since when a checkpoint that was due was not made or not published.
@@ -216,7 +217,7 @@ class Sealer:
     def stop(self) -> None:
         """End the thread, while what it finds can still be recorded; idempotent."""
         self._closing = True
-        self._due.set()
+        self._due.ring()
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
         if self._thread.is_alive():
@@ -258,11 +259,10 @@ class Sealer:
         deadline = time.monotonic() + self._sealing.seconds
         while not self._closing:
             left = max(0.0, deadline - time.monotonic())
-            urgent = self._due.wait(min(left, PAUSE_S) if self._check else left)
+            urgent = self._due.heard(min(left, PAUSE_S) if self._check else left)
             if self._closing:
                 return
             if urgent or time.monotonic() >= deadline:
-                self._due.clear()
                 self._unsealed = 0
                 self._tick()
                 deadline = time.monotonic() + self._sealing.seconds
