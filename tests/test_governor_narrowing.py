@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from openfeature_gov import (
@@ -220,6 +220,11 @@ opinions = st.lists(
 
 @settings(max_examples=1_000)
 @given(opinions, opinions, st.sampled_from(Mode))
+@example(
+    [Verdict("first", Mode.SEARCH_ONLY, "said")],
+    [Verdict("first", Mode.SEARCH_ONLY, "said", fallback=True)],
+    Mode.SCOPED_READ,
+)
 def test_what_says_no_more_of_the_narrowed_call_changes_nothing(
     before: list[Verdict], after: list[Verdict], need: Mode
 ) -> None:

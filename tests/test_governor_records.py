@@ -19,7 +19,9 @@ from openfeature_gov import (
     Status,
     Verdict,
 )
+from openfeature_gov.evidence.records import Record
 from openfeature_gov.stores import history
+from openfeature_gov.stores.sqlite import SqliteStore
 from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.mailing import MAIL, call, log
 
@@ -47,18 +49,39 @@ def test_queued_action_is_on_disk_when_the_caller_hears_of_it(desk: Make) -> Non
         assert len(history.records(one.records, kind="decision")) == count
 
 
-def test_async_decision_is_on_disk_and_a_failed_one_denies(desk: Make) -> None:
-    """The async twin waits for the disk as well, and denies when it fails."""
+def test_async_decision_is_on_disk_and_a_failed_one_denies(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The async twin waits for the disk as well, and denies when it fails.
+
+    Its loop goes on turning meanwhile: what does not wait would run in one of these.
+    """
     one = desk(MAIL)
     found: list[int] = []
+    store = one.governor.records
+    assert isinstance(store, SqliteStore)
+    insert = store._insert
 
     @one.governor.tool()
     async def mail(to: str) -> None:
         found.append(len(history.records(one.records, kind="decision")))
 
+    async def turns() -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+
     async def session() -> Any:
-        await one.governor.arun(call(to="x"))
-        one.governor.records.close()
+        loop = asyncio.get_running_loop()
+
+        def slow(records: list[Record]) -> None:
+            if any(record.kind == "decision" for record in records):
+                asyncio.run_coroutine_threadsafe(turns(), loop).result(60)
+            insert(records)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "_insert", slow)
+            await one.governor.arun(call(to="x"))
+        store.close()
         return await one.governor.arun(call(to="x"))
 
     closed = asyncio.run(session())
