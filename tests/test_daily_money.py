@@ -129,6 +129,14 @@ def rows(path: Path) -> list[tuple[str, str, int]]:
         return db.execute("SELECT name, scope, taken FROM budgets").fetchall()
 
 
+def test_what_a_limit_is_not_for_takes_nothing_of_the_day(desk: Make) -> None:
+    """A call of the same tool beside ``only`` is not in the ledger."""
+    one = desk(limited(more=", only: {riskClasses: [admin_action]}"))
+    assert pay(register(one.governor), 150).effect is Effect.ALLOW
+    one.governor.close()
+    assert rows(one.records) == []
+
+
 def test_what_runs_above_its_limit_counts_as_well(desk: Make) -> None:
     """A cap that the action is within stops nothing, and the day is used up."""
     one = desk(

@@ -187,6 +187,16 @@ def test_nobody_else_resumes_it(waiting: Waiting) -> None:
     assert waiting.sent == []
 
 
+def test_another_agent_of_the_same_user_asks_for_itself(waiting: Waiting) -> None:
+    """While the request of the first one waits, the second has one of its own."""
+    first = waiting.call()
+    second = waiting.call(
+        context=replace(CONTEXT, actor=replace(CONTEXT.actor, agent="agent-2"))
+    )
+    assert second.effect is Effect.QUEUE_FOR_APPROVAL
+    assert second.approval_id not in ("", first.approval_id)
+
+
 CHANGED: dict[str, Callable[[Waiting], Outcome]] = {
     "argument": lambda w: w.call("ann "),
     "look-alike": lambda w: w.call("аnn"),  # noqa: RUF001 - that is the point

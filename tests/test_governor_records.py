@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,62 +27,68 @@ from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.mailing import MAIL, call, log
 
 
-def test_decision_is_on_disk_before_a_consequential_action(desk: Make) -> None:
+def unhurried(store: object, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Let the disk take a decision that nobody waits for once the event is set."""
+    assert isinstance(store, SqliteStore)
+    insert, ran = store._insert, threading.Event()
+
+    def slow(records: list[Record]) -> None:
+        if any(each.kind == "decision" and done is None for each, done in store._hand):
+            assert ran.wait(60)
+        insert(records)
+
+    monkeypatch.setattr(store, "_insert", slow)
+    return ran
+
+
+def test_decision_is_on_disk_before_a_consequential_action(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When the tool runs, its decision can already be read by another connection."""
     one = desk(MAIL)
     found: list[int] = []
+    ran = unhurried(one.governor.records, monkeypatch)
 
     @one.governor.tool()
     def mail(to: str) -> None:
         found.append(len(history.records(one.records, kind="decision")))
+        ran.set()
 
     one.governor.run(call(to="x"))
     assert found == [1]
 
 
-def test_queued_action_is_on_disk_when_the_caller_hears_of_it(desk: Make) -> None:
+def test_queued_action_is_on_disk_when_the_caller_hears_of_it(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever is told to wait for a reviewer can rely on the record to review."""
     one = desk(MAIL)
+    heard = unhurried(one.governor.records, monkeypatch)
     one.governor.tool("mail")(one.spy)
     one.set(mode="approval_required")
     for count in range(1, 6):
         one.governor.run(call(to="x"))
-        assert len(history.records(one.records, kind="decision")) == count
+        found = len(history.records(one.records, kind="decision"))
+        heard.set()
+        assert found == count
 
 
 def test_async_decision_is_on_disk_and_a_failed_one_denies(
     desk: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The async twin waits for the disk as well, and denies when it fails.
-
-    Its loop goes on turning meanwhile: what does not wait would run in one of these.
-    """
+    """The async twin waits for the disk as well, and denies when it fails."""
     one = desk(MAIL)
     found: list[int] = []
-    store = one.governor.records
-    assert isinstance(store, SqliteStore)
-    insert = store._insert
+    ran = unhurried(one.governor.records, monkeypatch)
 
     @one.governor.tool()
     async def mail(to: str) -> None:
         found.append(len(history.records(one.records, kind="decision")))
-
-    async def turns() -> None:
-        for _ in range(100):
-            await asyncio.sleep(0)
+        ran.set()
 
     async def session() -> Any:
-        loop = asyncio.get_running_loop()
-
-        def slow(records: list[Record]) -> None:
-            if any(record.kind == "decision" for record in records):
-                asyncio.run_coroutine_threadsafe(turns(), loop).result(60)
-            insert(records)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(store, "_insert", slow)
-            await one.governor.arun(call(to="x"))
-        store.close()
+        await one.governor.arun(call(to="x"))
+        one.governor.records.close()
         return await one.governor.arun(call(to="x"))
 
     closed = asyncio.run(session())

@@ -99,7 +99,10 @@ APPROVALS = (
     ),
     *mutants(
         "approvals/requests.py",
-        _governor("changed_flags_supersede_a_release", "nobody_else_resumes_it"),
+        _governor(
+            "changed_flags_supersede_a_release",
+            "another_agent_of_the_same_user_asks_for_itself",
+        ),
         (
             '                "flags": flag_states(flags),\n                "constraints',
             '                "constraints',
@@ -180,8 +183,12 @@ APPROVALS = (
     ),
     *mutants(
         "stores/schema.py",
-        _queue("of_two_answers_at_once_the_first_counts"),
+        tests_of("test_stores.py", "what_came_too_late_undoes_nobody_elses_step"),
         ("WHERE id = ? AND version = ?", "WHERE id = ? AND version >= ?"),
+    ),
+    *mutants(
+        "stores/schema.py",
+        _queue("of_two_answers_at_once_the_first_counts"),
         ("    if done.rowcount != 1:\n", "    if False:\n"),
     ),
 )

@@ -114,6 +114,7 @@ LIMITS = (
         "allowances/daily.py",
         tests_of(
             "test_daily_money.py",
+            "what_a_limit_is_not_for_takes_nothing_of_the_day",
             "what_runs_above_its_limit_counts_as_well",
             "a_day_of_a_tool_needs_no_name",
         ),
