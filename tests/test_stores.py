@@ -9,7 +9,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from openfeature_gov import RecordStoreError
 from openfeature_gov.approvals.queue import change
 from openfeature_gov.approvals.states import State
 from openfeature_gov.controls.recording import HEALTHY
+from openfeature_gov.errors import LostRaceError
 from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.stores import backlog, history, writing
 from openfeature_gov.stores.opening import open_store
@@ -532,6 +533,47 @@ def test_what_came_too_late_undoes_nobody_elses_step(
     assert log.records("outcome") == []
     store.flush()
     assert [r["lost"] for r in log.records("gap")] == [1]
+
+
+def test_who_is_cancelled_while_others_were_faster_leaves_nothing(
+    log: Log, store: QueuedStore
+) -> None:
+    """An outcome whose decision is not there would be a finding."""
+    free = change(asked(State.APPROVED), 0)
+    store.commit(note(store)._replace(change=free))
+    used = change(asked(State.CONSUMED, consumed_by="theirs"), 1)
+    theirs = open_decision(store)._replace(change=used)
+    store.commit(theirs)
+    ours = open_decision(store)._replace(
+        change=change(asked(State.CONSUMED, consumed_by="ours"), 1)
+    )
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(store.acommit(ours))
+        await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError, LostRaceError):
+            await task
+
+    asyncio.run(cancelled())
+    store.append(outcome_record(store.stamp(), ours.id, status="cancelled"))
+    store.flush()
+    assert log.approvals() == [("consumed", 2)]
+    assert [r["id"] for r in log.records("decision")] == [theirs.id]
+    assert log.records("outcome") == []
+
+
+def test_of_what_is_void_not_all_is_remembered(
+    log: Log, store: QueuedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its outcome comes at once, or never."""
+    monkeypatch.setattr(writing, "MOST_VOID", 3)
+    late = change(asked(State.CONSUMED, consumed_by="ours"), 7)
+    outrun = [open_decision(store)._replace(change=late) for _ in range(5)]
+    for one in outrun:
+        with pytest.raises(LostRaceError):
+            store.commit(one)
+    assert [*store._void] == [one.id for one in outrun[2:]]
 
 
 def test_clean_close_settles_its_own_orphans(log: Log, store: QueuedStore) -> None:

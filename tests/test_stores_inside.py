@@ -7,7 +7,8 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -304,3 +305,44 @@ def test_who_reads_another_database_does_not_stop_the_parent(
         for thread in threads:
             thread.join()
     assert sides(store).count(str(os.getpid())) == 10
+
+
+class Interrupt(BaseException):
+    """What a signal handler raises, as Ctrl-C does."""
+
+
+def test_an_interrupt_leaves_nobody_inside_and_nobody_waiting(
+    store: SqliteStore,
+) -> None:
+    """A handler may raise between any two steps, even of taking a lock."""
+    armed = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        if armed.is_set():
+            armed.clear()
+            raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for turn in range(300):
+            with suppress(Interrupt):
+                armed.set()
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 * (turn % 30 + 1))
+                while armed.is_set():
+                    with inside.held():
+                        pass
+            found: list[object] = []
+            asking = partial(found.append, None)
+            reading = threading.Thread(target=_inside, args=(asking,), daemon=True)
+            reading.start()
+            reading.join(30)
+            assert found, f"nobody reads after {turn} interrupts"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert inside.rest(0)
+    inside.go_on()
+
+
+def _inside(work: Callable[[], object]) -> None:
+    with inside.held():
+        work()

@@ -355,6 +355,17 @@ def test_forks_under_load_lose_nothing(
     assert sides.count("late") == 1
 
 
+def test_an_open_that_fails_leaves_no_descriptor(tmp_path: Path) -> None:
+    """Or one that is tried again and again would use them all up."""
+    (tmp_path / "records.db.writers").write_text("")  # no lease can be made here
+    open_ones: list[int] = []
+    for _ in range(4):
+        with pytest.raises(RecordStoreError):
+            SqliteStore(tmp_path / "records.db")
+        open_ones.append(len([*Path("/proc/self/fd").iterdir()]))
+    assert len(set(open_ones)) == 1
+
+
 def test_a_child_that_cannot_open_the_log_tries_again(tmp_path: Path) -> None:
     path = tmp_path / "records.db"
     store = SqliteStore(path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections import Counter
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +20,8 @@ from openfeature_gov.errors import RecordStoreError
 
 PROOF_S = 5.0
 """How long SQLite may take to answer in a forked child."""
+LOOK_S = 0.0005
+"""How often who forks, or waits for one who does, looks."""
 ADVICE = (
     "this process has no records: it was forked while {} of its parent was inside"
     " SQLite; fork while nothing reads or writes records, or start it by spawn"
@@ -31,12 +33,9 @@ class Inside:
 
     def __init__(self) -> None:
         self.unfit = ""
-        self._restart(Counter())
-
-    def _restart(self, threads: Counter[int]) -> None:
-        self._threads = threads
-        self._forker: int | None = None
-        self._changed = threading.Condition()
+        # INVARIANT: no lock. Ctrl-C may come between any two steps, even of taking one.
+        self._visits: dict[object, int] = {}
+        self._forker = 0
 
     def require(self) -> None:
         """Raise `RecordStoreError` in a child that may not use SQLite."""
@@ -52,42 +51,46 @@ class Inside:
 
         """
         self.require()
-        me = threading.get_ident()
-        with self._changed:
-            # Who is inside already, or forks, would wait for himself.
-            if not self._threads[me]:
-                self._changed.wait_for(lambda: self._forker in (None, me))
-            self._threads[me] += 1
+        visit = object()
         try:
+            self._enter(visit)
             yield
         finally:  # of a generator, perhaps by another thread
-            with self._changed:
-                self._threads[me] -= 1
-                if not self._threads[me]:
-                    del self._threads[me]
-                self._changed.notify_all()
+            self._visits.pop(visit, None)
+
+    def _enter(self, visit: object) -> None:
+        """Be inside as *visit*, once nobody forks whom this thread need wait for."""
+        me = threading.get_ident()
+        # INVARIANT: in before it looks: who forks looks after he says that he does.
+        self._visits[visit] = me
+        # Who is inside already, or forks, would wait for himself.
+        while self._forker not in (0, me) and self._threads().count(me) < 2:
+            del self._visits[visit]
+            time.sleep(LOOK_S)
+            self._visits[visit] = me
+
+    def _threads(self) -> tuple[int, ...]:
+        return tuple(self._visits.values())
 
     def rest(self, wait_s: float) -> bool:
         """Let nobody in before a fork; say whether all are out within *wait_s*."""
-        me = threading.get_ident()
-        with self._changed:
-            self._forker = me
-            own = self._threads[me]
-            out = self._changed.wait_for(
-                lambda: self._threads.total() == self._threads[me], wait_s
-            )
-            return out and not own
+        me, deadline = threading.get_ident(), time.monotonic() + wait_s
+        self._forker = me
+        while set(self._threads()) - {me}:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_S)
+        return me not in self._threads()
 
     def go_on(self) -> None:
         """Let others in again, after a fork."""
-        with self._changed:
-            self._forker = None
-            self._changed.notify_all()
+        self._forker = 0
 
     def begin_anew(self, *, rested: bool) -> None:
         """Begin as a forked child, whose parent was or was not at rest."""
-        me = threading.get_ident()
-        self._restart(Counter({me: self._threads[me]}))
+        me, visits = threading.get_ident(), self._visits.items()
+        self._visits = {visit: thread for visit, thread in visits if thread == me}
+        self._forker = 0
         if not rested:
             self.unfit = self.unfit or ADVICE.format("a thread")
 

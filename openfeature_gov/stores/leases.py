@@ -28,7 +28,11 @@ class Lease:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._path = self._folder / writer
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def alive(self, writer: str) -> bool:
         """Say whether another *writer*'s process still holds its lock."""

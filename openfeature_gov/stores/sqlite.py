@@ -258,10 +258,16 @@ class SqliteStore(QueuedStore):
     def _enter(self) -> None:
         self._pages = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        _private(self.path)
         self._footing = Footing(self.path, self._clock)
         self._turns = Turn(self.path)
-        self._lease = Lease(self.path, self.writer)
+        try:
+            # Its descriptor, once closed, takes away the locks of others here.
+            with self._turns.taken():
+                _private(self.path)
+            self._lease = Lease(self.path, self.writer)
+        except BaseException:
+            self._turns.close()
+            raise
 
     def _turn(self) -> AbstractContextManager[object]:
         return self._turns.taken()

@@ -44,6 +44,8 @@ RETRY_S = 1.0
 STALL_NS = 2_000_000_000
 """How long one batch may take before the store counts as failing."""
 COMMIT_WAIT_S = 30.0
+MOST_VOID = 10_000
+"""How many decisions that others were faster than are remembered for their outcomes."""
 
 Errors = tuple[type[Exception], ...]
 logger = logging.getLogger(__name__)
@@ -211,7 +213,7 @@ class QueuedStore(ABC):
         self._busy_since: int | None = None
         self._unsealed_since: int | None = None
         self._lost = 0
-        self._void: set[str] = set()
+        self._void: dict[str, None] = {}
         self._kept: set[str] = set()
 
     def _begin(self) -> None:
@@ -527,15 +529,19 @@ class QueuedStore(ABC):
     ) -> Exception | None:
         """Write an outcome without its step: what happened has happened.
 
-        A decision that nobody waits for any more was denied when it could not be
-        written. It is void, and so is its outcome: it must not end somebody else's.
+        A decision that nobody waits for any more was denied or cancelled when it could
+        not be written. It is void, and so is its outcome: it must not end somebody
+        else's.
         """
         if record.kind == "outcome":
             self._insert([record._replace(change=None)])
             return None
-        if record.executes and done is None:
-            self._void.add(record.id)
-            self._lost += 1
+        if record.executes:
+            self._void[record.id] = None
+            if len(self._void) > MOST_VOID:
+                del self._void[next(iter(self._void))]
+            if done is None:
+                self._lost += 1
         return error
 
     def _reconcile(self) -> None:

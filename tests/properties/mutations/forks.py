@@ -11,20 +11,20 @@ FORKS = (
     *mutants(
         "stores/inside.py",
         _inside("a_reader_waits_for_a_fork"),
-        ("self._changed.wait_for(lambda: self._forker in (None, me))", "pass"),
+        ("            self._visits[visit] = me\n", "            break\n"),
     ),
     *mutants(
         "stores/inside.py",
         _inside("a_child_made_while_one_reads_keeps_no_records"),
-        ("return out and not own", "return True"),
+        ("return False", "return True"),
         ('ADVICE.format("a thread")', '""'),
     ),
     *mutants(
         "stores/inside.py",
         _inside("a_child_of_who_reads_keeps_no_records"),
-        ("return out and not own", "return out"),
+        ("return me not in self._threads()", "return True"),
         ("            raise RecordStoreError(self.unfit)\n", "            pass\n"),
-        ("        self.require()\n        me =", "        me ="),
+        ("        self.require()\n        visit =", "        visit ="),
         ('        self.unfit = ""\n', "        pass\n"),
     ),
     *mutants(
@@ -65,6 +65,11 @@ FORKS = (
         "stores/sqlite.py",
         _inside("a_child_in_which_sqlite_hangs_keeps_no_records"),
         ("        inside.prove(self.path)\n", ""),
+    ),
+    *mutants(
+        "stores/sqlite.py",
+        tests_of("test_stores_sqlite.py", "an_open_that_fails_leaves_no_descriptor"),
+        ("            self._turns.close()\n            raise", "            raise"),
     ),
     *mutants(
         "stores/history.py",

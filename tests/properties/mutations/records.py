@@ -213,7 +213,10 @@ RECORDS = (
     *mutants(
         "stores/writing.py",
         _shared("what_came_too_late_undoes_nobody_elses_step"),
-        ("            self._void.add(record.id)\n", ""),
+        (
+            "            self._void[record.id] = None\n",
+            "            self._void[''] = None\n",
+        ),
         ("[record] if record.ref not in self._void else []", "[record]"),
     ),
     *mutants(
