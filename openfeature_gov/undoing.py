@@ -33,6 +33,8 @@ from openfeature_gov.tools import Tool, Undo, Undoing
 
 EVERY_S = 1.0
 """How often a Governor with reviewed tools looks what is due."""
+CLOSE_S = 30.0
+"""How long who closes waits for a round that is under way."""
 logger = logging.getLogger(__name__)
 _every: weakref.WeakSet[Rounds] = weakref.WeakSet()
 
@@ -160,12 +162,12 @@ class Rounds:
             thread.start()
 
     def end(self) -> None:
-        """Let a round that is under way end, and start no other; idempotent."""
+        """Start no other round; wait a while for one that is under way; idempotent."""
         self._over = True
         self._bell.ring()
         thread = self._threads.get(os.getpid())
         if thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(CLOSE_S)
 
     def restart(self) -> None:
         """Go on in a forked child, if the parent did."""

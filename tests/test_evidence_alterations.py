@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -449,6 +450,37 @@ def test_check_of_a_tree_that_another_process_ended_is_dropped(
         assert slow.sealer is not None
         while slow.sealer._check is not None:
             slow.sealer._check_a_little()
+    assert findings(log) == ["edited"]
+
+
+@pytest.mark.parametrize("eager", [0, sealing.EAGER])
+def test_a_log_that_could_not_be_read_for_a_while_is_read_again(
+    log: Path, monkeypatch: pytest.MonkeyPatch, eager: int
+) -> None:
+    """What failed is not done: the edit is found once the disk answers."""
+    monkeypatch.setattr(sealing, "EAGER", eager)
+    monkeypatch.setattr(sealing, "PAUSE_S", 3600)
+    edit(log)
+    broken, rows_of = threading.Event(), sealed.SqliteLog.rows
+
+    def rows_now(self: sealed.SqliteLog, after: int, limit: int) -> object:
+        if broken.is_set() and not after:
+            raise sqlite3.OperationalError("disk I/O error")
+        return rows_of(self, after, limit)
+
+    monkeypatch.setattr(sealed.SqliteLog, "rows", rows_now)
+    broken.set()
+    with opened(log) as store:
+        assert store.sealer is not None
+        for _ in range(2):
+            with pytest.raises(sqlite3.OperationalError):
+                store.sealer._check_a_little()
+            with pytest.raises(sqlite3.OperationalError):
+                seal(store)
+        broken.clear()
+        seal(store)
+        while store.sealer._check is not None:
+            store.sealer._check_a_little()
     assert findings(log) == ["edited"]
 
 

@@ -250,6 +250,44 @@ def test_a_fork_whose_rest_is_interrupted(
     assert len(sides(store)) == 2
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_fork_whose_rest_never_began(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler may raise before anything: that others rested before is no excuse."""
+    assert forked(lambda: write(store)) == 0
+
+    class Interrupted:
+        def acquire(self, timeout: float) -> bool:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forking._forks, "_one", Interrupted())
+        assert forked(lambda: refused(store)) == 0
+    write(store)
+    assert forked(lambda: write(store)) == 0
+    assert len(sides(store)) == 3
+
+
+def test_who_cannot_wait_for_another_fork_makes_a_child_without_records(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what the other one brought to rest stays so."""
+    forking._forks.rest()
+    codes: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(forking, "FORK_WAIT_S", 0.02)
+        thread = threading.Thread(
+            target=lambda: codes.append(forked(lambda: refused(store)))
+        )
+        thread.start()
+        thread.join()
+    assert store._turns._forking
+    forking._forks.go_on()
+    write(store)
+    assert codes == [0]
+
+
 def test_forks_while_threads_read_and_others_open(store: SqliteStore) -> None:
     """No child hangs, and none is refused: whoever is inside comes out soon."""
     over = threading.Event()

@@ -283,23 +283,41 @@ def _overtaken(log: Log, tree: Tree, head: Sealed) -> Sealed | None:
     return newer if newer is not None and newer.number > head.number else None
 
 
-def checking(log: Log, head: Sealed, keys: list[Verifier]) -> Iterator[int]:
-    """Read all that *head* seals again, from the first; yield how many so far.
+class Check(NamedTuple):
+    """Hold how far what *head* seals, as *stated*, was read again: up to *tree*."""
+
+    head: Sealed
+    stated: Checkpoint
+    tree: Tree
+
+
+def checking(head: Sealed, keys: list[Verifier]) -> Check:
+    """Begin to read all that *head* seals again, from the first.
+
+    Raises:
+        AlteredError: when it is not signed by one of *keys*, or says something else.
+
+    """
+    return Check(head, opened(head, keys), Tree(head.origin, 0))
+
+
+def checked(log: Log, check: Check) -> Check | None:
+    """Read on from *check*; return how far, None once all is as it was sealed.
+
+    Where *log* cannot be read, *check* is where to go on once it can be.
 
     Raises:
         AlteredError: when the records are not those that were sealed.
 
     """
-    stated = opened(head, keys)
-    tree = Tree(head.origin, 0)
-    while tree.frontier.size < head.size:
+    head, stated, tree = check
+    if tree.frontier.size < head.size:
         step = grown(log, tree, min(head.size, tree.frontier.size + CHUNK))
-        if step.frontier.size == tree.frontier.size:
-            break
-        tree = step
-        yield tree.frontier.size
+        if step.frontier.size > tree.frontier.size:
+            return check._replace(tree=step)
     if _overtaken(log, tree, head) is None:
         _require_same(tree, head, stated)
+    return None
 
 
 def _require_same(tree: Tree, head: Sealed, stated: Checkpoint) -> None:

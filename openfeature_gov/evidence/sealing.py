@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -27,9 +27,11 @@ from openfeature_gov.evidence.publishers import Publisher
 from openfeature_gov.evidence.records import Record, Stamp, note_record
 from openfeature_gov.evidence.sealed import (
     AlteredError,
+    Check,
     Log,
     Sealed,
     Tree,
+    checked,
     checking,
     followed,
     grown,
@@ -139,13 +141,14 @@ class Sealer:
         self._lock, self._handing = threading.Lock(), threading.Lock()
         self._due = Bell()
         self._closing = self._resting = False
-        self._unsealed = self._trees = self._checked = 0
+        self._unsealed = self._trees = 0
         self._behind_since: int | None = None
         self._busy_since: int | None = None
         self._vkey = signer().vkey
         self._tree: Tree | None = None
         self._found: AlteredError | None = None
-        self._check: Iterator[int] | None = None
+        self._check: Check | None = None
+        self._unread = False
         self._made: str | None = None
         self._posts = [Post(publish) for publish in sealing.publish]
         self._thread = threading.Thread(
@@ -190,7 +193,7 @@ class Sealer:
         with self._lock:
             try:
                 self._opened()
-                while self._check is not None and self._checked < EAGER:
+                while self._eager():
                     self._check_on()
                 self._advance(self._opened())
             except AlteredError as found:
@@ -259,14 +262,15 @@ class Sealer:
         deadline = time.monotonic() + self._sealing.seconds
         while not self._closing:
             left = max(0.0, deadline - time.monotonic())
-            urgent = self._due.heard(min(left, PAUSE_S) if self._check else left)
+            goes_on = self._check is not None and not self._unread
+            urgent = self._due.heard(min(left, PAUSE_S) if goes_on else left)
             if self._closing:
                 return
             if urgent or time.monotonic() >= deadline:
                 self._unsealed = 0
                 self._tick()
                 deadline = time.monotonic() + self._sealing.seconds
-            elif self._check is not None:
+            elif goes_on:
                 self._attempt(self._check_a_little)
 
     def _tick(self) -> None:
@@ -319,7 +323,7 @@ class Sealer:
             if head.origin == self._origin():
                 self._trees = 1
             keys = trusted(self._log, self.signer)
-            self._check = checking(self._log, head, keys)
+            self._check = checking(head, keys)
         waiting = self._log.unsealed(tree.last_seq)
         if waiting:
             self._books.append(
@@ -366,8 +370,13 @@ class Sealer:
         return note_record(self._books.stamp(), kind, **facts)
 
     def _check_first(self) -> None:
-        while self._check is not None and self._checked < EAGER:
+        while self._eager():
             self._check_a_little()
+
+    def _eager(self) -> bool:
+        """Say whether more must be read again before anything else is done."""
+        check = self._check
+        return check is not None and (self._unread or check.tree.frontier.size < EAGER)
 
     def _check_a_little(self) -> None:
         with self._lock:
@@ -377,13 +386,12 @@ class Sealer:
                 self._begin_anew(found)
 
     def _check_on(self) -> None:
+        self._unread = True
         if self._tree is not None:
             self._followed(self._tree, self._log.head())
-        done = None if self._check is None else next(self._check, None)
-        if done is None:
-            self._check = None
-        else:
-            self._checked = done
+        if self._check is not None:
+            self._check = checked(self._log, self._check)
+        self._unread = False
 
     def _advance(self, tree: Tree) -> None:
         """Follow the others from *tree*, and seal what is new; the first one wins."""

@@ -40,12 +40,13 @@ class Forks:
         self.stores: weakref.WeakSet[Forked] = weakref.WeakSet()
         self._one = threading.Lock()
         self._resting: list[Forked] = []
-        self._rested = True
+        self._forker, self._rested = 0, False
 
     def rest(self) -> None:
         """Let all come to rest: who reads first, as long as records are written."""
-        self._one.acquire()
-        self._rested = False
+        if not self._one.acquire(timeout=2 * FORK_WAIT_S):
+            return
+        self._forker = threading.get_ident()
         rested = inside.rest(FORK_WAIT_S)
         for store in tuple(self.stores):
             self._resting.append(store)
@@ -53,16 +54,21 @@ class Forks:
         self._rested = rested
 
     def go_on(self) -> None:
-        """Go on in the parent."""
+        """Go on in the parent, if the rest of this fork ever began."""
+        if self._forker != threading.get_ident():
+            return
         while self._resting:
             self._resting.pop().after_fork_in_parent()
         inside.go_on()
+        self._forker, self._rested = 0, False
         self._one.release()
 
     def begin_anew(self) -> None:
         """Begin anew in the child."""
+        rested = self._rested and self._forker == threading.get_ident()
         self._one, self._resting = threading.Lock(), []
-        inside.begin_anew(rested=self._rested)
+        self._forker, self._rested = 0, False
+        inside.begin_anew(rested=rested)
         for store in tuple(self.stores):
             store.after_fork()
 

@@ -38,8 +38,10 @@ def forget(store: Open) -> None:
 
 @atexit.register
 def _close_all() -> None:
-    for store in tuple(_open):
+    while _open:
         try:
-            store.close()
+            _open.pop().close()
         except RecordStoreError as error:
             logger.error("%s", error)  # noqa: TRY400 - a trace tells nothing more
+        except Exception:  # the others are closed as well
+            logger.exception("records may be left unwritten")

@@ -17,6 +17,7 @@ from alembic import command
 from alembic.config import Config
 
 from openfeature_gov.errors import RecordStoreError
+from openfeature_gov.stores.inside import inside
 from openfeature_gov.stores.leases import Turn
 from openfeature_gov.stores.opening import SCHEMES
 from openfeature_gov.stores.postgres_schema import (
@@ -112,5 +113,10 @@ def _sqlite(path: Path) -> Iterator[sa.Connection]:
     def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    with closing(Turn(path)) as turn, turn.taken(), engine.begin() as connection:
+    with (
+        inside.held(),
+        closing(Turn(path)) as turn,
+        turn.taken(),
+        engine.begin() as connection,
+    ):
         yield connection

@@ -231,22 +231,25 @@ class SqliteStore(QueuedStore):
         super()._prepare()
 
     def _seal(self) -> None:
-        if self._sealing is None:
+        with inside.held():
+            self._sealed(self._sealing)
+
+    def _sealed(self, sealing: Sealing | None) -> None:
+        if sealing is None:
             return
-        if sealed.keyless(self.path, self._sealing):
+        if sealed.keyless(self.path, sealing):
             logger.warning(
                 "%s: is sealed with a key that is not in %s; this process does not"
                 " seal: name the key, or let its owner seal",
                 self.path,
-                self._sealing.key or sealed.key_file(self.path),
+                sealing.key or sealed.key_file(self.path),
             )
             self._unsealed_since = self._clock()
             return
         now, clock = self._now, self._clock
-        with inside.held():
-            made = sealed.sealer(self.path, self, self._sealing, now=now, clock=clock)
-            self.sealer = made
-            made.start()
+        made = sealed.sealer(self.path, self, sealing, now=now, clock=clock)
+        self.sealer = made
+        made.start()
 
     def _behind_ns(self) -> int:
         sealer = self.sealer

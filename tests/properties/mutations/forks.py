@@ -44,7 +44,7 @@ FORKS = (
         "stores/forking.py",
         _inside("a_child_whose_store_did_not_rest_keeps_no_records"),
         ("store.before_fork(FORK_WAIT_S) and rested", "True"),
-        ("inside.begin_anew(rested=self._rested)", "inside.begin_anew(rested=True)"),
+        ("inside.begin_anew(rested=rested)", "inside.begin_anew(rested=True)"),
     ),
     *mutants(
         "stores/forking.py",
@@ -54,7 +54,10 @@ FORKS = (
     *mutants(
         "stores/forking.py",
         _inside("a_fork_whose_rest_is_interrupted"),
-        ("        self._rested = False\n", ""),
+        (
+            "self._rested = 0, False\n        self._one.release()",
+            "self._rested = 0, True\n        self._one.release()",
+        ),
     ),
     *mutants(
         "stores/sqlite.py",

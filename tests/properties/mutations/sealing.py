@@ -174,6 +174,21 @@ SEALING = (
         ("self._check = None  # another process", "pass  # another process"),
     ),
     *mutants(
+        "evidence/sealing.py",
+        tests_of(
+            "test_evidence_alterations.py",
+            "a_log_that_could_not_be_read_for_a_while_is_read_again",
+        ),
+        (
+            "return check is not None and (self._unread or ",
+            "return check is not None and (",
+        ),
+        (
+            "        self._unread = True\n",
+            "        self._check, check = None, self._check\n",
+        ),
+    ),
+    *mutants(
         "evidence/posting.py",
         _sealing("publisher_that_was_down_gets_the_newest"),
         ("if note == self._taken or self._busy:", "if self._busy:"),
