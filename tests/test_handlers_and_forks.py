@@ -6,12 +6,11 @@ thread that holds the lock; another thread watches, for it may never end.
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as settled
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +31,7 @@ from openfeature_gov.policies.budget import Budget, OverrunError
 from openfeature_gov.running import Runner
 from openfeature_gov.stores.waiting import Wait
 from tests.guarding import ACTION, NOW, ruled
+from tests.interrupting import interrupted
 
 NOBODY: Any = None
 
@@ -256,32 +256,16 @@ class Silence:
         self._lock.release()
 
 
-class Interrupt(BaseException):
-    """What a signal handler raises, as Ctrl-C does."""
-
-
 def test_an_interrupted_ring_leaves_a_bell_that_rings() -> None:
     """A handler may raise between any two steps, even of taking a lock."""
-    bell, armed = locks.Bell(), threading.Event()
+    bell = locks.Bell()
 
-    def interrupt(*_: object) -> None:
-        if armed.is_set():
-            armed.clear()
-            raise Interrupt
+    def rings(_: int) -> None:
+        bell.heard(0)
+        assert ended(bell.ring)
+        assert bell.heard(30)
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for turn in range(300):
-            with suppress(Interrupt):
-                armed.set()
-                signal.setitimer(signal.ITIMER_REAL, 1e-5 * (turn % 30 + 1))
-                while armed.is_set():
-                    bell.ring()
-            bell.heard(0)
-            assert ended(bell.ring)
-            assert bell.heard(30)
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    interrupted(bell.ring, rings)
 
 
 def test_a_ring_is_heard_once_whenever_it_was() -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,6 +13,7 @@ from openfeature_gov.evidence.records import Record, Stamp, note_record
 from openfeature_gov.stores import backlog
 from openfeature_gov.stores.backlog import Backlog
 from openfeature_gov.stores.waiting import Item
+from tests.interrupting import interrupted
 
 
 def note(number: int) -> Record:
@@ -254,36 +254,23 @@ def test_a_bell_that_rings_while_it_gathers_is_heard() -> None:
         assert one.take() == []
 
 
-class Interrupt(BaseException):
-    """What a signal handler raises, as Ctrl-C does."""
-
-
 def test_an_interrupted_wait_for_room_keeps_nobody_else_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A handler may raise between any two steps, even of taking a lock."""
     monkeypatch.setattr(backlog, "BATCH", 1)
-    one, armed = Backlog(lambda: True), threading.Event()
+    one = Backlog(lambda: True)
     one.put(note(0), None)
 
-    def interrupt(*_: object) -> None:
-        if armed.is_set():
-            armed.clear()
-            raise Interrupt
+    def ask() -> None:
+        one._pacer = None
+        one._roomed()
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for turn in range(300):
-            with suppress(Interrupt):
-                armed.set()
-                signal.setitimer(signal.ITIMER_REAL, 1e-5 * (turn % 30 + 1))
-                while armed.is_set():
-                    one._pacer = None
-                    one._roomed()
-            one._pacer = None
-            asking = threading.Thread(target=one._roomed, daemon=True)
-            asking.start()
-            asking.join(30)
-            assert not asking.is_alive(), f"nobody puts after {turn} interrupts"
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    def another_asks(turn: int) -> None:
+        one._pacer = None
+        asking = threading.Thread(target=one._roomed, daemon=True)
+        asking.start()
+        asking.join(30)
+        assert not asking.is_alive(), f"nobody puts after {turn} interrupts"
+
+    interrupted(ask, another_asks)

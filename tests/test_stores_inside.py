@@ -7,8 +7,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from functools import partial
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from openfeature_gov.stores.erasing import erase
 from openfeature_gov.stores.inside import inside
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.sqlite import SqliteStore
+from tests.interrupting import interrupted
 from tests.waiting import until
 
 UNFIT = "this process has no records: it was forked while"
@@ -345,42 +345,19 @@ def test_who_reads_another_database_does_not_stop_the_parent(
     assert sides(store).count(str(os.getpid())) == 10
 
 
-class Interrupt(BaseException):
-    """What a signal handler raises, as Ctrl-C does."""
-
-
-def test_an_interrupt_leaves_nobody_inside_and_nobody_waiting(
-    store: SqliteStore,
-) -> None:
+def test_an_interrupt_leaves_nobody_inside_and_nobody_waiting() -> None:
     """A handler may raise between any two steps, even of taking a lock."""
-    armed = threading.Event()
 
-    def interrupt(*_: object) -> None:
-        if armed.is_set():
-            armed.clear()
-            raise Interrupt
+    def visit() -> None:
+        with inside.held():
+            pass
 
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        for turn in range(300):
-            with suppress(Interrupt):
-                armed.set()
-                signal.setitimer(signal.ITIMER_REAL, 1e-5 * (turn % 30 + 1))
-                while armed.is_set():
-                    with inside.held():
-                        pass
-            found: list[object] = []
-            asking = partial(found.append, None)
-            reading = threading.Thread(target=_inside, args=(asking,), daemon=True)
-            reading.start()
-            reading.join(30)
-            assert found, f"nobody reads after {turn} interrupts"
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    def another_visits(turn: int) -> None:
+        reading = threading.Thread(target=visit, daemon=True)
+        reading.start()
+        reading.join(30)
+        assert not reading.is_alive(), f"nobody reads after {turn} interrupts"
+
+    interrupted(visit, another_visits)
     assert inside.rest(0)
     inside.go_on()
-
-
-def _inside(work: Callable[[], object]) -> None:
-    with inside.held():
-        work()
