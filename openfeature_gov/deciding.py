@@ -26,6 +26,7 @@ from openfeature_gov.evidence.records import (
     outcome_record,
 )
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
+from openfeature_gov.fairness import give_way, in_thread
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
 from openfeature_gov.governance.envelopes import MICRO
 from openfeature_gov.governance.parts import EXACT
@@ -116,10 +117,11 @@ class Decider:
         """Wait for data as fresh as *token*; the async twin of `demand`."""
         if token is None:
             return NOTHING_DEMANDED
-        return await asyncio.to_thread(self.demand, token)
+        return await in_thread(self.demand, token)
 
     def judged(self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED) -> Judged:
         """Return the judgement of *call*, without a record or any other effect."""
+        give_way()
         return self.judge.judge(call, self.known(call), demanded)
 
     def _settled(self, call: ToolCall, demanded: Demanded) -> Judged:
@@ -157,14 +159,14 @@ class Decider:
         """Return the judgement of *call*; foreign policies keep no loop waiting."""
         if not self.judge.waits(self.known(call)):
             return self.judged(call, demanded)
-        return await asyncio.to_thread(self.judged, call, demanded)
+        return await in_thread(self.judged, call, demanded)
 
     async def aqueues(self, call: ToolCall) -> bool:
         """Say whether the law would let *call* wait for a person."""
         tool = self.known(call)
         if not self.judge.waits(tool):
             return self.judge.queues(call, tool)
-        return await asyncio.to_thread(self.judge.queues, call, tool)
+        return await in_thread(self.judge.queues, call, tool)
 
     async def _asettled(self, call: ToolCall, demanded: Demanded) -> Judged:
         judged, tool = await self.ajudged(call, demanded), self.known(call)
@@ -172,7 +174,7 @@ class Decider:
             return judged
         context = contextvars.copy_context()
         settled = partial(context.run, self._settled, call, demanded)
-        return await asyncio.to_thread(settled)
+        return await in_thread(settled)
 
     def asked(self, call: ToolCall) -> Judged:
         """Return the judgement of *call* with what people said, without any effect."""
@@ -246,7 +248,7 @@ class Decider:
                 seen.alerts = self._alarmed(judged)
                 self._refused(judged)
                 return judged
-            seen.judged = await asyncio.to_thread(self._outrun, call, demanded)
+            seen.judged = await in_thread(self._outrun, call, demanded)
         return seen.judged
 
     def _alarmed(self, judged: Judged) -> tuple[Anomaly, ...]:
@@ -481,7 +483,7 @@ class _Taking:
             decider.known(self._call)
         ):
             return self.admitted(judged)
-        return await asyncio.to_thread(self.admitted, judged)
+        return await in_thread(self.admitted, judged)
 
     def overspent(self, judged: Judged, error: OverspentError) -> None:
         """Refuse the call from now on: a budget had too little left for it."""

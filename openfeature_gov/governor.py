@@ -7,7 +7,6 @@ reason; what a tool raises is recorded and passed on, and so is cancellation.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -28,6 +27,7 @@ from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.controls import Controls
 from openfeature_gov.deciding import Token
 from openfeature_gov.extracting import Extractors
+from openfeature_gov.fairness import in_thread
 from openfeature_gov.flags.reader import FlagReader
 from openfeature_gov.gate import gated
 from openfeature_gov.governance import Governance
@@ -523,9 +523,7 @@ class Governor:
         self, approval_id: str, *, injected: Mapping[str, Any] | None = None
     ) -> Outcome:
         """Decide again about a call that waited; the async twin of `resume`."""
-        call = await asyncio.to_thread(
-            call_of, self.approvals, approval_id, self._decider
-        )
+        call = await in_thread(call_of, self.approvals, approval_id, self._decider)
         return await self.arun(call, injected=injected)
 
     async def answered(self, approval_id: str, *, every_s: float = 0.5) -> Request:

@@ -12,6 +12,7 @@ from openfeature_gov.approvals.states import State
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.deciding import Decider
 from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL
+from openfeature_gov.fairness import in_thread
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -27,7 +28,7 @@ async def answered(
 
     """
     while queue is not None:
-        request = await asyncio.to_thread(queue.standing, approval_id)
+        request = await in_thread(queue.standing, approval_id)
         if request is None:
             break
         if request.state is not State.PENDING:

@@ -18,6 +18,7 @@ from openfeature_gov import outcomes
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.deciding import Decider
 from openfeature_gov.errors import RegistrationError
+from openfeature_gov.fairness import answered
 from openfeature_gov.flags.hook import active
 from openfeature_gov.judging import Judged
 from openfeature_gov.locks import interrupted, renewed
@@ -117,7 +118,7 @@ class Runner:
         if future is None:
             return Ran(self._decider.unbegun(judged), Status.NOT_RUN)
         try:
-            return await asyncio.wrap_future(future)
+            return await answered(asyncio.wrap_future(future))
         except asyncio.CancelledError:
             if future.cancelled():
                 self._decider.settle(judged, "cancelled")

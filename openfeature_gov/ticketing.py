@@ -12,6 +12,7 @@ from openfeature_gov.admission import Admission
 from openfeature_gov.canonical import kinds
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.deciding import Decider
+from openfeature_gov.fairness import in_thread
 from openfeature_gov.flags.reader import NOTHING_DEMANDED
 from openfeature_gov.judging import Judged, ambient
 from openfeature_gov.outcomes import Outcome, Status
@@ -69,7 +70,7 @@ class Ticketing:
             stands = self._stands(tool, found)
         else:
             try:
-                stands = await asyncio.to_thread(self._stands, tool, found)
+                stands = await in_thread(self._stands, tool, found)
             except asyncio.CancelledError:
                 self._decider.settle(found, "cancelled")
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +18,7 @@ from openfeature_gov.canonical import seal
 from openfeature_gov.contracts import CallContext, ToolCall
 from openfeature_gov.decisions import Effect
 from openfeature_gov.errors import InvalidCallError
+from openfeature_gov.fairness import in_thread
 from openfeature_gov.governor import Governor
 from openfeature_gov.judging import ambient, denial
 from openfeature_gov.outcomes import Outcome, Status, message
@@ -160,7 +160,7 @@ class Door:
                 return None
             planned = await self.governor.aplan(call)
             queued = planned.effect is Effect.QUEUE_FOR_APPROVAL
-            if not queued or await asyncio.to_thread(self._released, planned):
+            if not queued or await in_thread(self._released, planned):
                 return None
         except Exception as error:  # noqa: BLE001 - the call meets its own decision
             logger.warning("a call was not asked about: %s", type(error).__name__)

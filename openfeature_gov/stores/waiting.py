@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from openfeature_gov.evidence.records import Record
+from openfeature_gov.fairness import answered
 
 Done = Callable[[Exception | None], None]
 """Hears how a record ended that somebody waits for: with which error, None for none."""
 Item = tuple[Record, Done | None]
+_LATE = TimeoutError()
 
 
 class Wait:
@@ -53,10 +55,14 @@ class TaskWait:
 
     async def told(self, seconds: float) -> bool:
         """Return True once it has ended, False after *seconds*."""
+        late = self._loop.call_later(seconds, self._resolve, _LATE)
         try:
-            self.error = await asyncio.wait_for(self._future, seconds)
-        except TimeoutError:
+            told = await answered(self._future)
+        finally:
+            late.cancel()
+        if told is _LATE:
             return False
+        self.error = told
         return True
 
     def _resolve(self, error: Exception | None) -> None:

@@ -12,7 +12,6 @@ what is known to be, and a signal handler may close the store at any moment.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
@@ -35,6 +34,7 @@ from openfeature_gov.evidence.records import (
     outcome_record,
 )
 from openfeature_gov.evidence.texts import readable
+from openfeature_gov.fairness import in_thread
 from openfeature_gov.reviews import ending
 from openfeature_gov.stores import forking, leaving
 from openfeature_gov.stores.backlog import BACKLOG, Backlog
@@ -281,7 +281,7 @@ class QueuedStore(ABC):
         """
         wait = TaskWait()
         if self._backlog.full():  # who waits for room must not do so on the loop
-            await asyncio.to_thread(self._put, record, wait)
+            await in_thread(self._put, record, wait)
         else:
             self._put(record, wait)
         told = await wait.told(COMMIT_WAIT_S)

@@ -27,6 +27,7 @@ from tests.properties.mutations.approvals import APPROVALS
 from tests.properties.mutations.audit import AUDIT
 from tests.properties.mutations.contracts import CONTRACTS
 from tests.properties.mutations.controls import CONTROLS
+from tests.properties.mutations.fairness import FAIRNESS
 from tests.properties.mutations.flags import FLAGS
 from tests.properties.mutations.forks import FORKS
 from tests.properties.mutations.guardrails import GUARDRAILS
@@ -50,6 +51,7 @@ MUTANTS = (
     *JUDGING,
     *TOOLS,
     *RECORDS,
+    *FAIRNESS,
     *FORKS,
     *LIVE,
     *APPROVALS,
