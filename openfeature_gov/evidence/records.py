@@ -313,13 +313,14 @@ def outcome_record(
         "ref": ref,
         "status": status,
         "ran": ran,
-        "error": readable(error),
+        # Mostly empty, and every call passes here.
+        "error": "" if error == "" else readable(error),
         "latencyUs": latency_us,
         "cost": decimal(cost),
-        "undo": readable(undo),
-        "handOver": readable(hand_over),
-        "incident": readable(incident),
-        "output": reference(output),
+        "undo": "" if undo == "" else readable(undo),
+        "handOver": "" if hand_over == "" else readable(hand_over),
+        "incident": "" if incident == "" else readable(incident),
+        "output": "" if output == "" else reference(output),
     }
     if review is not None:
         body |= {"review": review[0], "reviewState": review[1]}

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openfeature_gov import Effect, Extractors, Governor, ToolCall
-from openfeature_gov.canonical import MAX_DEPTH, kinds, seal
+from openfeature_gov.canonical import MAX_DEPTH, MAX_NODES, kinds, seal
 from openfeature_gov.contracts import Actor, CallContext, Evidence
 from openfeature_gov.errors import InvalidCallError
 from openfeature_gov.extracting import money
@@ -334,6 +334,20 @@ def test_seal_is_exact_about_its_domain(value: Any) -> None:
     for limit in (2**64 - 1, -(2**63), Decimal("1.50"), 1.5):
         seal({"a": limit})
     assert seal({"b": 1, "a": 2})[1] == seal({"a": 2, "b": 1})[1]
+
+
+@pytest.mark.parametrize("value", [1, "x", None, 1.5], ids=repr)
+def test_as_many_values_as_may_be_are_counted(value: Any) -> None:
+    """Flat arguments are counted as others are, and their keys are names."""
+    flat: dict[Any, Any] = {f"{number}": value for number in range(MAX_NODES)}
+    seal(flat)
+    for one_more in ("a", "b"):
+        with pytest.raises(InvalidCallError) as caught:
+            seal({**flat, one_more: value})
+        assert caught.value.code == "arguments_too_large"
+    with pytest.raises(InvalidCallError) as caught:
+        seal({1: value})  # type: ignore[dict-item] # what is no name
+    assert caught.value.code == "arguments_invalid"
 
 
 def test_depth_is_bounded_exactly() -> None:

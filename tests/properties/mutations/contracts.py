@@ -55,6 +55,12 @@ CONTRACTS = (
     ),
     *mutants(
         "canonical.py",
+        _hostile("as_many_values_as_may_be_are_counted"),
+        ("if len(copied) > MAX_NODES", "if len(copied) > MAX_NODES + 1"),
+        ("self.nodes > MAX_NODES", "self.nodes > MAX_NODES + 1"),
+    ),
+    *mutants(
+        "canonical.py",
         _hostile("depth_is_bounded_exactly"),
         ("if depth > MAX_DEPTH", "if depth >= MAX_DEPTH"),
         ("if depth > MAX_DEPTH", "if depth > MAX_DEPTH + 1"),
@@ -65,6 +71,7 @@ CONTRACTS = (
         ("kind is Decimal and value.is_finite()", "kind is Decimal"),
         ("if kind is list or kind is tuple", "if isinstance(value, list | tuple)"),
         ("        if kind is dict:", "        if isinstance(value, dict):"),
+        ("_PLAIN | {int}", "_PLAIN | {int, float}"),
         ("kind is int and", "isinstance(value, int) and"),
         ("default=_text, option=orjson.OPT_SORT_KEYS", "default=_text"),
     ),
