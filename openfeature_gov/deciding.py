@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from openfeature_gov.allowances.aside import Held
 from openfeature_gov.allowances.taking import Allowances, Anomaly, priced
@@ -25,64 +25,25 @@ from openfeature_gov.evidence.records import (
     note_record,
     outcome_record,
 )
-from openfeature_gov.evidence.telemetry import UNKNOWN_TOOL, Telemetry
+from openfeature_gov.evidence.telemetry import Telemetry
 from openfeature_gov.fairness import give_way, in_thread
 from openfeature_gov.flags.reader import NOTHING_DEMANDED, Demanded, FlagReader
-from openfeature_gov.governance.envelopes import MICRO
-from openfeature_gov.governance.parts import EXACT
 from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
 from openfeature_gov.ladder import Mode
 from openfeature_gov.observing import Observer
+from openfeature_gov.projection import Projection
 from openfeature_gov.releasing import Releases, consulted, finished, unsettled
 from openfeature_gov.reviewing import Reviewing, wanted
 from openfeature_gov.reviews import ending
 from openfeature_gov.reviews.queue import Kept as KeptReview
 from openfeature_gov.stores import RecordStore
+from openfeature_gov.taking import Taking
 from openfeature_gov.tools import Tool
 
 Token = str | None
 """A freshness token: what a write to a flag returned, ``<flag key>@<version>``."""
 TRIES = 5
 """How often a call is judged anew when others were faster with its request."""
-
-
-class _Seen:
-    """Project the decision that stands at the end of the block on telemetry.
-
-    *judged* is set before the block ends.
-    """
-
-    __slots__ = ("_clock", "_span", "_started", "_telemetry", "alerts", "judged")
-    judged: Judged
-
-    def __init__(
-        self, telemetry: Telemetry, tool: Tool | None, clock: Callable[[], int]
-    ) -> None:
-        self._telemetry, self._clock = telemetry, clock
-        self._started = clock()
-        self._span = telemetry.start(tool.name if tool else UNKNOWN_TOOL)
-        self.alerts: tuple[Anomaly, ...] = ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: object, error: BaseException | None, _trace: object
-    ) -> None:
-        if error is not None:
-            self._telemetry.break_off(self._span, error)
-            return
-        judged = self.judged
-        for anomaly in self.alerts:
-            self._telemetry.anomaly(self._span, anomaly.facts())
-        self._telemetry.end(
-            self._span,
-            judged.decision,
-            judged.record.id,
-            self._clock() - self._started,
-            contract=judged.contract,
-            flags=judged.flags,
-        )
 
 
 class Decider:
@@ -187,7 +148,7 @@ class Decider:
     def recorded(self, call: ToolCall, demanded: Demanded = NOTHING_DEMANDED) -> Judged:
         """Return the judgement of *call*, recorded: durable if it changes something."""
         with self._observed(call) as seen:
-            taking = _Taking(self, call, demanded)
+            taking = Taking(self, call, demanded)
             for _ in range(TRIES):
                 seen.judged = judged = taking.admitted(self._settled(call, demanded))
                 if not self._begun(judged):
@@ -219,7 +180,7 @@ class Decider:
     ) -> Judged:
         """Return the recorded judgement of *call*; the async twin of `recorded`."""
         with self._observed(call) as seen:
-            taking = _Taking(self, call, demanded)
+            taking = Taking(self, call, demanded)
             for _ in range(TRIES):
                 settled = await self._asettled(call, demanded)
                 seen.judged = judged = await taking.aadmitted(settled)
@@ -283,8 +244,8 @@ class Decider:
             with suppress(RecordStoreError):
                 self._records.append(note._replace(entries=entries))
 
-    def _observed(self, call: ToolCall) -> _Seen:
-        return _Seen(self._telemetry, self.known(call), self._clock)
+    def _observed(self, call: ToolCall) -> Projection:
+        return Projection(self._telemetry, self.known(call), self._clock)
 
     def _begun(self, judged: Judged) -> bool:
         """Tell the guardrails that the call runs, if it does; False to judge anew."""
@@ -432,74 +393,6 @@ class Decider:
         return {} if tool is None else tool.costs(value)
 
 
-class _Taking:
-    """Take what one call needs before it runs: its places once, its parts with it.
-
-    What is refused is judged anew with the refusal, so that the law decides.
-    """
-
-    __slots__ = ("_call", "_decider", "_demanded", "_placed", "_refusals")
-
-    def __init__(self, decider: Decider, call: ToolCall, demanded: Demanded) -> None:
-        self._decider, self._call, self._demanded = decider, call, demanded
-        self._placed = False
-        self._refusals: tuple[Verdict, ...] = ()
-
-    def admitted(self, judged: Judged) -> Judged:
-        """Return *judged* with what its record takes, or the refusal of it."""
-        allowances, contract = self._decider.allowances, judged.contract
-        if allowances is None or judged.route.function is None:
-            return judged
-        tool = self._decider.known(self._call)
-        if tool is None or contract is None:
-            return judged
-        if not self._placed and not self._refusals:
-            refusal = allowances.rate(contract, self._decider.judge.rules(tool))
-            self._placed = refusal is None
-            self._refusals = () if refusal is None else (refusal,)
-        held: tuple[Held, ...] = ()
-        if not self._refusals:
-            taken = _held(allowances, judged)
-            held = () if isinstance(taken, Verdict) else taken
-            self._refusals = (taken,) if isinstance(taken, Verdict) else ()
-        if self._refusals:
-            again = self._decider.judge.judge(
-                self._call, tool, self._demanded, judged.release, self._refusals
-            )
-            return self._decider.reviewed(self._call, tool, self._demanded, again)
-        if not held:
-            return judged
-        entries = allowances.entries(held, reads=contract.mere_read)
-        return replace(
-            judged, record=judged.record._replace(entries=entries), held=held
-        )
-
-    async def aadmitted(self, judged: Judged) -> Judged:
-        """Return *judged* admitted, without blocking the loop."""
-        decider, allowances = self._decider, self._decider.allowances
-        if allowances is None:
-            return judged
-        if not allowances.rates.remote and not decider.judge.waits(
-            decider.known(self._call)
-        ):
-            return self.admitted(judged)
-        return await in_thread(self.admitted, judged)
-
-    def overspent(self, judged: Judged, error: OverspentError) -> None:
-        """Refuse the call from now on: a budget had too little left for it."""
-        for one in judged.held:
-            name = one.charge.guardrail
-            if name and one.spend.of == error.purse and judged.contract is not None:
-                # Its guardrail says what that means, once it knows.
-                total = EXACT.divide(error.taken, MICRO)
-                self._decider.observer.hear_spent(judged.contract, name, total)
-        if self._decider.allowances is not None:
-            entries = judged.record.entries
-            self._refusals = self._decider.allowances.overspent(
-                judged.held, entries, error
-            )
-
-
 def step_of(
     used: Kept | None, review: ending.Ended | None, status: str
 ) -> Change | None:
@@ -509,9 +402,3 @@ def step_of(
     was released beforehand is not reviewed.
     """
     return ending.change_of(review) if used is None else finished(used, status)
-
-
-def _held(allowances: Allowances, judged: Judged) -> tuple[Held, ...] | Verdict:
-    """Return what *judged* takes of its budgets, or why it may not."""
-    take = allowances.alone if judged.alone else allowances.taken
-    return take(judged.charges, judged.record.id, judged.route.ran)
