@@ -9,6 +9,7 @@ elsewhere, such as bundles and backups, are not reached.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -65,23 +66,52 @@ class Subject(NamedTuple):
 class Parts(Protocol):
     """Hold personal parts, and append records, as the record stores do."""
 
+    @abstractmethod
     def personal(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the id and the personal part of every record that has one."""
+        """Yield the id and the personal part of every record that has one.
 
+        Raises:
+            RecordStoreError: when they cannot be read.
+
+        """
+
+    @abstractmethod
     def held(self, ids: Sequence[str]) -> list[str]:
-        """Return of each record of *ids* that is held by whom and why."""
+        """Return of each record of *ids* that is held by whom and why.
 
+        Raises:
+            RecordStoreError: when the log cannot be read.
+
+        """
+
+    @abstractmethod
     def ended(self) -> Iterator[Ended]:
-        """Yield every request for approval and every review that has ended."""
+        """Yield every request for approval and every review that has ended.
 
-    def erase(self, ids: Sequence[str], ended: Sequence[Ended]) -> bool:
+        Raises:
+            RecordStoreError: when they cannot be read.
+
+        """
+
+    @abstractmethod
+    def erase(self, ids: Sequence[str], ended: Sequence[Ended] = ()) -> bool:
         """Make the personal parts of *ids* null, and put each of *ended* in its place.
 
         Say whether no trace is left.
+
+        Raises:
+            RecordStoreError: when it could not be done, or in part: do it again.
+
         """
 
+    @abstractmethod
     def signer(self) -> Signer | None:
-        """Return the key that seals the log, None where nothing seals it."""
+        """Return the key that seals the log, None where nothing seals it.
+
+        Raises:
+            RecordStoreError: when the log is sealed, and not by this process.
+
+        """
 
     def stamp(self) -> Stamp:
         """Return the identity of a record of the log itself."""

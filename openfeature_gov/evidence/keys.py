@@ -115,6 +115,20 @@ def _parsed(line: str) -> FileSigner:
     return held
 
 
+def require_key(place: str, *, sealed: bool) -> None:
+    """Refuse what the key has to sign where the log is *sealed* with another's.
+
+    Raises:
+        RecordStoreError: where it is.
+
+    """
+    if sealed:
+        raise RecordStoreError(
+            f"{place}: is sealed, and its key is not here: name it (--key-file), and"
+            " the file of its checkpoints (--checkpoint-file)"
+        )
+
+
 def store(path: Path, key: FileSigner, *, replace: bool) -> None:
     """Write *key* to *path* with owner-only permissions, whole or not at all.
 

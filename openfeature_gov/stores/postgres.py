@@ -21,6 +21,7 @@ from psycopg.pq import TransactionStatus
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.erasure import Ended
+from openfeature_gov.evidence.keys import require_key
 from openfeature_gov.evidence.notes import Signer
 from openfeature_gov.evidence.records import Record, changes, entries, note_record
 from openfeature_gov.evidence.sealing import Sealing
@@ -29,13 +30,8 @@ from openfeature_gov.stores import postgres_sessions as sessions
 from openfeature_gov.stores import postgres_statements as statements
 from openfeature_gov.stores.postgres_sealed import Seals, seals
 from openfeature_gov.stores.schema import CONSUMED, REVIEWED, row
-from openfeature_gov.stores.writing import (
-    Errors,
-    QueuedStore,
-    SwallowedError,
-    require_key,
-    require_rows,
-)
+from openfeature_gov.stores.swallowed import SwallowedError, require_rows
+from openfeature_gov.stores.writing import Errors, QueuedStore
 
 RETURN_S = 30
 """How long writers may take to come back after a restart of the server."""

@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.erasure import Ended
+from openfeature_gov.evidence.keys import require_key
 from openfeature_gov.evidence.notes import Signer
 from openfeature_gov.evidence.records import Record, changes, entries, note_record
 from openfeature_gov.evidence.sealing import Sealer, Sealing
@@ -37,12 +38,8 @@ from openfeature_gov.stores.schema import (
     row,
     transaction,
 )
-from openfeature_gov.stores.writing import (
-    Errors,
-    QueuedStore,
-    require_key,
-    require_rows,
-)
+from openfeature_gov.stores.swallowed import require_rows
+from openfeature_gov.stores.writing import Errors, QueuedStore
 
 PAGE, BATCH_PAGES, ROW_PAGES = 4_096, 7, 2
 """How many bytes a page has; how many pages a batch adds to the write-ahead log, and

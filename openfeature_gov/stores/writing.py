@@ -16,28 +16,24 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from secrets import token_hex
 from typing import ClassVar
 
-from openfeature_gov.approvals.queue import lost
 from openfeature_gov.controls.recording import HEALTHY, StoreHealth
 from openfeature_gov.errors import LostRaceError, OverspentError, RecordStoreError
-from openfeature_gov.evidence.erasure import Ended
-from openfeature_gov.evidence.notes import Signer
+from openfeature_gov.evidence.erasure import Parts
 from openfeature_gov.evidence.records import (
     Record,
-    Settle,
     Stamp,
     note_record,
-    outcome_record,
 )
 from openfeature_gov.evidence.texts import readable
 from openfeature_gov.fairness import in_thread
-from openfeature_gov.reviews import ending
 from openfeature_gov.stores import forking, leaving
 from openfeature_gov.stores.backlog import BACKLOG, Backlog
+from openfeature_gov.stores.orphans import unknown_outcomes
 from openfeature_gov.stores.waiting import Done, Item, TaskWait, Wait, tell
 
 RETRY_S = 1.0
@@ -52,7 +48,7 @@ logger = logging.getLogger(__name__)
 _abandoned: list[object] = []
 
 
-class QueuedStore(ABC):
+class QueuedStore(Parts, ABC):
     """Keep records through one writer thread. A store says how to reach its database.
 
     Opening writes a ``start`` record with the settings, and marks as ``unknown`` what
@@ -83,53 +79,6 @@ class QueuedStore(ABC):
         self._seal_or_close()
         forking.watch(self)
         leaving.watch(self)
-
-    @abstractmethod
-    def personal(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the id and the personal part of every record that has one.
-
-        Raises:
-            RecordStoreError: when they cannot be read.
-
-        """
-
-    @abstractmethod
-    def held(self, ids: Sequence[str]) -> list[str]:
-        """Return of each record of *ids* that is held by whom and why.
-
-        Raises:
-            RecordStoreError: when the log cannot be read.
-
-        """
-
-    @abstractmethod
-    def ended(self) -> Iterator[Ended]:
-        """Yield every request for approval and every review that has ended.
-
-        Raises:
-            RecordStoreError: when they cannot be read.
-
-        """
-
-    @abstractmethod
-    def signer(self) -> Signer | None:
-        """Return the key that seals the log, None where nothing seals it.
-
-        Raises:
-            RecordStoreError: when the log is sealed, and not by this process.
-
-        """
-
-    @abstractmethod
-    def erase(self, ids: Sequence[str], ended: Sequence[Ended] = ()) -> bool:
-        """Make the personal parts of *ids* null, and put each of *ended* in its place.
-
-        Say whether no trace is left.
-
-        Raises:
-            RecordStoreError: when it could not be done, or in part: do it again.
-
-        """
 
     @abstractmethod
     def _seal(self) -> None:
@@ -190,14 +139,14 @@ class QueuedStore(ABC):
     def _abandon(self) -> object:
         """Let go in a forked child of what stays the parent's; return what to keep."""
 
-    def _wrote(self, rows: int) -> None:  # noqa: B027 - most have nothing to do
+    def _wrote(self, rows: int) -> None:
         """Do what is due after *rows* rows became durable, and who waited was told."""
 
     def before_fork(self, wait_s: float) -> bool:  # noqa: ARG002 - not all must rest
         """Come to rest within *wait_s* seconds; say whether that worked."""
         return True
 
-    def after_fork_in_parent(self) -> None:  # noqa: B027 - not all rested
+    def after_fork_in_parent(self) -> None:
         """Go on after a fork."""
 
     def _prepare(self) -> None:
@@ -556,16 +505,10 @@ class QueuedStore(ABC):
         """Let what *writer* left open end as unknown, and the requests it used up."""
         orphans = self._orphans(writer)
         if orphans:
-            ends, reviews = lost(self._consumed()), ending.lost(self._reviewed())
-            batch: list[Item] = []
-            for ref in orphans:
-                unknown = outcome_record(
-                    self.stamp(), ref, status="unknown", **ending.told(reviews.get(ref))
-                )
-                change = ends.get(ref) or ending.change_of(reviews.get(ref))
-                kept = (Settle(None, ref),)
-                batch.append((unknown._replace(change=change, entries=kept), None))
-            self._write(batch)
+            unknown = unknown_outcomes(
+                orphans, self._consumed(), self._reviewed(), self.stamp
+            )
+            self._write([(record, None) for record in unknown])
         return len(orphans)
 
     def after_fork(self) -> None:
@@ -607,35 +550,3 @@ class QueuedStore(ABC):
             else:
                 self._unsealed_since = None
                 return
-
-
-def require_key(place: str, *, sealed: bool) -> None:
-    """Refuse what the key has to sign where the log is *sealed* with another's.
-
-    Raises:
-        RecordStoreError: where it is.
-
-    """
-    if sealed:
-        raise RecordStoreError(
-            f"{place}: is sealed, and its key is not here: name it (--key-file), and"
-            " the file of its checkpoints (--checkpoint-file)"
-        )
-
-
-class SwallowedError(RecordStoreError):
-    """Report a database that said yes, and did not insert every record."""
-
-
-def require_rows(inserted: int, rows: int) -> None:
-    """Require that as many records were inserted as were to be.
-
-    Raises:
-        SwallowedError: when a trigger or rule of somebody took some away.
-
-    """
-    if inserted != rows:
-        raise SwallowedError(
-            f"{inserted} of {rows} records were inserted: look for a trigger or rule on"
-            " the table records"
-        )

@@ -77,9 +77,13 @@ RECORDS = (
         (" and not self._lease.alive(writer)", ""),
     ),
     *mutants(
-        "stores/writing.py",
+        "stores/orphans.py",
         _shared("orphans_of_a_dead_writer_become_unknown"),
         ('status="unknown"', 'status="executed"'),
+    ),
+    *mutants(
+        "stores/writing.py",
+        _shared("orphans_of_a_dead_writer_become_unknown"),
         ("                self._reconcile()\n", ""),
     ),
     *mutants(
