@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from openfeature_gov_rollout.gates import (
-    Answer,
-    Count,
-    Gate,
-    clean_samples,
-    judge,
-    judge_all,
-)
+from openfeature_gov_rollout.gates import Count, Gate
+from openfeature_gov_rollout.judging import Answer, clean_samples, judge, judge_all
 from openfeature_gov_rollout.metrics import METRICS, Row
 
 PASS, HOLD, FAIL = Answer

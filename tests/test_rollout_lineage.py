@@ -12,7 +12,8 @@ from openfeature_gov.contracts import Lineage
 from openfeature_gov.governance.lineage import Release
 from openfeature_gov.stores.logs import opened
 from openfeature_gov_rollout import lineage
-from openfeature_gov_rollout.gates import Answer, Count, Gate, judge_all
+from openfeature_gov_rollout.gates import Count, Gate
+from openfeature_gov_rollout.judging import Answer, judge_all
 from openfeature_gov_rollout.lineage import Step, compared, performed
 from tests.conftest import Desk, Make, contract_yaml
 

@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from openfeature_gov_rollout.gates import Count, Gate, judge_all
+from openfeature_gov_rollout.gates import Count, Gate
+from openfeature_gov_rollout.judging import judge_all
 from tests.benchmarks.gates import (
     ANYTIME,
     FIXED,

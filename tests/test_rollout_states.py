@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from openfeature_gov.ladder import Mode
-from openfeature_gov_rollout.gates import Count, judge_all
+from openfeature_gov_rollout.gates import Count
+from openfeature_gov_rollout.judging import judge_all
 from openfeature_gov_rollout.places import Place
 from openfeature_gov_rollout.states import (
     SOFT,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from openfeature_gov.contracts import digest_of
-from openfeature_gov_rollout.gates import GateResult, StageResult
+from openfeature_gov_rollout.judging import GateResult, StageResult
 from openfeature_gov_rollout.looking import Look
 from openfeature_gov_rollout.plan import Plan
 from openfeature_gov_rollout.states import waived

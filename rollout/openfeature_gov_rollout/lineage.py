@@ -16,7 +16,8 @@ import orjson
 
 from openfeature_gov.governance.lineage import LineageRules, Release
 from openfeature_gov.stores.logs import Log
-from openfeature_gov_rollout.gates import LEVEL, Count, Gate, StageResult, judge_all
+from openfeature_gov_rollout.gates import LEVEL, Count, Gate
+from openfeature_gov_rollout.judging import StageResult, judge_all
 
 ESCALATED = frozenset({"queue_for_approval", "deny", "fallback"})
 MOST_TASKS = 10_000

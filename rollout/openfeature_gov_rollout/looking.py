@@ -15,7 +15,8 @@ from openfeature_gov.governance import Governance
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.opening import SCHEMES
 from openfeature_gov.targets import FlagTarget, Held
-from openfeature_gov_rollout.gates import Answer, Count, StageResult, judge_all
+from openfeature_gov_rollout.gates import Count
+from openfeature_gov_rollout.judging import Answer, StageResult, judge_all
 from openfeature_gov_rollout.places import Place
 from openfeature_gov_rollout.placing import place_of, singled_out
 from openfeature_gov_rollout.plan import Plan, Stage, safest

@@ -7,7 +7,7 @@ from typing import Any
 
 from openfeature_gov_rollout.audience import Layer
 from openfeature_gov_rollout.bundles import gate_facts
-from openfeature_gov_rollout.gates import StageResult
+from openfeature_gov_rollout.judging import StageResult
 from openfeature_gov_rollout.looking import Look
 from openfeature_gov_rollout.plan import Part, Plan, Stage
 from openfeature_gov_rollout.states import Situation, Step, Why, next_step, span

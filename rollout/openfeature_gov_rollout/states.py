@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from openfeature_gov.ladder import Mode
-from openfeature_gov_rollout.gates import Answer, StageResult
+from openfeature_gov_rollout.judging import Answer, StageResult
 from openfeature_gov_rollout.places import Place
 from openfeature_gov_rollout.plan import ABORTED, Plan, Stage
 from openfeature_gov_rollout.stories import Event, Result, Story, Verb

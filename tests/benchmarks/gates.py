@@ -16,7 +16,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from openfeature_gov_rollout.gates import LEVEL, Answer, Count, Gate, judge
+from openfeature_gov_rollout.gates import LEVEL, Count, Gate
+from openfeature_gov_rollout.judging import Answer, judge
 
 TARGET = "0.95"
 SHARES = (0.85, 0.90, 0.93, 0.94, 0.95, 0.97, 0.98, 0.99, 1.0)

@@ -30,7 +30,8 @@ from openfeature_gov.stores import schema
 from openfeature_gov.stores.logs import opened
 from openfeature_gov_rollout.counting import Scope
 from openfeature_gov_rollout.evidence import tallied
-from openfeature_gov_rollout.gates import Answer, Gate, judge_all
+from openfeature_gov_rollout.gates import Gate
+from openfeature_gov_rollout.judging import Answer, judge_all
 from tests.benchmarks.reports import AT, DAY_US, START_US, WRITER, WRITERS, _pairs
 
 STAGES = [*MODES][1:]

@@ -19,15 +19,19 @@ RATES = _rates(
 )
 ROLLOUT = (
     *mutants(
-        f"{HOUSE}/gates.py",
+        f"{HOUSE}/judging.py",
         _gates("no_data_is_hold"),
         ("not count.sound or not count.trials", "not count.sound"),
         ("count is None or not count.sound or", "count is None or"),
+    ),
+    *mutants(
+        f"{HOUSE}/gates.py",
+        _gates("no_data_is_hold"),
         ("whole and 0 <= self.successes", "0 <= self.successes"),
         ("<= self.trials <= MAX_SAMPLES", "<= self.trials"),
     ),
     *mutants(
-        f"{HOUSE}/gates.py",
+        f"{HOUSE}/judging.py",
         EDGE,
         ("    if not off and not more:", "    if not more:"),
         ("    if events:\n", "    if events > 1:\n"),
@@ -37,24 +41,24 @@ ROLLOUT = (
         ("    if more > 0:\n", "    if more > 1:\n"),
     ),
     *mutants(
-        f"{HOUSE}/gates.py",
+        f"{HOUSE}/judging.py",
         _gates("more_samples_than_the_bound_needs_can_be_demanded"),
         ("if not off and not more:", "if not off:"),
     ),
     *mutants(
-        f"{HOUSE}/gates.py",
+        f"{HOUSE}/judging.py",
         _gates("a_stage_says_the_strictest"),
         ("    if failed:\n", "    if not failed:\n"),
         ("    if held:\n", "    if len(held) > 1:\n"),
         ("paused = not failed and any(", "paused = any("),
     ),
     *mutants(
-        f"{HOUSE}/gates.py",
+        f"{HOUSE}/judging.py",
         _gates("the_error_level_is_split_over_the_proofs"),
         ("float(error_level) / max(proofs, 1)", "float(error_level)"),
     ),
     *mutants(
-        f"{HOUSE}/gates.py",
+        f"{HOUSE}/judging.py",
         _gates("nothing_passes_without_a_proof"),
         ("    if not proofs:\n", "    if proofs < 0:\n"),
     ),
