@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openfeature_gov import RecordStoreError
-from openfeature_gov.evidence import bundles, keys, sealing
+from openfeature_gov.evidence import bundles, chain, keys, sealing
 from openfeature_gov.evidence.merkle import Frontier, leaf_hash
 from openfeature_gov.evidence.notes import Checkpoint, open_checkpoint, sign
 from openfeature_gov.evidence.published import Published, notes
@@ -302,7 +302,7 @@ def test_long_log_is_read_again_in_the_background(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is too long to be read at once is still read, and the edit found."""
-    monkeypatch.setattr(sealing, "EAGER", 0)
+    monkeypatch.setattr(chain, "EAGER", 0)
     edit(log)
     with opened(log):
         until(lambda: findings(log) == ["edited"])
@@ -436,29 +436,29 @@ def test_check_of_a_tree_that_another_process_ended_is_dropped(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A finding that is on record already is not made again by a slower process."""
-    monkeypatch.setattr(sealing, "EAGER", 0)
+    monkeypatch.setattr(chain, "EAGER", 0)
     monkeypatch.setattr(sealing, "PAUSE_S", 3600)
     edit(log)
     with opened(log) as slow:
         with opened(log) as fast:
             owner = fast.sealer
             assert owner is not None
-            while owner._check is not None:
+            while owner._chain._check is not None:
                 owner._check_a_little()
             seal(fast)
         seal(slow)
         assert slow.sealer is not None
-        while slow.sealer._check is not None:
+        while slow.sealer._chain._check is not None:
             slow.sealer._check_a_little()
     assert findings(log) == ["edited"]
 
 
-@pytest.mark.parametrize("eager", [0, sealing.EAGER])
+@pytest.mark.parametrize("eager", [0, chain.EAGER])
 def test_a_log_that_could_not_be_read_for_a_while_is_read_again(
     log: Path, monkeypatch: pytest.MonkeyPatch, eager: int
 ) -> None:
     """What failed is not done: the edit is found once the disk answers."""
-    monkeypatch.setattr(sealing, "EAGER", eager)
+    monkeypatch.setattr(chain, "EAGER", eager)
     monkeypatch.setattr(sealing, "PAUSE_S", 3600)
     edit(log)
     broken, rows_of = threading.Event(), sealed.SqliteLog.rows
@@ -479,7 +479,7 @@ def test_a_log_that_could_not_be_read_for_a_while_is_read_again(
                 seal(store)
         broken.clear()
         seal(store)
-        while store.sealer._check is not None:
+        while store.sealer._chain._check is not None:
             store.sealer._check_a_little()
     assert findings(log) == ["edited"]
 

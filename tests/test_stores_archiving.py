@@ -207,10 +207,10 @@ def test_a_sealer_that_lags_goes_on_from_what_was_archived(vault: Vault) -> None
     with closing(SqliteStore(vault.path, sealing=Sealing(seconds=1e6))) as lagging:
         owner = lagging.sealer
         assert owner is not None
-        until(lambda: owner._check is None)  # what it does by itself at first
+        until(lambda: owner._chain._check is None)  # what it does by itself at first
         vault_last = vault.archive()[-1].span.last
-        assert owner._tree is not None
-        assert owner._tree.last_seq <= vault_last
+        assert owner._chain._tree is not None
+        assert owner._chain._tree.last_seq <= vault_last
         lagging.commit(archives.hold_record(lagging.stamp(), Hold("x"), ASKED))
         owner.seal()
     assert "tamper" not in vault.kinds()

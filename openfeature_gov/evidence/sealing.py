@@ -1,10 +1,8 @@
 """`Sealer`: signed checkpoints over the record log, made beside it, never in its way.
 
 A leaf of the tree is the stored body of one record, byte for byte, and the leaves stand
-in the order of the log: whatever evidence a record holds is inside its leaf. The tree
-of a log has an origin, ``<key name>/<id of the writer that began it>``. Where the
-stored log does not extend what was published, the Sealer records the finding, says so
-loudly, and begins a new tree: it never signs two histories under one origin.
+in the order of the log: whatever evidence a record holds is inside its leaf. Which
+tree goes on, and when another begins, is for its `Chain`.
 """
 
 from __future__ import annotations
@@ -15,46 +13,29 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import orjson
 
+from openfeature_gov.evidence.chain import Books, Chain
 from openfeature_gov.evidence.keys import rotation
-from openfeature_gov.evidence.notes import Checkpoint, Signer, link, parse_vkey, sign
+from openfeature_gov.evidence.notes import Signer, link
 from openfeature_gov.evidence.posting import Post
 from openfeature_gov.evidence.published import Published
 from openfeature_gov.evidence.publishers import Publisher
-from openfeature_gov.evidence.records import Record, Stamp, note_record
-from openfeature_gov.evidence.sealed import (
-    AlteredError,
-    Check,
-    Log,
-    Sealed,
-    Tree,
-    checked,
-    checking,
-    followed,
-    grown,
-    require_length,
-    resumed,
-    trusted,
-)
-from openfeature_gov.evidence.texts import readable
+from openfeature_gov.evidence.records import note_record
+from openfeature_gov.evidence.sealed import Log
 from openfeature_gov.locks import Bell
 
 EVERY, SECONDS = 1_000, 10.0
-EAGER = 10_000
-"""How many sealed records are read again before the first checkpoint of a process; what
-is younger is read again after it, slowly, so that decisions do not wait."""
 PAUSE_S = 0.04
-TRIES = 10
 PUBLISH_S = 10.0
 """How long a checkpoint waits for its publishers; who takes longer is behind."""
 STALL_NS = 2_000_000_000
 """How long a checkpoint may take before the log counts as behind."""
 CLOSE_S = 30.0
-TAMPER, UNSEALED, ROTATED = "tamper", "unsealed", "key_rotation"
-"""The kinds of records: a finding; records no checkpoint covered yet; a new key."""
+ROTATED = "key_rotation"
+"""The kind of the records of a new key."""
 SEEN = "lastCheckpoint"
 """The key under which records tell of the checkpoint that was the last one then."""
 logger = logging.getLogger(__name__)
@@ -93,21 +74,6 @@ def last_seen(bodies: Iterable[bytes]) -> int:
     return found
 
 
-class Books(Protocol):
-    """Take what a Sealer has to record; every record store does."""
-
-    writer: str
-
-    def stamp(self) -> Stamp:
-        """Return the identity of a record of the log itself."""
-
-    def append(self, record: Record) -> None:
-        """Take *record*, which becomes durable soon."""
-
-    def commit(self, record: Record) -> None:
-        """Take *record* and return once it is durable."""
-
-
 class Sealer:
     """Seal one log from a thread of its own. Lives as long as the store it belongs to.
 
@@ -141,15 +107,10 @@ class Sealer:
         self._lock, self._handing = threading.Lock(), threading.Lock()
         self._due = Bell()
         self._closing = self._resting = False
-        self._unsealed = self._trees = 0
+        self._unsealed = 0
         self._behind_since: int | None = None
         self._busy_since: int | None = None
-        self._vkey = signer().vkey
-        self._tree: Tree | None = None
-        self._found: AlteredError | None = None
-        self._check: Check | None = None
-        self._unread = False
-        self._made: str | None = None
+        self._chain = Chain(log, books, signer, published, now)
         self._posts = [Post(publish) for publish in sealing.publish]
         self._thread = threading.Thread(
             target=self._run, name="gov-sealing", daemon=True
@@ -191,14 +152,7 @@ class Sealer:
 
         """
         with self._lock:
-            try:
-                self._opened()
-                while self._eager():
-                    self._check_on()
-                self._advance(self._opened())
-            except AlteredError as found:
-                self._advance(self._begin_anew(found))
-            self._publish()
+            self._chain.seal()
         self._hand_out()
 
     def rotate(self, new: Signer, install: Callable[[], None]) -> None:
@@ -213,7 +167,8 @@ class Sealer:
         self.seal()
         old = self.signer()
         note = rotation(old, new)
-        self._books.commit(self._note(ROTATED, note=note, old=old.vkey, new=new.vkey))
+        facts = {"note": note, "old": old.vkey, "new": new.vkey}
+        self._books.commit(note_record(self._books.stamp(), ROTATED, **facts))
         install()
         self.seal()
 
@@ -262,7 +217,7 @@ class Sealer:
         deadline = time.monotonic() + self._sealing.seconds
         while not self._closing:
             left = max(0.0, deadline - time.monotonic())
-            goes_on = self._check is not None and not self._unread
+            goes_on = self._chain.checking()
             urgent = self._due.heard(min(left, PAUSE_S) if goes_on else left)
             if self._closing:
                 return
@@ -298,171 +253,20 @@ class Sealer:
 
     def _open(self) -> None:
         with self._lock:
-            self._opened()
-
-    def _opened(self) -> Tree:
-        """Return the tree to go on with; at first find it, and record what is wrong."""
-        if self._found is not None:
-            return self._begin_anew(self._found)
-        if self._tree is None:
-            try:
-                self._tree = self._resumed()
-            except AlteredError as found:
-                return self._begin_anew(found)
-        return self._tree
-
-    def _resumed(self) -> Tree:
-        found = resumed(self._log, self._published, self.signer)
-        if found is None:
-            self._published.begin()
-            tree = self._new_tree(None)
-        else:
-            tree, head = found
-            if head.number == 1:  # the file must not be empty once there is another
-                self._publish()
-            if head.origin == self._origin():
-                self._trees = 1
-            keys = trusted(self._log, self.signer)
-            self._check = checking(head, keys)
-        waiting = self._log.unsealed(tree.last_seq)
-        if waiting:
-            self._books.append(
-                self._note(UNSEALED, records=waiting, sealed=tree.frontier.size)
-            )
-        return tree
-
-    def _new_tree(self, head: Sealed | None) -> Tree:
-        """Return an empty tree, whose first checkpoint follows *head*."""
-        signer = self.signer()
-        self._vkey = signer.vkey
-        self._trees += 1
-        again = f"-{self._trees}" if self._trees > 1 else ""
-        origin = f"{self._origin()}{again}"
-        if head is None:
-            return Tree(origin, 0)
-        return Tree(origin, head.number, before=link(str(head.note)))
-
-    def _origin(self) -> str:
-        return f"{parse_vkey(self._vkey).name}/{self._books.writer}"
-
-    def _begin_anew(self, found: AlteredError) -> Tree:
-        """Record *found*, and begin a tree over what is there, finding included."""
-        self._found, self._check = found, None
-        logger.critical("the record log was altered: %s", found)
-        head, before = self._log.head(), self._tree
-        tree = self._new_tree(head)
-        sealed = before.frontier.size if before else head.size if head else 0
-        origin = before.origin if before else head.origin if head else ""
-        note = self._note(
-            TAMPER,
-            finding=found.finding,
-            detail=found.detail,
-            origin=readable(origin),
-            sealed=sealed,
-            begins=tree.origin,
-        )
-        self._books.commit(note)
-        # INVARIANT: on record first; a crash before this line finds it all again.
-        self._tree, self._found = tree, None
-        return tree
-
-    def _note(self, kind: str, **facts: Any) -> Record:
-        return note_record(self._books.stamp(), kind, **facts)
+            self._chain.opened()
 
     def _check_first(self) -> None:
-        while self._eager():
+        while self._chain.eager():
             self._check_a_little()
-
-    def _eager(self) -> bool:
-        """Say whether more must be read again before anything else is done."""
-        check = self._check
-        return check is not None and (self._unread or check.tree.frontier.size < EAGER)
 
     def _check_a_little(self) -> None:
         with self._lock:
-            try:
-                self._check_on()
-            except AlteredError as found:
-                self._begin_anew(found)
-
-    def _check_on(self) -> None:
-        self._unread = True
-        if self._tree is not None:
-            self._followed(self._tree, self._log.head())
-        if self._check is not None:
-            self._check = checked(self._log, self._check)
-        self._unread = False
-
-    def _advance(self, tree: Tree) -> None:
-        """Follow the others from *tree*, and seal what is new; the first one wins."""
-        wanted = self._log.last_seq()
-        for _ in range(TRIES):
-            tree = self._followed(tree, self._log.head())
-            require_length(self._log, tree.last_seq)
-            if tree.last_seq >= wanted:
-                return  # whoever was first sealed all that was there
-            longer = grown(self._log, tree)
-            if longer.frontier.size == tree.frontier.size:
-                return
-            signer = self.signer()
-            # INVARIANT: a new key seals all that the old one signed: whatever was there
-            # before that key was asked for. An erasure would count for nothing else.
-            if self._keep(grown(self._log, longer), self._same(signer)):
-                return
-        raise TimeoutError(f"others were first {TRIES} times; nothing was sealed")
-
-    def _followed(self, tree: Tree, head: Sealed | None) -> Tree:
-        """Return the tree with what other processes sealed."""
-        number = 0 if head is None else head.number
-        if number < tree.number:
-            raise AlteredError("rolled_back", f"checkpoint {tree.number} is gone")
-        if head is None or number == tree.number:
-            return tree
-        self._tree = followed(self._log, tree, head, trusted(self._log, self.signer))
-        if head.origin != tree.origin:
-            self._check = None  # another process began anew, and said why
-        return self._tree
-
-    def _keep(self, tree: Tree, signer: Signer) -> bool:
-        frontier = tree.frontier
-        number, root = tree.number + 1, frontier.root()
-        stated = Checkpoint(tree.origin, frontier.size, root, number, tree.before)
-        sealed = Sealed(
-            number,
-            tree.origin,
-            frontier.size,
-            tree.last_seq,
-            frontier.to_bytes(),
-            sign(stated.text(), signer),
-        )
-        # INVARIANT: stored before published; a note that is out can be found again.
-        if not self._log.keep(sealed, self._now() // 1000):
-            return False
-        self._tree = tree._replace(number=number, before=link(sealed.note))
-        self._made = sealed.note
-        return True
-
-    def _same(self, signer: Signer) -> Signer:
-        """Return *signer*, once it is the last one or that one's successor."""
-        if signer.vkey != self._vkey:
-            if parse_vkey(self._vkey) not in trusted(self._log, self.signer):
-                raise AlteredError("key", "another key is in place of the log's")
-            self._vkey = signer.vkey
-        return signer
-
-    def _publish(self) -> None:
-        self._published.extend(self._unpublished, self._now() // 1000)
-
-    def _unpublished(self, last: str | None) -> list[str]:
-        known = None if last is None else self._log.number_of(last)
-        if known is None:
-            known = self._log.before("" if self._tree is None else self._tree.origin)
-        return [one.note for one in self._log.since(known)]
+            self._chain.check_a_little()
 
     def _hand_out(self) -> None:
         """Give each publisher the newest note; it covers those that one missed."""
         with self._handing:
-            note = self._made
+            note = self._chain.made
             if note is None:
                 return
             ready = [post.hand(note) for post in self._posts]

@@ -30,10 +30,10 @@ from openfeature_gov.evidence.archives import (
     standing,
 )
 from openfeature_gov.evidence.bundles import Span
+from openfeature_gov.evidence.chain import Books
 from openfeature_gov.evidence.keys import lineage
 from openfeature_gov.evidence.notes import parse_vkey
 from openfeature_gov.evidence.sealed import rotations
-from openfeature_gov.evidence.sealing import Books
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.evidence.standalone.gov_verify import Archive, Evidence
 from openfeature_gov.stores.keeping import NOTES, Source, Stop

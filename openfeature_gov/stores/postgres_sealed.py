@@ -20,6 +20,7 @@ import psycopg
 
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import keys
+from openfeature_gov.evidence.chain import Books
 from openfeature_gov.evidence.notes import Signer
 from openfeature_gov.evidence.published import Published
 from openfeature_gov.evidence.publishers import Publisher
@@ -28,7 +29,6 @@ from openfeature_gov.evidence.sealed import Sealed
 from openfeature_gov.evidence.sealing import (
     ROTATED,
     SEEN,
-    Books,
     Sealer,
     Sealing,
     last_seen,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from openfeature_gov.evidence import keys
+from openfeature_gov.evidence.chain import Books
 from openfeature_gov.evidence.merkle import Frontier
 from openfeature_gov.evidence.notes import Checkpoint, Signer, parse_vkey, sign
 from openfeature_gov.evidence.published import Published
@@ -17,7 +18,6 @@ from openfeature_gov.evidence.sealed import FIRST, Sealed
 from openfeature_gov.evidence.sealing import (
     ROTATED,
     SEEN,
-    Books,
     Sealer,
     Sealing,
     last_seen,

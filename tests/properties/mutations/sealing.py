@@ -142,25 +142,29 @@ SEALING = (
             "        self._tick()\n        self._log.close()",
             "        self._log.close()",
         ),
+    ),
+    *mutants(
+        "evidence/chain.py",
+        _sealing("close_seals_everything", "next_opening_goes_on_with_the_tree"),
         (
             "self._published.extend(self._unpublished, self._now() // 1000)",
             "pass",
         ),
     ),
     *mutants(
-        "evidence/sealing.py",
+        "evidence/chain.py",
         _alterations("finding_that_cannot_be_recorded_is_tried_again"),
         ("self._books.commit(note)\n", "self._books.append(note)\n"),
         ("self._found, self._check = found, None", "self._check = None"),
     ),
     *mutants(
-        "evidence/sealing.py",
+        "evidence/chain.py",
         _alterations("alteration_while_it_runs_is_found"),
         ("if number < tree.number:", "if False:"),
         ("            require_length(self._log, tree.last_seq)\n", ""),
     ),
     *mutants(
-        "evidence/sealing.py",
+        "evidence/chain.py",
         _alterations("key_swapped_while_it_runs_is_found"),
         (
             'raise AlteredError("key", "another key is in place of the log\'s")',
@@ -169,12 +173,12 @@ SEALING = (
         ('f"-{self._trees}" if self._trees > 1 else ""', '""'),
     ),
     *mutants(
-        "evidence/sealing.py",
+        "evidence/chain.py",
         _alterations("check_of_a_tree_that_another_process_ended_is_dropped"),
         ("self._check = None  # another process", "pass  # another process"),
     ),
     *mutants(
-        "evidence/sealing.py",
+        "evidence/chain.py",
         tests_of(
             "test_evidence_alterations.py",
             "a_log_that_could_not_be_read_for_a_while_is_read_again",
