@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from openfeature_gov.allowances.aside import Held
-from openfeature_gov.approvals.queue import Kept
+from openfeature_gov.approvals.shelf import Kept
 from openfeature_gov.reviews.queue import Kept as KeptReview
 
 AWAITED = 8_192

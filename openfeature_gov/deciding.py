@@ -13,7 +13,8 @@ from typing import Any
 
 from openfeature_gov.allowances.aside import Held
 from openfeature_gov.allowances.taking import Allowances, Anomaly, priced
-from openfeature_gov.approvals.queue import Kept
+from openfeature_gov.approvals.ending import finished
+from openfeature_gov.approvals.shelf import Kept
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.controls.guardrails.refusals import REASON
 from openfeature_gov.decisions import Effect, Verdict
@@ -32,7 +33,7 @@ from openfeature_gov.judging import Judge, Judged, Route, ambient, denial
 from openfeature_gov.ladder import Mode
 from openfeature_gov.observing import Observer
 from openfeature_gov.projection import Projection
-from openfeature_gov.releasing import Releases, consulted, finished, unsettled
+from openfeature_gov.releasing import Releases, consulted, unsettled
 from openfeature_gov.reviewing import Reviewing, wanted
 from openfeature_gov.reviews import ending
 from openfeature_gov.reviews.queue import Kept as KeptReview

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from openfeature_gov.allowances.aside import Held
 from openfeature_gov.allowances.taking import Allowances
-from openfeature_gov.approvals.queue import Kept
+from openfeature_gov.approvals.shelf import Kept
 from openfeature_gov.canonical import seal
 from openfeature_gov.contracts import ActionContract, CallContext, ToolCall
 from openfeature_gov.controls import Controls, QueueHealth

@@ -16,14 +16,15 @@ import orjson
 
 from openfeature_gov.approvals import requests, steps
 from openfeature_gov.approvals.people import Directory
-from openfeature_gov.approvals.queue import ApprovalQueue, Kept, change
+from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
-from openfeature_gov.approvals.states import OPEN, Event, State
+from openfeature_gov.approvals.shelf import Kept, change
+from openfeature_gov.approvals.states import OPEN, State
 from openfeature_gov.approvals.steps import Denied
 from openfeature_gov.contracts import ActionContract, ToolCall
 from openfeature_gov.controls.readings import Readings
 from openfeature_gov.decisions import Effect, Verdict
-from openfeature_gov.evidence.records import Change, Record
+from openfeature_gov.evidence.records import Record
 from openfeature_gov.flags.reader import Demanded
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.judging import Judge, Judged, Release, Route, denial
@@ -248,14 +249,6 @@ class Releases:
                 "resumable": orjson.loads(contract.canonical) == contract.arguments,
             },
         )
-
-
-def finished(used: Kept, status: str) -> Change | None:
-    """Return the change that notes how the one execution ended."""
-    ends = {"executed": Event.SUCCEED, "unknown": Event.LOSE}
-    event = ends.get(status, Event.FAIL)
-    step = steps.finish(used.request, event)
-    return change(step, used.version) if isinstance(step, Request) else None
 
 
 def unsettled(judged: Judged) -> Judged:

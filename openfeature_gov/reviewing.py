@@ -11,7 +11,7 @@ from dataclasses import replace
 from secrets import token_hex
 from typing import Any, Protocol
 
-from openfeature_gov.approvals import queue as approvals
+from openfeature_gov.approvals import shelf as approvals
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.errors import RegistrationError

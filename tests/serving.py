@@ -14,8 +14,9 @@ import httpx
 
 from openfeature_gov.approvals.directory import ReviewerDirectory
 from openfeature_gov.approvals.logins import Login
-from openfeature_gov.approvals.queue import ApprovalQueue, change
+from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import change
 from openfeature_gov.approvals.states import State
 from openfeature_gov.canonical import encode
 from openfeature_gov.decisions import Constraint

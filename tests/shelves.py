@@ -9,7 +9,7 @@ from threading import Lock
 import orjson
 
 from openfeature_gov.approvals.codec import unpack
-from openfeature_gov.approvals.queue import Kept
+from openfeature_gov.approvals.shelf import Kept
 from openfeature_gov.approvals.states import OPEN, State
 from openfeature_gov.errors import LostRaceError
 from openfeature_gov.evidence.records import Change, Record, Stamp, merged, written

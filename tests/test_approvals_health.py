@@ -15,8 +15,9 @@ from typer.testing import CliRunner, Result
 from openfeature_gov import Controls, Effect, Governor, Outcome, ToolCall
 from openfeature_gov.approvals import health, steps, watching
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.queue import ApprovalQueue, Kept, change
+from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import Kept, change
 from openfeature_gov.approvals.states import State
 from openfeature_gov.approvals.watching import SECOND_NS, TRUSTED_NS, QueueWatch
 from openfeature_gov.cli import app

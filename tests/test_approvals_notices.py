@@ -27,8 +27,9 @@ from openfeature_gov.approvals.notices import (
     text,
     title,
 )
-from openfeature_gov.approvals.queue import ApprovalQueue, change
+from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import change
 from openfeature_gov.approvals.states import TABLE, Event, State
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.evidence.records import note_record

@@ -25,8 +25,9 @@ from openfeature_gov.approvals.notifying import (
     sender,
 )
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.queue import ApprovalQueue, change
+from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import change
 from openfeature_gov.approvals.signing import HEADER, verify
 from openfeature_gov.approvals.steps import MINUTE_US
 from openfeature_gov.errors import InvalidContractError, RecordStoreError

@@ -15,15 +15,11 @@ from typing import Any
 import pytest
 
 from openfeature_gov.approvals.codec import arguments, pack, unpack
+from openfeature_gov.approvals.ending import lost
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.queue import (
-    CONTACT_US,
-    ApprovalQueue,
-    Shelf,
-    change,
-    lost,
-)
+from openfeature_gov.approvals.queue import CONTACT_US, ApprovalQueue
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import Shelf, change
 from openfeature_gov.approvals.states import Event, State
 from openfeature_gov.approvals.steps import REACH_US, Denied
 from openfeature_gov.errors import LostRaceError, RecordStoreError

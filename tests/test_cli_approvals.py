@@ -17,8 +17,8 @@ import orjson
 import pytest
 from typer.testing import CliRunner, Result
 
-from openfeature_gov.approvals.queue import change
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import change
 from openfeature_gov.approvals.showing import visible
 from openfeature_gov.approvals.states import State
 from openfeature_gov.cli import app

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.queue import ApprovalQueue, change
+from openfeature_gov.approvals.queue import ApprovalQueue
+from openfeature_gov.approvals.shelf import change
 from openfeature_gov.evidence.records import note_record
 from openfeature_gov.server.shelf import InboxShelf
 from openfeature_gov.stores.opening import open_store

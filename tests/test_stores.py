@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from openfeature_gov import RecordStoreError
-from openfeature_gov.approvals.queue import change
+from openfeature_gov.approvals.shelf import change
 from openfeature_gov.approvals.states import State
 from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.errors import LostRaceError

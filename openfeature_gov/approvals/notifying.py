@@ -24,7 +24,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from openfeature_gov.approvals import queue as approvals
+from openfeature_gov.approvals import shelf as approvals
 from openfeature_gov.approvals.channels import Channel
 from openfeature_gov.approvals.notices import (
     ASKS,

@@ -8,20 +8,19 @@ what the first left.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from secrets import token_hex
 from threading import Lock
-from typing import NamedTuple, Protocol
 
 from openfeature_gov.approvals import steps, turns
-from openfeature_gov.approvals.codec import pack, unpack
 from openfeature_gov.approvals.people import Directory, Reviewer
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import Kept, Shelf, change
 from openfeature_gov.approvals.states import OPEN, Event, State
 from openfeature_gov.approvals.steps import Denied, Step
 from openfeature_gov.decisions import Constraint
 from openfeature_gov.errors import LostRaceError, RecordStoreError
-from openfeature_gov.evidence.records import Change, Record, Stamp, parted_record
+from openfeature_gov.evidence.records import Record, parted_record
 from openfeature_gov.locks import renewed
 
 TRIES = 20
@@ -31,54 +30,6 @@ CONTACT_US = 15 * steps.MINUTE_US
 KIND = "approval"
 WHOM = ("user", "account", "targetRecord")
 """The facts of a request that say whom it is about."""
-
-
-class Kept(NamedTuple):
-    """Hold a request as stored, with the number of its version from 1."""
-
-    request: Request
-    version: int
-
-
-class Shelf(Protocol):
-    """Keep requests beside the records, in one transaction with them."""
-
-    def commit(self, record: Record) -> None:
-        """Make *record*, and the `Change` that it carries, durable together.
-
-        Raises:
-            LostRaceError: when the request has another version by now.
-            RecordStoreError: when it could not be made durable.
-
-        """
-
-    def stamp(self) -> Stamp:
-        """Return the identity of a new record."""
-
-    def request(self, request_id: str) -> Kept | None:
-        """Return the request *request_id*, None for an unknown one."""
-
-    def requests(
-        self,
-        *,
-        states: Iterable[State] = OPEN,
-        digest: str = "",
-        due_us: int | None = None,
-        since_us: int | None = None,
-        newest: bool = False,
-        limit: int = 1_000,
-    ) -> list[Kept]:
-        """Return requests in *states*, the oldest first, at most *limit*.
-
-        *digest* keeps those of one action, *due_us* those whose deadline has passed,
-        *since_us* those made then or later; *newest* keeps the newest of too many.
-        """
-
-    def last_step_us(self, reviewer: str, besides: str) -> int:
-        """Return when *reviewer* last did anything with a request, 0 for never.
-
-        The one that the decision *besides* made does not count.
-        """
 
 
 class ApprovalQueue:
@@ -442,33 +393,3 @@ class ApprovalQueue:
         if isinstance(taken, Denied):
             return record
         return record._replace(change=change(taken, kept.version))
-
-
-def change(request: Request, was: int) -> Change:
-    """Return the change that stores *request* over its version *was*, 0 for none."""
-    return Change(
-        request.id,
-        was,
-        request.state.value,
-        request.digest,
-        request.deadline_us,
-        request.created_us,
-        pack(request),
-        request.binding,
-    )
-
-
-def lost(consumed: Iterable[tuple[bytes, int]]) -> dict[str, Change]:
-    """Return by execution the change that says that nobody knows how it ended.
-
-    *consumed* are requests that were used up, packed, each with its version. One that
-    cannot be read stays as it is: nothing runs under it any more.
-    """
-    found = {}
-    for packed, version in consumed:
-        with suppress(ValueError):
-            request = unpack(packed)
-            step = steps.finish(request, Event.LOSE)
-            if isinstance(step, Request):
-                found[request.consumed_by] = change(step, version)
-    return found

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from openfeature_gov.approvals import health
-from openfeature_gov.approvals.queue import Shelf
+from openfeature_gov.approvals.shelf import Shelf
 from openfeature_gov.approvals.states import State
 from openfeature_gov.controls.queue import LIMITS, QueueHealth, QueueLimits
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from openfeature_gov.approvals.health import Health
-from openfeature_gov.approvals.queue import Shelf
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import Shelf
 from openfeature_gov.approvals.showing import visible
 from openfeature_gov.approvals.states import State
 from openfeature_gov.cli import output

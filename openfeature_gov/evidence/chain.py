@@ -181,7 +181,7 @@ class Chain:
         return check is not None and (self._unread or check.tree.frontier.size < EAGER)
 
     def checking(self) -> bool:
-        """Say whether what was sealed is still read again, and could be the last time."""
+        """Say whether what was sealed is still read again, and can be read."""
         return self._check is not None and not self._unread
 
     def check_a_little(self) -> None:

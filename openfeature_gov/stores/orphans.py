@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from openfeature_gov.approvals.queue import lost
+from openfeature_gov.approvals.ending import lost
 from openfeature_gov.evidence.records import Record, Settle, Stamp, outcome_record
 from openfeature_gov.reviews import ending
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from openfeature_gov.approvals.codec import unpack
-from openfeature_gov.approvals.queue import Kept
+from openfeature_gov.approvals.shelf import Kept
 from openfeature_gov.approvals.states import OPEN, State
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import Record, Stamp

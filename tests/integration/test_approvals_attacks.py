@@ -17,8 +17,8 @@ import pytest
 from openfeature_gov import Actor, CallContext, Effect, Outcome, ToolCall
 from openfeature_gov.approvals.codec import pack
 from openfeature_gov.approvals.people import Reviewer
-from openfeature_gov.approvals.queue import change
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import change
 from openfeature_gov.approvals.showing import leaves, visible
 from openfeature_gov.approvals.states import State
 from openfeature_gov.approvals.steps import MINUTE_US, Denied, Step

@@ -24,8 +24,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from openfeature_gov.approvals.queue import ApprovalQueue, Shelf, change
+from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.approvals.requests import Request
+from openfeature_gov.approvals.shelf import Shelf, change
 from openfeature_gov.approvals.states import FINAL, OPEN, TABLE, Event, State
 from openfeature_gov.approvals.steps import MINUTE_US, Step
 from openfeature_gov.errors import LostRaceError

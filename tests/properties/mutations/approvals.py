@@ -123,7 +123,7 @@ APPROVALS = (
         ("        if isinstance(taken, Denied):\n            return record\n", ""),
     ),
     *mutants(
-        "approvals/queue.py",
+        "approvals/ending.py",
         _governor("what_nobody_saw_end_is_unknown"),
         ("steps.finish(request, Event.LOSE)", "steps.finish(request, Event.SUCCEED)"),
         ("found[request.consumed_by] =", "found[request.id] ="),
