@@ -30,7 +30,7 @@ from openfeature_gov.cli.querying import (
     form_of,
 )
 from openfeature_gov.decisions import Effect
-from openfeature_gov.evidence import reports, spending
+from openfeature_gov.evidence import authority, reports, spending
 from openfeature_gov.evidence.findings import Finding
 from openfeature_gov.evidence.queries import write_lines, write_table
 from openfeature_gov.evidence.reports import ROWS, Report
@@ -186,7 +186,7 @@ def answer(
     samples = questions.samples(log, [group.last for group in groups])
     if name == "data":
         return reports.data(groups, samples, items)
-    return reports.authority(
+    return authority.authority(
         groups,
         {key: one.decision for key, one in samples.items()},
         items,

@@ -2,18 +2,18 @@
 
 Source: article 002, "Governance Readiness". Rows count every decision in the scope;
 items show single ones. What a row says of policy and risk class is what the last of
-its decisions was made under: the items say it of each.
+its decisions was made under: the items say it of each. The answers about authority and
+cost are in `authority` and `spending`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from openfeature_gov.evidence.actions import (
     Action,
     Facts,
-    Record,
     access_of,
     named,
     resolution,
@@ -52,8 +52,6 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 STATUSES = ("executed", "failed", "cancelled", "not_run", "unknown")
 """What an outcome says, in the order of `Group.ends`."""
 NO_ENDS = (0,) * len(STATUSES)
-REVISION = ""
-"""No flag's key: stands for a whole flag file."""
 
 
 class Group(NamedTuple):
@@ -112,51 +110,13 @@ def actions(groups: Iterable[Group], items: Iterable[Action]) -> Report:
             row[_camel(status)] += count
         if group.executes:
             row["open"] += max(0, group.decided - sum(group.ends))
-        _stretch(row, group)
+        stretch(row, group)
     listed = list(rows.values())
     totals = {
         name: sum(row[name] for row in listed)
         for name in ("decided", *map(_camel, STATUSES), "open")
     }
     return report_of("actions", totals, listed, map(_taken, items))
-
-
-def authority(
-    groups: Iterable[Group],
-    samples: Mapping[str, Record],
-    items: Iterable[Action],
-    changes: Sequence[Record] = (),
-    answers: Sequence[Record] = (),
-) -> Report:
-    """Answer by whom and under what policy: contract, flags, approvals, who set them.
-
-    *samples* holds the last decision of each group by id; *changes* the changes of
-    policy, *answers* the reviewers' answers in the same time.
-    """
-    setters = {place: one for one in changes for place in _set(one)}
-    rows = []
-    for group in groups:
-        sample = samples.get(group.last, {})
-        row = {
-            "agent": group.agent,
-            "tool": group.tool,
-            "effect": group.effect,
-            "reason": group.reason,
-            "modeVariant": group.variant,
-            "decided": group.decided,
-            **_policy(sample),
-            "setBy": _set_by(sample, setters),
-        }
-        _stretch(row, group)
-        rows.append(row)
-    totals = {
-        "decided": sum(row["decided"] for row in rows),
-        "policyChanges": [_change(one) for one in changes],
-        "answers": [_answer(one) for one in answers],
-    }
-    return report_of(
-        "authority", totals, rows, (_authorized(one, setters) for one in items)
-    )
 
 
 def data(
@@ -185,7 +145,7 @@ def data(
             },
         )
         row["actions"] += group.decided
-        _stretch(row, group)
+        stretch(row, group)
     totals: Facts = {}
     for row in rows.values():
         totals[row["access"]] = totals.get(row["access"], 0) + row["actions"]
@@ -218,7 +178,7 @@ def boundaries(groups: Iterable[Group], items: Iterable[Action]) -> Report:
         ran = sum(group.ends) - group.ends[STATUSES.index("not_run")]
         row["ranLess"] += ran
         row["didNotRun"] += group.decided - ran
-        _stretch(row, group)
+        stretch(row, group)
     totals: Facts = {}
     for row in rows.values():
         totals[row["effect"]] = totals.get(row["effect"], 0) + row["triggered"]
@@ -232,7 +192,8 @@ def report_of(
     return Report(name, QUESTIONS[name], totals, rows, list(items))
 
 
-def _stretch(row: Facts, group: Group) -> None:
+def stretch(row: Facts, group: Group) -> None:
+    """Let *row* reach from the first to the last decision of *group* as well."""
     row["firstUs"] = min(row.get("firstUs", group.first_us), group.first_us)
     if group.last_us >= row.get("lastUs", group.last_us):
         row["lastUs"], row["lastRecord"] = group.last_us, group.last
@@ -252,91 +213,6 @@ def _taken(action: Action) -> Facts:
         "outcome": outcome.get("status", open_ended),
         "ran": outcome.get("ran") or None,
         "error": outcome.get("error") or None,
-    }
-
-
-def _policy(decision: Record) -> Facts:
-    contract = decision.get("contract") or {}
-    return {
-        "workflow": contract.get("workflow"),
-        "owner": contract.get("owner"),
-        "contractRevision": contract.get("revision"),
-        "authorization": decision.get("authorization"),
-        "flags": [
-            f"{flag.get('key')}={flag.get('variant')}@{flag.get('version')}"
-            for flag in decision.get("flags") or ()
-        ],
-    }
-
-
-def _set(change: Record) -> Iterator[tuple[str, Any]]:
-    """Yield what *change* put in force: a flag's version, or a whole flag file."""
-    if change.get("versionAfter"):
-        yield str(change.get("key")), change["versionAfter"]
-    elif change.get("revisionAfter"):
-        yield REVISION, change["revisionAfter"]
-
-
-def _set_by(decision: Record, setters: Mapping[tuple[str, Any], Record]) -> list[str]:
-    """Return who put the policy of *decision* in force, where the log holds that."""
-    places = [
-        (str(flag.get("key")), flag.get("version"))
-        for flag in decision.get("flags") or ()
-    ]
-    source = decision.get("flagSource") or {}
-    found = [setters.get(one) for one in (*places, (REVISION, source.get("revision")))]
-    told = [f"{_keys(one)}: {_name(one.get('actor'))}" for one in found if one]
-    return list(dict.fromkeys(told))
-
-
-def _keys(change: Record) -> str:
-    listed = [one.get("key") for one in change.get("flags") or ()]
-    return " ".join(map(str, listed)) or str(change.get("key"))
-
-
-def _name(actor: object) -> str:
-    if isinstance(actor, Mapping):
-        actor = actor.get("name") or actor.get("id")
-    return str(actor or "unknown")
-
-
-def _change(record: Record) -> Facts:
-    return {
-        "seq": record.get("seq"),
-        "atUs": record.get("atUs"),
-        "flags": _keys(record),
-        "operation": record.get("change") or record.get("operation"),
-        "by": _name(record.get("actor")),
-        "comment": record.get("reason") or record.get("comment"),
-        "version": record.get("versionAfter") or record.get("revisionAfter"),
-    }
-
-
-def _answer(record: Record) -> Facts:
-    return {
-        "seq": record.get("seq"),
-        "atUs": record.get("atUs"),
-        "decision": record.get("ref"),
-        "reviewer": record.get("reviewer"),
-        "answer": record.get("denied") or record.get("state"),
-        "rationale": record.get("rationale") or None,
-    }
-
-
-def _authorized(action: Action, setters: Mapping[tuple[str, Any], Record]) -> Facts:
-    decision = action.decision
-    context = decision.get("context") or {}
-    person = {**context, **decision}
-    return {
-        **named(action),
-        "user": person.get("user") or None,
-        "account": person.get("account") or None,
-        "service": context.get("service") or None,
-        "delegation": person.get("delegation") or [],
-        **_policy(decision),
-        "setBy": _set_by(decision, setters),
-        "approved": decision.get("approved"),
-        "reviewer": action.answer.get("reviewer"),
     }
 
 

@@ -58,7 +58,7 @@ AUDIT = (
         ("max(0, group.decided - sum(group.ends))", "group.decided"),
     ),
     *mutants(
-        "evidence/reports.py",
+        "evidence/authority.py",
         _reports("authority_names_who_put_the_policy_in_force"),
         ('elif change.get("revisionAfter"):', "elif False:"),
     ),
