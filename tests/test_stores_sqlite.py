@@ -29,7 +29,7 @@ from openfeature_gov.stores import (
     questions,
     schema,
     sealed,
-    sqlite,
+    write_ahead,
     writing,
 )
 from openfeature_gov.stores.leases import Turn
@@ -187,7 +187,7 @@ def test_the_write_ahead_log_is_begun_anew_by_its_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A record a batch fills it with many pages: it stays as small as it may be."""
-    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr(write_ahead, "CHECKPOINT_PAGES", 100)
     store = SqliteStore(tmp_path / "records.db", sealing=None)
     for _ in range(200):
         store.commit(note(store))
@@ -200,12 +200,12 @@ def test_many_short_stores_begin_the_write_ahead_log_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside one that stays open and idle, none of them writes enough for that."""
-    monkeypatch.setattr(sqlite, "CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr(write_ahead, "CHECKPOINT_PAGES", 100)
     path = tmp_path / "records.db"
     with closing(SqliteStore(path, sealing=None)):
         for _ in range(30):
             SqliteStore(path, sealing=None).close()
-        pages = (tmp_path / "records.db-wal").stat().st_size // sqlite.PAGE
+        pages = (tmp_path / "records.db-wal").stat().st_size // write_ahead.PAGE
     assert pages < 200
 
 
@@ -570,8 +570,8 @@ def test_what_can_be_written_but_not_read_is_failing(tmp_path: Path) -> None:
         for number in range(200):
             first.append(note(first, text=f"page {number} " + "x" * 500))
     whole = bytearray(path.read_bytes())
-    old = whole.index(b"page 100 ") // sqlite.PAGE * sqlite.PAGE
-    whole[old : old + sqlite.PAGE] = b"?" * sqlite.PAGE
+    old = whole.index(b"page 100 ") // write_ahead.PAGE * write_ahead.PAGE
+    whole[old : old + write_ahead.PAGE] = b"?" * write_ahead.PAGE
     path.write_bytes(whole)
     store = SqliteStore(path)
     until(lambda: store.health().failing_ns > 0)

@@ -39,14 +39,9 @@ from openfeature_gov.stores.schema import (
     transaction,
 )
 from openfeature_gov.stores.swallowed import require_rows
+from openfeature_gov.stores.write_ahead import WriteAhead
 from openfeature_gov.stores.writing import Errors, QueuedStore
 
-PAGE, BATCH_PAGES, ROW_PAGES = 4_096, 7, 2
-"""How many bytes a page has; how many pages a batch adds to the write-ahead log, and
-each row of it."""
-CHECKPOINT_PAGES = 4_000
-"""After how many pages the log is copied into the database, and begun anew: a sync of
-what overwrites takes half as long as of what makes the file longer."""
 SEALING = Sealing()
 logger = logging.getLogger(__name__)
 
@@ -256,9 +251,9 @@ class SqliteStore(QueuedStore):
         return None if self.sealer is None else self.sealer.broken_since
 
     def _enter(self) -> None:
-        self._pages = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._footing = Footing(self.path, self._clock)
+        self._wal = WriteAhead(self.path)
         self._turns = Turn(self.path)
         try:
             # Its descriptor, once closed, takes away the locks of others here.
@@ -294,25 +289,11 @@ class SqliteStore(QueuedStore):
         try:
             if not self._begun:
                 self._footing.find()
-            self._begin_anew(connection)
+            self._wal.opened(connection)
         except BaseException:
             connection.close()
             raise
         return connection
-
-    def _begin_anew(self, connection: sqlite3.Connection) -> None:
-        """Begin the write-ahead log anew where others left it long.
-
-        Each of many short processes writes too little to do that later on.
-        """
-        log = self.path.with_name(f"{self.path.name}-wal")
-        self._pages = log.stat().st_size // PAGE if log.exists() else 0
-        if self._pages >= CHECKPOINT_PAGES:
-            self._checkpoint(connection)
-
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        self._pages = 0
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -351,10 +332,9 @@ class SqliteStore(QueuedStore):
     def _wrote(self, rows: int) -> None:
         if self.sealer is not None:
             self.sealer.wrote(rows)
-        self._pages += BATCH_PAGES + ROW_PAGES * rows
-        if self._pages >= CHECKPOINT_PAGES:
+        if self._wal.wrote(rows):
             with self._turn():
-                self._checkpoint(self._opened())
+                self._wal.begin_anew(self._opened())
 
     def _opening(self) -> Record:
         connection = self._opened()

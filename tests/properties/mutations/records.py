@@ -170,7 +170,7 @@ RECORDS = (
         ("            self._finishing = False\n", ""),
     ),
     *mutants(
-        "stores/sqlite.py",
+        "stores/write_ahead.py",
         _store("the_write_ahead_log_is_begun_anew_by_its_size"),
         ("BATCH_PAGES + ROW_PAGES * rows", "0"),
         ("BATCH_PAGES + ROW_PAGES * rows", "rows"),
