@@ -21,7 +21,7 @@ from openfeature_gov import Effect, Extractors, Outcome, ToolCall
 from openfeature_gov.allowances import rates as rates_module
 from openfeature_gov.allowances.rates import LocalRates, RatesDownError
 from openfeature_gov.cli import app
-from openfeature_gov.evidence.records import Purse, Settle, Spend
+from openfeature_gov.evidence.entries import Purse, Settle, Spend
 from openfeature_gov.stores import history, ledger
 from tests.conftest import CONTEXT, Desk, Make, contract_yaml
 from tests.full import share

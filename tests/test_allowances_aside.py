@@ -22,16 +22,8 @@ from openfeature_gov.allowances.taking import DAY_US, HOUR_US, Allowances
 from openfeature_gov.controls import HEALTHY
 from openfeature_gov.controls.budget import Charge
 from openfeature_gov.errors import OverspentError, RecordStoreError
-from openfeature_gov.evidence.records import (
-    ASIDE,
-    Entry,
-    Purse,
-    Settle,
-    Spend,
-    Stamp,
-    Taken,
-    note_record,
-)
+from openfeature_gov.evidence.entries import ASIDE, Entry, Purse, Settle, Spend, Taken
+from openfeature_gov.evidence.records import Stamp, note_record
 from openfeature_gov.evidence.records import entries as in_turn
 from openfeature_gov.governance.envelopes import MICRO, Budget
 from openfeature_gov.governor import Governor

@@ -21,7 +21,7 @@ from openfeature_gov.allowances.aside import Aside, Held
 from openfeature_gov.allowances.rates import LocalRates
 from openfeature_gov.approvals.queue import ApprovalQueue
 from openfeature_gov.controls.budget import Charge
-from openfeature_gov.evidence.records import Purse, Settle, Spend
+from openfeature_gov.evidence.entries import Purse, Settle, Spend
 from openfeature_gov.governance import Governance
 from openfeature_gov.governance.envelopes import Budget as Envelope
 from openfeature_gov.identity.identities import Identities

@@ -18,14 +18,8 @@ from psycopg import errors
 from openfeature_gov import Effect, Governor, RecordStoreError, Status, ToolCall
 from openfeature_gov.controls.recording import HEALTHY
 from openfeature_gov.errors import OverspentError
-from openfeature_gov.evidence.records import (
-    Purse,
-    Record,
-    Settle,
-    Spend,
-    note_record,
-    outcome_record,
-)
+from openfeature_gov.evidence.entries import Purse, Settle, Spend
+from openfeature_gov.evidence.records import Record, note_record, outcome_record
 from openfeature_gov.stores import forking, postgres_statements, writing
 from openfeature_gov.stores import postgres as module
 from openfeature_gov.stores.migrating import upgrade

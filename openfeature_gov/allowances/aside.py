@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import NamedTuple
 
 from openfeature_gov.controls.budget import Charge
-from openfeature_gov.evidence.records import ASIDE, Entry, Purse, Settle, Spend
+from openfeature_gov.evidence.entries import ASIDE, Entry, Purse, Settle, Spend
 from openfeature_gov.locks import interrupted, renewed
 
 MOST = 10_000

@@ -16,7 +16,7 @@ from openfeature_gov.controls.budget import Charge, Unknown
 from openfeature_gov.controls.rates import Counted
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.errors import OverspentError
-from openfeature_gov.evidence.records import Entry, Purse, Settle, Spend
+from openfeature_gov.evidence.entries import Entry, Purse, Settle, Spend
 from openfeature_gov.governance import GovernanceContract
 from openfeature_gov.governance.envelopes import CALLS, TOKENS, Budget, micro
 

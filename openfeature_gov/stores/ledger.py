@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from openfeature_gov.errors import OverspentError
-from openfeature_gov.evidence.records import ASIDE, Entry, Settle, Spend, Taken
+from openfeature_gov.evidence.entries import ASIDE, Entry, Settle, Spend, Taken
 
 USUAL_OF, USUAL_FROM = 30, 5
 """The usual is the mean of the last windows: of so many at most, and at least."""

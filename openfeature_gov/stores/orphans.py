@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from openfeature_gov.approvals.ending import lost
-from openfeature_gov.evidence.records import Record, Settle, Stamp, outcome_record
+from openfeature_gov.evidence.entries import Settle
+from openfeature_gov.evidence.records import Record, Stamp, outcome_record
 from openfeature_gov.reviews import ending
 
 

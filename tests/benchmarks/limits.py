@@ -25,7 +25,8 @@ import redis
 
 from openfeature_gov.allowances.rates import LocalRates
 from openfeature_gov.allowances.shared import RedisRates
-from openfeature_gov.evidence.records import Purse, Record, Spend, note_record
+from openfeature_gov.evidence.entries import Purse, Spend
+from openfeature_gov.evidence.records import Record, note_record
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.schema import connect
 from openfeature_gov.stores.writing import QueuedStore

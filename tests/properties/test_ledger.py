@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from openfeature_gov.errors import OverspentError
-from openfeature_gov.evidence.records import Purse, Settle, Spend
+from openfeature_gov.evidence.entries import Purse, Settle, Spend
 from openfeature_gov.stores import ledger
 from openfeature_gov.stores.schema import connect
 
