@@ -27,8 +27,8 @@ from openfeature_gov.stores import (
     leases,
     queries,
     questions,
-    schema,
     sealed,
+    statements,
     write_ahead,
     writing,
 )
@@ -501,8 +501,8 @@ def test_a_record_that_nobody_would_find_is_not_durable(
 @pytest.mark.parametrize(
     ("query", "values"),
     [
-        (schema.OPEN_WRITERS, ()),
-        (schema.ORPHANS, ("a",)),
+        (statements.OPEN_WRITERS, ()),
+        (statements.ORPHANS, ("a",)),
         (sealed.TOLD, ()),
         (sealed.UNSEALED, (0,)),
     ],

@@ -15,7 +15,8 @@ import orjson
 from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence.records import DIGEST, derived
 from openfeature_gov.stores.inside import inside
-from openfeature_gov.stores.schema import INDEXES, TABLES, VERSION, insert_at
+from openfeature_gov.stores.schema import INDEXES, TABLES, VERSION
+from openfeature_gov.stores.statements import insert_at
 
 if TYPE_CHECKING:
     from openfeature_gov.evidence.standalone.gov_verify import Bundle

@@ -37,7 +37,7 @@ from openfeature_gov.evidence.sealing import (
 from openfeature_gov.stores import postgres_schema as schema
 from openfeature_gov.stores import postgres_sessions as sessions
 from openfeature_gov.stores import postgres_statements as statements
-from openfeature_gov.stores.schema import row
+from openfeature_gov.stores.statements import row
 
 LEDGER = "ledger"
 """The writer of the records that hold checkpoints."""

@@ -26,17 +26,16 @@ from openfeature_gov.stores import erasing, ledger, sealed
 from openfeature_gov.stores.footing import Footing
 from openfeature_gov.stores.inside import inside
 from openfeature_gov.stores.leases import Lease, Turn
-from openfeature_gov.stores.schema import (
+from openfeature_gov.stores.schema import connect, transaction
+from openfeature_gov.stores.statements import (
     CONSUMED,
     MANY,
     OPEN_WRITERS,
     ORPHANS,
     REVIEWED,
-    connect,
     insert,
     put,
     row,
-    transaction,
 )
 from openfeature_gov.stores.swallowed import require_rows
 from openfeature_gov.stores.write_ahead import WriteAhead

@@ -28,7 +28,7 @@ import orjson
 from openfeature_gov.cli.reporting import answer
 from openfeature_gov.evidence.records import derived
 from openfeature_gov.evidence.reports import QUESTIONS
-from openfeature_gov.stores import schema
+from openfeature_gov.stores import schema, statements
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.stores.queries import Filter, query
 from tests.worked import worked
@@ -43,7 +43,7 @@ def made(path: Path, records: int, agents: int) -> int:
     rows = _rows(_pairs(), records, agents)
     connection = schema.connect(path)
     connection.execute("PRAGMA synchronous=OFF")
-    statement = schema.insert(1)
+    statement = statements.insert(1)
     last = 0
     with closing(connection):
         connection.execute("BEGIN IMMEDIATE")

@@ -26,7 +26,7 @@ import orjson
 
 from openfeature_gov.evidence.records import derived
 from openfeature_gov.ladder import MODES
-from openfeature_gov.stores import schema
+from openfeature_gov.stores import schema, statements
 from openfeature_gov.stores.logs import opened
 from openfeature_gov_rollout.counting import Scope
 from openfeature_gov_rollout.evidence import tallied
@@ -139,7 +139,7 @@ def made(path: Path, records: int, workflows: int) -> None:
     """Write the log to the file *path*."""
     connection = schema.connect(path)
     connection.execute("PRAGMA synchronous=OFF")
-    statement = schema.insert(1)
+    statement = statements.insert(1)
     with closing(connection):
         connection.execute("BEGIN IMMEDIATE")
         for row in _rows(records, workflows):

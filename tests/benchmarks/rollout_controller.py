@@ -26,7 +26,7 @@ from openfeature.contrib.provider.featbit.writing import write_document
 from openfeature_gov import governance
 from openfeature_gov.evidence.records import Stamp, columns, note_record
 from openfeature_gov.ladder import MODES
-from openfeature_gov.stores import schema
+from openfeature_gov.stores import schema, statements
 from openfeature_gov.stores.logs import opened
 from openfeature_gov.targets.file import FileTarget
 from openfeature_gov_rollout import looking
@@ -86,7 +86,7 @@ def placed(path: Path, log: Path, plans: tuple[Plan, ...]) -> None:
     snapshot = read_snapshot(json.dumps(held))
     known = bool(looking.recorded(log))
     with closing(schema.connect(log)) as connection:
-        statement = schema.insert(1)
+        statement = statements.insert(1)
         connection.execute("BEGIN IMMEDIATE")
         for number, plan in enumerate(plans):
             stage = mode_of(number).replace("_", "-")

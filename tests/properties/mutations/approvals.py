@@ -182,12 +182,12 @@ APPROVALS = (
         ),
     ),
     *mutants(
-        "stores/schema.py",
+        "stores/statements.py",
         tests_of("test_stores.py", "what_came_too_late_undoes_nobody_elses_step"),
         ("WHERE id = ? AND version = ?", "WHERE id = ? AND version >= ?"),
     ),
     *mutants(
-        "stores/schema.py",
+        "stores/statements.py",
         _queue("of_two_answers_at_once_the_first_counts"),
         ("    if done.rowcount != 1:\n", "    if False:\n"),
     ),

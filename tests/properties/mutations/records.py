@@ -61,7 +61,7 @@ RECORDS = (
         ("if actual != expected", "if actual is None"),
     ),
     *mutants(
-        "stores/schema.py",
+        "stores/statements.py",
         _shared("orphans_of_a_dead_writer_become_unknown"),
         ("AND s.kind NOT IN ('decision', 'outcome') AND NOT EXISTS", "AND EXISTS"),
         ("o.kind = 'outcome'", "o.kind = 'note'"),
