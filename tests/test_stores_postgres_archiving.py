@@ -29,7 +29,7 @@ from openfeature_gov.stores.archiving import Done
 from openfeature_gov.stores.keeping import Stop
 from openfeature_gov.stores.postgres import PostgresStore
 from openfeature_gov.stores.postgres_evidence import logs
-from openfeature_gov.stores.postgres_sealed import LEDGER
+from openfeature_gov.stores.postgres_seals import LEDGER
 from tests import worked as work
 from tests.integration import postgres
 from tests.integration.postgres import ask, run

@@ -23,7 +23,7 @@ from openfeature_gov.stores import writing
 from openfeature_gov.stores.opening import open_store
 from openfeature_gov.stores.postgres import PostgresStore
 from openfeature_gov.stores.postgres_evidence import logs
-from openfeature_gov.stores.postgres_sealed import LEDGER
+from openfeature_gov.stores.postgres_seals import LEDGER
 from tests.conftest import CONTEXT, Make, contract_yaml
 from tests.integration import postgres
 from tests.integration.postgres import ask, bodies, run

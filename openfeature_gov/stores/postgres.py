@@ -28,7 +28,7 @@ from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.stores import ledger, postgres_erasing
 from openfeature_gov.stores import postgres_sessions as sessions
 from openfeature_gov.stores import postgres_statements as statements
-from openfeature_gov.stores.postgres_sealed import Seals, seals
+from openfeature_gov.stores.postgres_seals import Seals, seals
 from openfeature_gov.stores.statements import CONSUMED, REVIEWED, row
 from openfeature_gov.stores.swallowed import SwallowedError, require_rows
 from openfeature_gov.stores.writing import Errors, QueuedStore

@@ -22,7 +22,7 @@ from openfeature_gov.evidence.standalone.gov_verify import (
 )
 from openfeature_gov.stores.keeping import Source
 from openfeature_gov.stores.postgres_evidence import PostgresEvidence
-from openfeature_gov.stores.postgres_sealed import CHECKPOINT, LEDGER
+from openfeature_gov.stores.postgres_seals import CHECKPOINT, LEDGER
 from openfeature_gov.stores.postgres_sessions import place
 
 ENTERED: LiteralString = """

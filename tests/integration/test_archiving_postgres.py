@@ -25,7 +25,7 @@ from openfeature_gov.evidence.standalone.gov_verify import Archive
 from openfeature_gov.stores import archiving
 from openfeature_gov.stores import postgres as module
 from openfeature_gov.stores.postgres_evidence import PostgresEvidence
-from openfeature_gov.stores.postgres_sealed import LEDGER
+from openfeature_gov.stores.postgres_seals import LEDGER
 from tests import worked as work
 from tests.integration import postgres
 from tests.integration.postgres import ask

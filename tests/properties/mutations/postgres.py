@@ -113,18 +113,18 @@ POSTGRES = (
         ("        os.dup2(", "        print("),
     ),
     *mutants(
-        "stores/postgres_sealed.py",
+        "stores/postgres_seals.py",
         _sealed("all_logs_verify_against_one_checkpoint"),
         ("        if found.fetchone() is None:\n", "        if False:\n"),
         ("    ledger.seal()\n", "    pass\n"),
     ),
     *mutants(
-        "stores/postgres_sealed.py",
+        "stores/postgres_seals.py",
         _sealed("the_dead_get_a_last_checkpoint"),
         ("            self.bury()\n", "            pass\n"),
     ),
     *mutants(
-        "stores/postgres_sealed.py",
+        "stores/postgres_seals.py",
         _sealed("a_new_host_goes_on_from_the_last_checkpoint"),
         ("        _begin(Published(path), log, now)\n", ""),
     ),
@@ -134,7 +134,7 @@ POSTGRES = (
         ("        if self._connection.closed:\n", "        if False:\n"),
     ),
     *mutants(
-        "stores/postgres_sealed.py",
+        "stores/postgres_seals.py",
         _sealed("sealing_needs_a_key_and_a_place"),
         ("    if path is None:\n", "    if False:\n"),
         ("    if sealing.key is None:\n", "    if False:\n"),
