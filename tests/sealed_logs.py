@@ -19,7 +19,7 @@ from openfeature_gov.evidence.notes import (
 from openfeature_gov.evidence.published import notes
 from openfeature_gov.evidence.records import note_record
 from openfeature_gov.evidence.sealing import Sealing
-from openfeature_gov.stores import history, sealed
+from openfeature_gov.stores import history, seals
 from openfeature_gov.stores.sqlite import SqliteStore
 
 NEVER = Sealing(every=1_000_000, seconds=3600)
@@ -99,7 +99,7 @@ def findings(path: Path) -> list[str]:
 
 
 def public(path: Path) -> Verifier:
-    return keys.read_key(sealed.key_file(path)).verifier
+    return keys.read_key(seals.key_file(path)).verifier
 
 
 def sound(path: Path, pinned: Verifier | None = None) -> list[tuple[str, int]]:
@@ -108,7 +108,7 @@ def sound(path: Path, pinned: Verifier | None = None) -> list[tuple[str, int]]:
     The first, over nothing, is left out.
     """
     tree = Tree([leaf_hash(one) for (one,) in rows(path, BODIES)])
-    held = list(notes(sealed.checkpoint_file(path)))
+    held = list(notes(seals.checkpoint_file(path)))
     made = [open_checkpoint(note, [pinned or public(path)]) for note in held]
     before = ""
     for number, (note, one) in enumerate(zip(held, made, strict=True), 1):

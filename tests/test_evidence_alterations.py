@@ -25,7 +25,7 @@ from openfeature_gov.evidence.sealed import AlteredError
 from openfeature_gov.evidence.sealed import resumed as sealed_resumed
 from openfeature_gov.evidence.sealing import Sealer
 from openfeature_gov.evidence.standalone import gov_verify
-from openfeature_gov.stores import history, sealed
+from openfeature_gov.stores import history, sealed, seals
 from openfeature_gov.stores.sealed import SqliteLog
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.sealed_logs import (
@@ -228,24 +228,24 @@ ALTERATIONS: dict[str, tuple[Callable[[Path], object], set[str]]] = {
     "a foreign key with a rotation of its own": (rotated, {"key"}),
     "bodies that are no bytes": (typeless, {"edited"}),
     "published file gone": (
-        lambda path: sealed.checkpoint_file(path).unlink(),
+        lambda path: seals.checkpoint_file(path).unlink(),
         {"published"},
     ),
     "published file emptied": (
-        lambda path: sealed.checkpoint_file(path).write_bytes(b""),
+        lambda path: seals.checkpoint_file(path).write_bytes(b""),
         {"published"},
     ),
     "published file of nonsense": (
-        lambda path: sealed.checkpoint_file(path).write_bytes(b"nonsense\n"),
+        lambda path: seals.checkpoint_file(path).write_bytes(b"nonsense\n"),
         {"published"},
     ),
     "published by another log": (
-        lambda path: sealed.checkpoint_file(path).write_text('{"note": "other"}\n'),
+        lambda path: seals.checkpoint_file(path).write_text('{"note": "other"}\n'),
         {"rolled_back"},
     ),
     "key swapped": (
         lambda path: keys.store(
-            sealed.key_file(path), keys.generate(public(path).name), replace=True
+            seals.key_file(path), keys.generate(public(path).name), replace=True
         ),
         {"key"},
     ),
@@ -270,7 +270,7 @@ def test_alteration_is_found_at_opening(
     last = rows(log, "SELECT origin FROM checkpoints ORDER BY number")[-1][0]
     assert body["begins"] == last != before
     assert sizes(log)[-1] == size(log)
-    note = Published(sealed.checkpoint_file(log)).last()
+    note = Published(seals.checkpoint_file(log)).last()
     assert note is not None
     assert open_checkpoint(note, [public(log)])[:2] == (last, size(log))
     caplog.clear()
@@ -328,7 +328,7 @@ def test_key_swapped_while_it_runs_is_found(path: Path) -> None:
         add(store)
         seal(store)
         other = keys.generate(public(path).name)
-        keys.store(sealed.key_file(path), other, replace=True)
+        keys.store(seals.key_file(path), other, replace=True)
         add(store)
         seal(store)
         assert findings(path) == ["key"]
@@ -384,13 +384,13 @@ def test_finding_that_cannot_be_recorded_is_tried_again(
 def everything_but_the_records(path: Path) -> None:
     """Delete all checkpoints, stored and published."""
     alter(path, "DELETE FROM checkpoints")
-    sealed.checkpoint_file(path).unlink()
+    seals.checkpoint_file(path).unlink()
 
 
 def the_newest_everywhere(path: Path) -> None:
     """Delete the newest checkpoint, stored and published."""
     alter(path, "DELETE FROM checkpoints WHERE number > 2")
-    file = sealed.checkpoint_file(path)
+    file = seals.checkpoint_file(path)
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:2]))
 
 
@@ -406,7 +406,7 @@ def test_checkpoints_that_are_gone_everywhere_are_missed(
     with opened(log) as store:
         add(store)
     assert findings(log) == ["rolled_back"]
-    newest = gov_verify.held_in([sealed.checkpoint_file(log)])[-1:]
+    newest = gov_verify.held_in([seals.checkpoint_file(log)])[-1:]
     (report,) = gov_verify.verify(gov_verify.files([log]), [key], newest)
     assert {"tamper", "rolled_back"} <= {one.code for one in report.findings}
     # Also where the process that seals it looks away.
@@ -415,12 +415,12 @@ def test_checkpoints_that_are_gone_everywhere_are_missed(
         patch.setattr(
             "openfeature_gov.evidence.sealed._last_published", lambda *_: None
         )
-        copyfile(sealed.key_file(log), sealed.key_file(alone))
-        sealed.key_file(alone).chmod(0o600)
+        copyfile(seals.key_file(log), seals.key_file(alone))
+        seals.key_file(alone).chmod(0o600)
         with opened(alone):
             pass
     assert findings(alone) == []
-    newest = gov_verify.held_in([sealed.checkpoint_file(alone)])[-1:]
+    newest = gov_verify.held_in([seals.checkpoint_file(alone)])[-1:]
     for quick in (False, True):
         files = gov_verify.files([alone])
         (report,) = gov_verify.verify(files, [key], newest, quick=quick)
@@ -527,7 +527,7 @@ def test_seal_of_another_process_that_is_not_right_is_found(log: Path) -> None:
         edited = log.with_name("edited.db")
         with closing(sqlite3.connect(log)) as connection:
             connection.execute("VACUUM INTO ?", (str(edited),))
-        for beside in (sealed.key_file, sealed.checkpoint_file):
+        for beside in (seals.key_file, seals.checkpoint_file):
             copyfile(beside(log), beside(edited))
             beside(edited).chmod(0o600)
         with opened(edited) as other:
@@ -554,8 +554,8 @@ def test_the_first_checkpoint_of_another_process_is_no_roll_back(log: Path) -> N
             self.looks += 1
             return super().head() if self.looks > 1 else None
 
-    published = Published(sealed.checkpoint_file(log))
-    key = keys.open_key(sealed.key_file(log))
+    published = Published(seals.checkpoint_file(log))
+    key = keys.open_key(seals.key_file(log))
     with closing(Meanwhile(log)) as late, closing(SqliteLog(log)) as known:
         found = sealed_resumed(late, published, lambda: key)
         assert found is not None
@@ -571,7 +571,7 @@ def test_the_first_checkpoint_of_another_process_is_no_roll_back(log: Path) -> N
 def test_no_checkpoint_is_published_twice(log: Path) -> None:
     """Behind what a lost database had published comes only the new tree."""
     older(log)
-    file = sealed.checkpoint_file(log)
+    file = seals.checkpoint_file(log)
     before = list(notes(file))
     with opened(log) as store:
         add(store)

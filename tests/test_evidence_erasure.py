@@ -26,7 +26,7 @@ from openfeature_gov.evidence.records import Record, note_record
 from openfeature_gov.evidence.sealing import ROTATED, Sealing
 from openfeature_gov.evidence.standalone import gov_verify
 from openfeature_gov.extracting import Extractors
-from openfeature_gov.stores import erasing, history, sealed
+from openfeature_gov.stores import erasing, history, seals
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.conftest import Make, contract_yaml
 
@@ -243,7 +243,7 @@ def test_nothing_is_erased_that_cannot_be_recorded(store: SqliteStore) -> None:
 
 def test_a_sealed_log_needs_its_key(log: Path) -> None:
     """Whoever lacks the key of a sealed log erases nothing; with it, named, they do."""
-    key = sealed.key_file(log).rename(log.with_name("elsewhere.key"))
+    key = seals.key_file(log).rename(log.with_name("elsewhere.key"))
     before = everything(log)
     refused = run(log, "--user", KEY, "--reason", "r")
     assert isinstance(refused.exception, RecordStoreError)
@@ -252,7 +252,7 @@ def test_a_sealed_log_needs_its_key(log: Path) -> None:
     assert everything(log)[: len(before)] == before
     done = run(log, "--user", KEY, "--reason", "r", "--key-file", str(key))
     assert orjson.loads(done.stdout)["erased"]
-    held = gov_verify.held_in([sealed.checkpoint_file(log)])[-1]
+    held = gov_verify.held_in([seals.checkpoint_file(log)])[-1]
     files = gov_verify.files([log])
     (report,) = gov_verify.verify(files, [read_key(key).vkey], [held], deep=True)
     assert report.findings == []
@@ -330,18 +330,18 @@ class Rotated(SqliteStore):
     """Another process puts a new key in place before an erasure is on record."""
 
     def commit(self, record: Record) -> None:
-        key = sealed.key_file(self.path)
+        key = seals.key_file(self.path)
         done = history.records(self.path, kind=ROTATED)
         if record.kind == erasure.KIND and not done:
             with closing(SqliteStore(self.path)) as other:
                 assert other.sealer is not None
-                sealed.rotate(other.sealer, key)
+                seals.rotate(other.sealer, key)
         super().commit(record)
 
 
 def findings(path: Path, *vkeys: str) -> list[gov_verify.Finding]:
     """Return what the verifier finds in *path* by each of *vkeys* alone."""
-    held = gov_verify.held_in([sealed.checkpoint_file(path)])[-1]
+    held = gov_verify.held_in([seals.checkpoint_file(path)])[-1]
     found = []
     for vkey in vkeys:
         files = gov_verify.files([path])
@@ -352,18 +352,18 @@ def findings(path: Path, *vkeys: str) -> list[gov_verify.Finding]:
 
 def test_an_erasure_counts_though_its_key_was_replaced_meanwhile(log: Path) -> None:
     """It is recorded again under the new key, by whichever key one verifies."""
-    first = read_key(sealed.key_file(log)).vkey
+    first = read_key(seals.key_file(log)).vkey
     with closing(Rotated(log)) as store:
         found = erase(store, Subject("user", KEY), actor="ops", reason="request 12")
     told = history.records(log, kind=erasure.KIND)
     assert tuple(one["id"] for one in told) == found.evidence
     assert [one["records"] for one in told] == [list(found.records)] * 2
-    assert findings(log, first, read_key(sealed.key_file(log)).vkey) == []
+    assert findings(log, first, read_key(seals.key_file(log)).vkey) == []
 
 
 def test_a_new_key_seals_whatever_the_old_one_signed(log: Path) -> None:
     """Also what came while records were counted, before the key was asked for."""
-    old = read_key(sealed.key_file(log))
+    old = read_key(seals.key_file(log))
     new = generate(parse_vkey(old.vkey).name)
     held: list[Signer] = [old]
     meanwhile: list[Callable[[], None]] = []

@@ -21,7 +21,7 @@ from openfeature_gov.evidence.merkle import Tree, leaf_hash
 from openfeature_gov.evidence.notes import link, open_checkpoint, parse_vkey
 from openfeature_gov.evidence.published import Published, notes
 from openfeature_gov.evidence.sealing import Sealing
-from openfeature_gov.stores import history, sealed, sqlite
+from openfeature_gov.stores import history, seals, sqlite
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.sealed_logs import (
     BODIES,
@@ -97,8 +97,8 @@ def test_unsealed_store_makes_nothing(path: Path) -> None:
         add(store)
         assert store.sealer is None
     assert sizes(path) == []
-    assert not sealed.key_file(path).exists()
-    assert not sealed.checkpoint_file(path).exists()
+    assert not seals.key_file(path).exists()
+    assert not seals.checkpoint_file(path).exists()
 
 
 def test_key_and_checkpoints_go_where_they_are_told(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_key_and_checkpoints_go_where_they_are_told(tmp_path: Path) -> None:
     first, note = notes(place / "notes")
     assert open_checkpoint(first, [keys.read_key(place / "key").verifier]).size == 0
     open_checkpoint(note, [keys.read_key(place / "key").verifier])
-    assert not sealed.key_file(tmp_path / "records.db").exists()
+    assert not seals.key_file(tmp_path / "records.db").exists()
 
 
 def test_key_of_your_own_signs(path: Path) -> None:
@@ -138,7 +138,7 @@ def test_log_that_is_sealed_elsewhere_gets_no_foreign_key(
     log: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who has not its key writes and does not seal; the owner seals that later."""
-    key = sealed.key_file(log)
+    key = seals.key_file(log)
     away = key.rename(tmp_path / "vault.key")
     before = rows(log, "SELECT count(*) FROM checkpoints")
     for how in (Sealing(), Sealing(key=tmp_path / "none" / "gov.key")):
@@ -159,10 +159,10 @@ def test_log_that_is_sealed_elsewhere_gets_no_foreign_key(
 
 def test_key_that_others_can_read_refuses_the_opening(log: Path) -> None:
     """The store does not start with a key that proves nothing, and holds nothing."""
-    sealed.key_file(log).chmod(0o644)
+    seals.key_file(log).chmod(0o644)
     with pytest.raises(RecordStoreError, match="chmod 600"):
         SqliteStore(log)
-    sealed.key_file(log).chmod(0o600)
+    seals.key_file(log).chmod(0o600)
     with opened(log):
         pass
     assert findings(log) == []
@@ -173,16 +173,16 @@ def test_crash_between_storing_and_publishing_is_no_finding(path: Path) -> None:
     with opened(path) as store:
         add(store)
     alter(path, "DELETE FROM checkpoints WHERE number > 1")
-    sealed.checkpoint_file(path).write_bytes(b"")
+    seals.checkpoint_file(path).write_bytes(b"")
     with opened(path):
-        assert len(list(notes(sealed.checkpoint_file(path)))) == 1
+        assert len(list(notes(seals.checkpoint_file(path)))) == 1
     assert findings(path) == []
     assert len(sound(path)) == 1
 
 
 def test_line_that_a_crash_cut_short_is_published_again(log: Path) -> None:
     """A torn line is taken away, and its checkpoint is published whole."""
-    file = sealed.checkpoint_file(log)
+    file = seals.checkpoint_file(log)
     before = list(notes(file))
     file.write_bytes(file.read_bytes()[:-50])
     with opened(log):
@@ -197,8 +197,8 @@ def test_key_rotates_by_a_record(log: Path) -> None:
     old = public(log)
     with opened(log) as store:
         assert store.sealer is not None
-        vkey = sealed.rotate(store.sealer, sealed.key_file(log))
-        note = Published(sealed.checkpoint_file(log)).last()
+        vkey = seals.rotate(store.sealer, seals.key_file(log))
+        note = Published(seals.checkpoint_file(log)).last()
         assert note is not None
         assert open_checkpoint(note, [parse_vkey(vkey)]).size == size(log)
         add(store)
@@ -209,7 +209,7 @@ def test_key_rotates_by_a_record(log: Path) -> None:
     with opened(log):
         pass
     assert findings(log) == []
-    held = list(notes(sealed.checkpoint_file(log)))
+    held = list(notes(seals.checkpoint_file(log)))
     assert len({open_checkpoint(note, [old, new]).origin for note in held}) == 1
     open_checkpoint(held[-1], [new])
     open_checkpoint(held[0], [old])
@@ -219,11 +219,11 @@ def test_two_rotations_and_an_old_checkpoint_are_one_chain(log: Path) -> None:
     """A head that a key's predecessor signed is trusted through both records."""
     with opened(log) as store:
         assert store.sealer is not None
-        sealed.rotate(store.sealer, sealed.key_file(log))
-        sealed.rotate(store.sealer, sealed.key_file(log))
+        seals.rotate(store.sealer, seals.key_file(log))
+        seals.rotate(store.sealer, seals.key_file(log))
     last = sizes(log)[-1]
     alter(log, "DELETE FROM checkpoints WHERE number > 4")
-    file = sealed.checkpoint_file(log)
+    file = seals.checkpoint_file(log)
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:4]))
     with opened(log):
         pass
@@ -256,10 +256,10 @@ def test_live_process_follows_a_rotation_of_another(path: Path) -> None:
         add(two)
         seal(two)
         assert one.sealer is not None
-        vkey = sealed.rotate(one.sealer, sealed.key_file(path))
+        vkey = seals.rotate(one.sealer, seals.key_file(path))
         add(two)
         seal(two)
-        last = list(notes(sealed.checkpoint_file(path)))[-1]
+        last = list(notes(seals.checkpoint_file(path)))[-1]
         open_checkpoint(last, [parse_vkey(vkey)])
     assert findings(path) == []
 
@@ -286,7 +286,7 @@ def test_whoever_is_always_late_is_done_once_others_sealed_it_all(path: Path) ->
             if busy:
                 add(other)
                 seal(other)
-            return keys.read_key(sealed.key_file(path))
+            return keys.read_key(seals.key_file(path))
 
         with opened(path, NEVER._replace(key=signer)) as one:
             add(one)
@@ -302,14 +302,14 @@ def test_whoever_is_always_late_is_done_once_others_sealed_it_all(path: Path) ->
 def test_the_first_checkpoint_is_there_before_the_first_record(path: Path) -> None:
     """It covers nothing, is published, and every start tells of the last one."""
     with opened(path) as store:
-        (first,) = notes(sealed.checkpoint_file(path))
+        (first,) = notes(seals.checkpoint_file(path))
         made = open_checkpoint(first, [public(path)])
         assert (made.size, made.number) == (0, 1)
         assert made.origin.endswith(f"/{store.writer}")
     with opened(path):
         pass
     told = [one["lastCheckpoint"] for one in history.records(path, kind="start")]
-    held = list(notes(sealed.checkpoint_file(path)))
+    held = list(notes(seals.checkpoint_file(path)))
     assert told == [
         {"number": number, "digest": link(held[number - 1])} for number in (1, 2)
     ]
@@ -329,11 +329,11 @@ def test_a_file_that_cannot_be_begun_keeps_no_record_away(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Records go on without a checkpoint, which is made as soon as it can be."""
-    sealed.checkpoint_file(path).mkdir()
+    seals.checkpoint_file(path).mkdir()
     store = SqliteStore(path, sealing=NEVER)
     add(store)
     assert "has no checkpoint yet" in caplog.text
-    sealed.checkpoint_file(path).rmdir()
+    seals.checkpoint_file(path).rmdir()
     seal(store)
     store.close()
     assert findings(path) == []
@@ -367,7 +367,7 @@ def test_any_order_of_honest_work_is_one_sound_tree(
             elif step == "seal":
                 owner.seal()
             elif step == "rotate":
-                sealed.rotate(owner, sealed.key_file(path))
+                seals.rotate(owner, seals.key_file(path))
                 vkeys.append(public(path))
             else:
                 if step == "crash":
@@ -377,7 +377,7 @@ def test_any_order_of_honest_work_is_one_sound_tree(
         for store in stores:
             store.close()
         tree = Tree([leaf_hash(one) for (one,) in rows(path, BODIES)])
-        held = list(notes(sealed.checkpoint_file(path)))
+        held = list(notes(seals.checkpoint_file(path)))
         made = [open_checkpoint(note, vkeys) for note in held]
         assert all(one.root == tree.root(one.size) for one in made)
         assert [one.size for one in made] == [0, *sizes(path)]
@@ -390,7 +390,7 @@ def test_place_that_cannot_be_written_is_said_and_made_up_for(
     log: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Records go on; how long the checkpoints are behind is known; then all come."""
-    file = sealed.checkpoint_file(log)
+    file = seals.checkpoint_file(log)
     away = file.with_name("away")
     clock = [1_000_000_000]
     often = Sealing(every=1_000_000, seconds=0.02)
@@ -431,7 +431,7 @@ def test_publisher_that_was_down_gets_the_newest(path: Path) -> None:
         failing.clear()
         seal(store)
         seal(store)
-        _, *held = notes(sealed.checkpoint_file(path))
+        _, *held = notes(seals.checkpoint_file(path))
         assert up == held
         assert down == held[-1:]
 
@@ -451,7 +451,7 @@ def test_publisher_that_is_slow_gets_the_last_note_though_another_fails(
 
     with opened(path, NEVER._replace(publish=(failing, slow))) as store:
         add(store)
-    assert slowly == list(notes(sealed.checkpoint_file(path)))[-1:]
+    assert slowly == list(notes(seals.checkpoint_file(path)))[-1:]
 
 
 def test_publisher_that_hangs_stops_nothing_else(
@@ -476,7 +476,7 @@ def test_publisher_that_hangs_stops_nothing_else(
         until(lambda: store.health().unsealed_ns > 0)
         until(lambda: len(others) >= 4)
         assert taken == []
-    held = list(notes(sealed.checkpoint_file(path)))
+    held = list(notes(seals.checkpoint_file(path)))
     assert others[-1] == held[-1]
     freed.set()
     until(lambda: len(taken) == 2)

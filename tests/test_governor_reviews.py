@@ -32,7 +32,7 @@ from openfeature_gov.reviews.states import State
 from openfeature_gov.reviews.steps import Step
 from openfeature_gov.stores import history, inspection, questions
 from openfeature_gov.stores.logs import opened
-from openfeature_gov.stores.sealed import checkpoint_file, key_file
+from openfeature_gov.stores.seals import checkpoint_file, key_file
 from openfeature_gov.tools import Undoing
 from openfeature_gov.undoing import Rounds
 from tests.conftest import CONTEXT, Desk, contract_yaml

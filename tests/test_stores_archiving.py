@@ -26,7 +26,7 @@ from openfeature_gov.stores import (
     keeping,
     queries,
     questions,
-    sealed,
+    seals,
     sqlite_archiving,
 )
 from openfeature_gov.stores.archiving import Done
@@ -57,11 +57,11 @@ class Vault:
         self.path = folder / "records.db"
         self.bundles = folder / "bundles"
         self.bundles.mkdir(exist_ok=True)
-        self.vkey = read_key(sealed.key_file(self.path)).vkey
+        self.vkey = read_key(seals.key_file(self.path)).vkey
 
     def source(self) -> keeping.Source:
         """Return the log as it is now."""
-        return sqlite_archiving.source(self.path, sealed.checkpoint_file(self.path))
+        return sqlite_archiving.source(self.path, seals.checkpoint_file(self.path))
 
     def stop(self, before_us: int = EVER) -> Stop:
         """Return how far it can be archived."""
@@ -80,7 +80,7 @@ class Vault:
 
     def verify(self, *evidence: Path, restored: bool = False) -> Report:
         """Verify the file, or *evidence*, with everything that was published."""
-        held = gov_verify.held_in([sealed.checkpoint_file(self.path)])
+        held = gov_verify.held_in([seals.checkpoint_file(self.path)])
         (report,) = gov_verify.verify(
             gov_verify.files(evidence or [self.path]),
             [self.vkey],
@@ -226,7 +226,7 @@ def test_only_what_is_asked_for_leaves(vault: Vault) -> None:
     assert vault.stop(middle) == Stop("", 1, wanted, "")
     assert vault.stop(0)[1:3] == (1, 0)
     assert vault.stop().last == max(at) - 1
-    published = sealed.checkpoint_file(vault.path)
+    published = seals.checkpoint_file(vault.path)
     lines = published.read_text("utf-8").splitlines(keepends=True)
     published.write_text(lines[0], "utf-8")
     first = gov_verify.held_in([published])[0]
@@ -358,7 +358,7 @@ def test_a_key_is_followed_through_what_was_archived(vault: Vault) -> None:
     """The record of a new key stands among the hashes; the old key stays pinned."""
     with closing(SqliteStore(vault.path)) as store:
         assert store.sealer is not None
-        sealed.rotate(store.sealer, sealed.key_file(vault.path))
+        seals.rotate(store.sealer, seals.key_file(vault.path))
     vault.archive()
     worked(vault.path.parent)
     assert "key_rotation" not in vault.kinds()

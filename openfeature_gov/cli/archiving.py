@@ -33,7 +33,7 @@ from openfeature_gov.stores import (
     archiving,
     cursors,
     keeping,
-    sealed,
+    seals,
     sqlite_archiving,
 )
 from openfeature_gov.stores.archiving import Done
@@ -199,8 +199,8 @@ def _sealing(records: str, key: Path | None, checkpoints: Path | None) -> Sealin
     if not records.startswith(SCHEMES):
         path = Path(records).absolute()
         return Sealing(
-            key=key or sealed.key_file(path),
-            checkpoints=checkpoints or sealed.checkpoint_file(path),
+            key=key or seals.key_file(path),
+            checkpoints=checkpoints or seals.checkpoint_file(path),
         )
     if key is None or checkpoints is None:
         raise typer.BadParameter(
@@ -216,7 +216,7 @@ def _vkey(records: str, sealing: Sealing) -> str:
 
 
 def _sources(records: str, sealing: Sealing) -> list[Source]:
-    published = sealing.checkpoints or sealed.checkpoint_file(Path(records))
+    published = sealing.checkpoints or seals.checkpoint_file(Path(records))
     if not records.startswith(SCHEMES):
         return [sqlite_archiving.source(Path(records).absolute(), published)]
     from openfeature_gov.stores import postgres_archiving  # noqa: PLC0415 - the extra

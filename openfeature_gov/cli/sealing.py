@@ -23,7 +23,7 @@ from openfeature_gov.errors import RecordStoreError
 from openfeature_gov.evidence import keys
 from openfeature_gov.evidence.sealing import Sealer, Sealing
 from openfeature_gov.evidence.standalone.gov_verify import parse_checkpoint, parse_note
-from openfeature_gov.stores import sealed
+from openfeature_gov.stores import seals
 from openfeature_gov.stores.opening import SCHEMES, open_store, shown
 from openfeature_gov.stores.sqlite import SqliteStore
 
@@ -87,7 +87,7 @@ def show_key(
     as_json: output.Json = None,
 ) -> None:
     """Print the public key to pin: hand it over before there is anything to hide."""
-    vkey = keys.read_key(key_file or sealed.key_file(records)).vkey
+    vkey = keys.read_key(key_file or seals.key_file(records)).vkey
     tell({"key": vkey}, vkey, as_json)
 
 
@@ -105,7 +105,7 @@ def rotate_key(
     """
     sealing = Sealing(key=key_file, checkpoints=checkpoint_file)
     with _sealer(records, sealing) as sealer:
-        vkey = sealed.rotate(sealer, key_file or sealed.key_file(records))
+        vkey = seals.rotate(sealer, key_file or seals.key_file(records))
     tell({"key": vkey}, vkey, as_json)
 
 

@@ -22,7 +22,7 @@ from openfeature_gov.evidence.keys import require_key
 from openfeature_gov.evidence.notes import Signer
 from openfeature_gov.evidence.records import Record, changes, entries, note_record
 from openfeature_gov.evidence.sealing import Sealer, Sealing
-from openfeature_gov.stores import erasing, ledger, sealed
+from openfeature_gov.stores import erasing, ledger, seals
 from openfeature_gov.stores.footing import Footing
 from openfeature_gov.stores.inside import inside
 from openfeature_gov.stores.leases import Lease, Turn
@@ -228,17 +228,17 @@ class SqliteStore(QueuedStore):
     def _sealed(self, sealing: Sealing | None) -> None:
         if sealing is None:
             return
-        if sealed.keyless(self.path, sealing):
+        if seals.keyless(self.path, sealing):
             logger.warning(
                 "%s: is sealed with a key that is not in %s; this process does not"
                 " seal: name the key, or let its owner seal",
                 self.path,
-                sealing.key or sealed.key_file(self.path),
+                sealing.key or seals.key_file(self.path),
             )
             self._unsealed_since = self._clock()
             return
         now, clock = self._now, self._clock
-        made = sealed.sealer(self.path, self, sealing, now=now, clock=clock)
+        made = seals.sealer(self.path, self, sealing, now=now, clock=clock)
         self.sealer = made
         made.start()
 
@@ -347,13 +347,13 @@ class SqliteStore(QueuedStore):
             pid=os.getpid(),
             journalMode="wal",
             synchronous="full",
-            **sealed.told(connection),
+            **seals.told(connection),
         )
 
     def _anchor(self, connection: sqlite3.Connection, sealing: Sealing) -> None:
         try:
             at_us = self._now() // 1000
-            sealed.anchored(connection, self.path, self.writer, sealing, at_us)
+            seals.anchored(connection, self.path, self.writer, sealing, at_us)
         except OSError:  # records go on; the next checkpoint is the first then
             logger.exception("%s: has no checkpoint yet", self.path)
 

@@ -32,7 +32,8 @@ from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.evidence.records import Record, written
 from openfeature_gov.evidence.sealed import Tree, grown
 from openfeature_gov.evidence.standalone import gov_verify
-from openfeature_gov.stores.sealed import SqliteLog, checkpoint_file, key_file
+from openfeature_gov.stores.sealed import SqliteLog
+from openfeature_gov.stores.seals import checkpoint_file, key_file
 from openfeature_gov.stores.sqlite import SqliteStore
 from tests.benchmarks.decide import CONTRACT, FLAGS, p99, resident
 from tests.benchmarks.peers import HOW, imported

@@ -24,7 +24,7 @@ from openfeature_gov.evidence.notes import open_checkpoint
 from openfeature_gov.evidence.published import notes
 from openfeature_gov.evidence.records import note_record
 from openfeature_gov.evidence.sealing import Sealing
-from openfeature_gov.stores.sealed import checkpoint_file, key_file
+from openfeature_gov.stores.seals import checkpoint_file, key_file
 from openfeature_gov.stores.sqlite import SqliteStore
 
 OFTEN = Sealing(every=7, seconds=0.02)

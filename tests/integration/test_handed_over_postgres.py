@@ -16,7 +16,7 @@ from openfeature_gov.evidence.keys import read_key
 from openfeature_gov.evidence.records import note_record
 from openfeature_gov.evidence.sealing import Sealing
 from openfeature_gov.evidence.standalone.gov_verify import held_in
-from openfeature_gov.stores import sealed
+from openfeature_gov.stores import seals
 from openfeature_gov.stores.postgres import PostgresStore
 from tests.commands import audit
 from tests.integration import postgres
@@ -91,7 +91,7 @@ def test_a_new_key_is_named_in_one_log_for_all(url: str) -> None:
     sealing = Sealing(key=Path("key"), checkpoints=Path("published"))
     with closing(PostgresStore(url, sealing=sealing)) as store:
         assert store._seals is not None
-        new = sealed.rotate(store._seals.own, Path("key"))
+        new = seals.rotate(store._seals.own, Path("key"))
     write(url, 2)
     Path("later").write_text(held_in([Path("published")])[-1], "utf-8")
     done = told(audit("export", "--records", url, "--bundle", "b.zip"))["bundles"]
