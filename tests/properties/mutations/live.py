@@ -12,7 +12,44 @@ _mirror = partial(tests_of, "test_featbit_live_mirror.py")
 _last_good = partial(tests_of, "test_featbit_live_last_good.py")
 _live = partial(tests_of, "test_featbit_live.py")
 _survives = partial(tests_of, "integration/test_live_survives.py")
+_sleeps = partial(tests_of, "test_featbit_sleeps.py")
 LIVE = (
+    *mutants(
+        "../providers/openfeature/contrib/provider/featbit/sleeps.py",
+        _sleeps("data_never_counts_as_younger_than_it_is", "sleeps_are_told_exactly"),
+        ("moment_ns <= self._woke_ns", "moment_ns < self._woke_ns"),
+        ("self._slept_ns + ahead, now", "ahead, now"),
+        ("        self.look()\n", ""),
+    ),
+    *mutants(
+        "../providers/openfeature/contrib/provider/featbit/sleeps.py",
+        _sleeps("clocks_that_drift_are_no_sleep"),
+        ("apart - self._apart_ns, apart", "apart - self._apart_ns, self._apart_ns"),
+        ("if ahead > STEP_NS", "if ahead >= STEP_NS"),
+    ),
+    *mutants(
+        "../providers/openfeature/contrib/provider/featbit/provider.py",
+        _sleeps(
+            "a_flag_file_is_as_old_as_the_sleep",
+            "a_live_provider_is_as_old_as_the_sleep",
+        ),
+        ("sleeps.backdated(held.verified_ns)", "held.verified_ns"),
+    ),
+    *mutants(
+        "../providers/openfeature/contrib/provider/featbit/file_feed.py",
+        _sleeps("who_follows_a_file_sees_a_sleep_before_reading_it"),
+        ("        sleeps.look()  # before it: what is", "        # what is"),
+    ),
+    *mutants(
+        FOLDER + "session.py",
+        _sleeps("who_follows_a_server_sees_a_sleep_before_anybody_decides"),
+        ("            sleeps.look()\n", ""),
+    ),
+    *mutants(
+        FOLDER + "puller.py",
+        _sleeps("what_is_kept_over_a_sleep_is_as_old_as_the_sleep"),
+        ("sleeps.backdated(sync.verified_ns)", "sync.verified_ns"),
+    ),
     *mutants(
         FOLDER + "sync.py",
         _sync(

@@ -14,6 +14,7 @@ from openfeature.contrib.provider.featbit.errors import FeatBitDataError
 from openfeature.contrib.provider.featbit.feeds import Sink
 from openfeature.contrib.provider.featbit.live.mirror import FLAG, Mirror, not_older
 from openfeature.contrib.provider.featbit.reading import read_regular
+from openfeature.contrib.provider.featbit.sleeps import sleeps
 from openfeature.contrib.provider.featbit.snapshot import Snapshot, read_snapshot
 
 logger = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ class FileFeed:
         return changed
 
     def _update(self, sink: Sink) -> tuple[str, ...]:
+        sleeps.look()  # before it: what is read from now on was not slept over
         verified_ns = time.monotonic_ns()
         data = self._read()
         revision = hashlib.sha256(data).hexdigest()

@@ -24,6 +24,7 @@ from openfeature.contrib.provider.featbit.answers import Answers
 from openfeature.contrib.provider.featbit.feeds import Feed
 from openfeature.contrib.provider.featbit.file_feed import FileFeed
 from openfeature.contrib.provider.featbit.freshness import NEVER, Freshness
+from openfeature.contrib.provider.featbit.sleeps import sleeps
 from openfeature.contrib.provider.featbit.snapshot import (
     Snapshot,
     changed_keys,
@@ -193,7 +194,10 @@ class FeatBitProvider(AbstractProvider):
         held = self._freshness
         if held.source == STATIC and held.generation:
             return held._replace(verified_ns=time.monotonic_ns())
-        return held
+        verified_ns = sleeps.backdated(held.verified_ns)
+        if verified_ns == held.verified_ns:
+            return held
+        return held._replace(verified_ns=verified_ns)
 
     def reload(self) -> tuple[str, ...]:
         """Look at the source now; return the keys of the flags that changed.

@@ -9,6 +9,7 @@ from openfeature.contrib.provider.featbit.live.mirror import Mirror
 from openfeature.contrib.provider.featbit.live.pulling import Http, PullError
 from openfeature.contrib.provider.featbit.live.sync import Sync
 from openfeature.contrib.provider.featbit.live.timing import Timing
+from openfeature.contrib.provider.featbit.sleeps import sleeps
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Puller:
             return
         # INVARIANT: its time before the data, which may change at any moment and is
         # never older than that; and the data once, so that a change is never missed.
-        age_ns = time.monotonic_ns() - sync.verified_ns
+        age_ns = time.monotonic_ns() - sleeps.backdated(sync.verified_ns)
         mirror = sync.mirror
         try:
             self._last_good.save(mirror, (time.time_ns() - age_ns) // 1_000_000)

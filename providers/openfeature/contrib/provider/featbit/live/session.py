@@ -17,6 +17,7 @@ from openfeature.contrib.provider.featbit.live.streaming import (
 )
 from openfeature.contrib.provider.featbit.live.sync import Sync
 from openfeature.contrib.provider.featbit.live.timing import Timing
+from openfeature.contrib.provider.featbit.sleeps import sleeps
 
 LONGEST_STOP = 0.9
 """Seconds that each of two threads may take to end."""
@@ -111,6 +112,7 @@ class Session:
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._settings.timing.tick_s):
+            sleeps.look()
             self._http.expire()
             if self.sync.tick(time.monotonic_ns()) and self._stream is not None:
                 self._stream.cut()
