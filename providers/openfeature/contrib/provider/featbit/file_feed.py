@@ -105,13 +105,14 @@ class FileFeed:
 
     def _watch(self) -> None:
         self._stopping = threading.Event()
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._follow,
             args=(self._stopping,),
             name="featbit-file",
             daemon=True,
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread
 
     def _follow(self, stopping: threading.Event) -> None:
         while not stopping.wait(self._poll_seconds):
