@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -25,18 +26,29 @@ DECIDING_S = 0.02
 """How long a loop goes on alone that is busy deciding."""
 WAITING_S, RARELY_S = 0.005, 0.05
 """How long it does where a task waits for a thread; how often that looks at least."""
-BUSY = 0.25
-"""Which part of the time a busy thread works: others may want its processor, too."""
+BUSY = 0.9
+"""Which part of the time a thread works that never rests, or next to never."""
 SHARE, LONGEST_S = 100, 0.01
 """Which part of the time that it went on alone it sleeps, and how long at most."""
+_THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)
 
 
 class _Alone(threading.local):
-    """Say since when this thread went on, and what it had worked until then."""
+    """Say since when this thread went on, what it had worked then, how often rested."""
 
     def __init__(self) -> None:
-        self.since = time.monotonic()
-        self.worked = time.thread_time()
+        self.since, self.worked, self.rested = time.monotonic(), *_told()
+
+
+def _told() -> tuple[float, int | None]:
+    """Return how long this thread worked, and how often it waited for anything.
+
+    None where the system does not count that by thread.
+    """
+    if _THREAD is None:
+        return time.thread_time(), None
+    told = resource.getrusage(_THREAD)
+    return told.ru_utime + told.ru_stime, told.ru_nvcsw
 
 
 _alone = _Alone()
@@ -51,11 +63,14 @@ def give_way(after_s: float = DECIDING_S) -> bool:
     passed = time.monotonic() - _alone.since
     if passed < after_s:
         return False
-    worked = time.thread_time()
-    busy = worked - _alone.worked > passed * BUSY and _on_a_loop()
+    worked, rested = _told()
+    # Where others want the processor as well, a busy thread has less than all of it.
+    alone = rested == _alone.rested is not None
+    busy = (alone or worked - _alone.worked > passed * BUSY) and _on_a_loop()
     if busy:
         _nap(min(passed / SHARE, LONGEST_S))
-    _alone.since, _alone.worked = time.monotonic(), worked
+        worked, rested = _told()
+    _alone.since, _alone.worked, _alone.rested = time.monotonic(), worked, rested
     return busy
 
 

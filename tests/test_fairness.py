@@ -103,8 +103,29 @@ def test_who_gave_way_goes_on_alone_for_a_while() -> None:
 
 
 def test_who_is_not_on_a_loop_does_not_sleep() -> None:
-    work(0.03)
-    assert not give_way()
+    for _ in range(10):
+        give_way(0)
+        work(0.03)
+        assert not give_way()
+
+
+@pytest.mark.parametrize(
+    ("worked", "rested", "busy"),
+    [(0.0, 1, False), (1e6, 1, True), (0.0, 0, True), (0.0, None, False)],
+    ids=["rested", "worked all the time", "never rested", "unknown"],
+)
+def test_busy_is_who_never_rests_or_next_to_never(
+    worked: float, rested: int | None, busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where others want the processor, who never rests has less than all of it."""
+
+    async def seen() -> bool:
+        monkeypatch.setattr(fairness, "_told", lambda: (0.0, rested and 0))
+        give_way(0)
+        monkeypatch.setattr(fairness, "_told", lambda: (worked, rested))
+        return give_way(0)
+
+    assert asyncio.run(seen()) is busy
 
 
 def test_a_record_is_written_beside_a_busy_loop(tmp_path: Path) -> None:

@@ -11,13 +11,21 @@ FAIRNESS = (
     *mutants(
         "fairness.py",
         _fair("a_busy_loop_gives_way"),
-        ("passed * BUSY and _on_a_loop()", "passed * 2 and _on_a_loop()"),
+        ("(alone or worked - _alone.worked > passed * BUSY)", "False"),
         ("        return False\n    return True", "        pass\n    return False"),
     ),
     *mutants(
         "fairness.py",
         _fair("a_loop_that_rests_does_not_sleep"),
-        ("worked - _alone.worked > passed * BUSY and ", ""),
+        ("(alone or worked - _alone.worked > passed * BUSY)", "True"),
+    ),
+    *mutants(
+        "fairness.py",
+        _fair("busy_is_who_never_rests_or_next_to_never"),
+        ("rested == _alone.rested is not None", "rested is not None"),
+        ("rested == _alone.rested is not None", "rested == _alone.rested"),
+        ("alone or worked - _alone.worked > passed * BUSY", "alone"),
+        ("alone or worked - _alone.worked > passed * BUSY", "worked > passed"),
     ),
     *mutants(
         "fairness.py",
