@@ -1,16 +1,13 @@
 """The Merkle tree of RFC 9162 (SHA-256): roots, proofs, and their verification. Pure.
 
 A `Frontier` is all that a writer keeps: one hash for each set bit of the size. A `Tree`
-keeps every node and answers with proofs. A `Cover` is what the leaves of a range lack
-to give the root of the whole. The verifying functions need none of these.
+keeps every node and answers with proofs. The verifying functions need neither.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from itertools import islice
-from typing import NamedTuple
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
@@ -170,7 +167,7 @@ class Tree:
         return ([self._range(start, old)] if start else []) + proof[::-1]
 
     def _nodes(self, start: int, end: int) -> list[bytes]:
-        return [self._levels[level][at >> level] for at, level in blocks(start, end)]
+        return [self._levels[level][at >> level] for at, level in _blocks(start, end)]
 
     def _range(self, start: int, end: int) -> bytes:
         root: bytes | None = None
@@ -183,60 +180,7 @@ class Tree:
             raise ValueError(f"{wanted}: the tree has {self.size} leaves")
 
 
-class Cover(NamedTuple):
-    """Hold the hashes of the perfect subtrees *left* and *right* of a range."""
-
-    left: list[bytes]
-    right: list[bytes]
-
-
-def cover(span: range, leaves: Iterable[bytes]) -> Cover:
-    """Return what *span* lacks; *leaves* are the leaf hashes of the whole tree.
-
-    Memory is flat: *leaves* may come from a database row by row.
-
-    Raises:
-        ValueError: when *leaves* end before *span* does, or it is no span.
-
-    """
-    _require_span(span)
-    rest, left = iter(leaves), _Subtrees(0)
-    for leaf in islice(rest, span.start):
-        left.append(leaf)
-    inside = sum(1 for _ in islice(rest, len(span)))
-    if (left.end, inside) != (span.start, len(span)):
-        raise ValueError(f"the leaves end at {left.end + inside}")
-    right = _Subtrees(span.stop)
-    for leaf in rest:
-        right.append(leaf)
-    return Cover(left.hashes, right.hashes)
-
-
-def covered_root(
-    span: range, size: int, missing: Cover, leaves: Iterable[bytes]
-) -> bytes:
-    """Return the root over *size* leaves: those of *span*, and *missing* around them.
-
-    Raises:
-        ValueError: when the leaves or the hashes are not as many as belong there.
-
-    """
-    _require_span(span)
-    if span.stop > size:
-        raise ValueError(f"leaves {span.start} to {span.stop} of {size}")
-    if not _hashes(*missing.left, *missing.right):
-        raise ValueError(f"a hash that is not {HASH_BYTES} bytes long")
-    tree = Frontier()
-    _place(tree, missing.left, span.start)
-    for leaf in leaves:
-        tree.append(leaf)
-    if tree.size != span.stop:
-        raise ValueError(f"{tree.size - span.start} leaves in place of {len(span)}")
-    _place(tree, missing.right, size)
-    return tree.root()
-
-
-def blocks(start: int, end: int) -> Iterator[tuple[int, int]]:
+def _blocks(start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield (first leaf, level) of the perfect subtrees that cover *start* to *end*."""
     while start < end:
         fits = (end - start).bit_length() - 1
@@ -244,37 +188,6 @@ def blocks(start: int, end: int) -> Iterator[tuple[int, int]]:
         level = min(fits, aligned)
         yield start, level
         start += 1 << level
-
-
-class _Subtrees:
-    """Join leaf hashes, the first of them number *end*, to perfect subtrees."""
-
-    def __init__(self, end: int) -> None:
-        self.end = end
-        self.hashes: list[bytes] = []
-        self._levels: list[int] = []
-
-    def append(self, subtree: bytes) -> None:
-        at, level = self.end, 0
-        while at & 1 and self._levels and self._levels[-1] == level:
-            subtree = node_hash(self.hashes.pop(), subtree)
-            at, level = at >> 1, self._levels.pop() + 1
-        self.hashes.append(subtree)
-        self._levels.append(level)
-        self.end += 1
-
-
-def _place(tree: Frontier, subtrees: Sequence[bytes], end: int) -> None:
-    levels = [level for _, level in blocks(tree.size, end)]
-    if len(levels) != len(subtrees):
-        raise ValueError(f"{len(subtrees)} hashes in place of {len(levels)}")
-    for level, subtree in zip(levels, subtrees, strict=True):
-        tree.add(subtree, level)
-
-
-def _require_span(span: range) -> None:
-    if span.step != 1 or not 0 <= span.start <= span.stop:
-        raise ValueError(f"{span} is no range of leaves")
 
 
 def _above(row: Sequence[bytes]) -> list[bytes]:

@@ -19,12 +19,8 @@ from hypothesis import strategies as st
 
 from openfeature_gov.evidence.merkle import (
     EMPTY_ROOT,
-    Cover,
     Frontier,
     Tree,
-    blocks,
-    cover,
-    covered_root,
     extends,
     includes,
     leaf_hash,
@@ -258,8 +254,6 @@ def test_bytes_cannot_move_between_hashes() -> None:
     assert not includes(0, 2, one[:31], [one[31:] + two], root)
     assert extends(1, 2, one, root, [two])
     assert not extends(1, 2, one[:31], root, [one[31:] + two])
-    with pytest.raises(ValueError, match="32 bytes"):
-        covered_root(range(1), 2, Cover([], [two[:31]]), [one])
 
 
 @given(st.binary(max_size=200))
@@ -291,70 +285,6 @@ def test_hostile_proofs_end_in_a_no(one: int, two: int, proof: list[bytes]) -> N
     """No sizes and no hashes make the verification raise, or believe."""
     assert not includes(one, two, LEAVES[5], proof, LEAVES[6])
     assert not extends(one, two, LEAVES[5], LEAVES[6], proof)
-
-
-def test_cover_of_every_range_gives_the_root() -> None:
-    """The leaves of a range and its cover lead to the root, for any of a small tree."""
-    for size in range(22):
-        for start in range(size + 1):
-            for stop in range(start, size + 1):
-                span = range(start, stop)
-                missing = cover(span, LEAVES[:size])
-                assert len(missing.left) == len(list(blocks(0, start)))
-                assert len(missing.right) == len(list(blocks(stop, size)))
-                inside = LEAVES[start:stop]
-                root = covered_root(span, size, missing, inside)
-                assert root == TREE.root(size)
-
-
-@given(small, small, small)
-def test_cover_of_a_large_tree_is_small(start: int, length: int, rest: int) -> None:
-    """A cover has at most three hashes a level, and each comes from a perfect tree.
-
-    One before the span; behind it one on the way up, and one on the way down.
-    """
-    span = range(start * 25, start * 25 + length)
-    size = span.stop + rest * 20
-    missing = cover(span, LEAVES[:size])
-    assert len(missing.left) <= span.start.bit_length()
-    assert len(missing.right) <= 2 * size.bit_length()
-    inside = LEAVES[span.start : span.stop]
-    assert covered_root(span, size, missing, inside) == TREE.root(size)
-
-
-def test_altered_range_gives_another_root_or_none() -> None:
-    """A leaf more, less or other, a hash more, less or other: never the root."""
-    span, size = range(5, 11), 21
-    missing, inside = cover(span, LEAVES[:size]), list(LEAVES[5:11])
-    left, right = missing
-    covers = [Cover(one, right) for one in alterations(left)]
-    covers += [Cover(left, one) for one in alterations(right)]
-    tried = [(span, one, inside) for one in covers]
-    tried += [(span, missing, one) for one in alterations(inside)]
-    tried += [(range(6, 12), missing, inside), (range(4, 10), missing, inside)]
-    for other, around, leaves in tried:
-        try:
-            found = covered_root(other, size, around, leaves)
-        except ValueError:
-            continue
-        assert found != TREE.root(size)
-
-
-@pytest.mark.parametrize("span", [range(-1, 2), range(3, 2), range(0, 4, 2)])
-def test_what_is_no_range_is_refused(span: range) -> None:
-    """A negative, backward or stepping range has no cover."""
-    with pytest.raises(ValueError, match="no range"):
-        cover(span, LEAVES[:9])
-    with pytest.raises(ValueError, match="no range"):
-        covered_root(span, 9, Cover([], []), [])
-
-
-def test_range_beyond_the_tree_is_refused() -> None:
-    """Neither cover nor root exists where the tree has ended."""
-    with pytest.raises(ValueError, match="end at 4"):
-        cover(range(3, 6), LEAVES[:4])
-    with pytest.raises(ValueError, match="3 to 6 of 4"):
-        covered_root(range(3, 6), 4, Cover([], []), LEAVES[3:6])
 
 
 @pytest.mark.parametrize(
