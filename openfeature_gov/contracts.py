@@ -251,6 +251,11 @@ class ActionContract:
     faults: tuple[str, ...] = ()
 
     @property
+    def call(self) -> ToolCall:
+        """Return the call that this is about, to be judged again."""
+        return ToolCall(self.tool, self.arguments, self.context, self.call_id)
+
+    @property
     def digest(self) -> str:
         """Return the SHA-256 of what will run, where and for whom, in hexadecimal."""
         # INVARIANT: no part can contain the separator; ids are opaque, names checked.

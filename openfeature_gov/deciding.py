@@ -98,6 +98,20 @@ class Decider:
                 return unsettled(judged)
         return self.reviewed(call, tool, demanded, judged)
 
+    def stands(self, judged: Judged) -> bool:
+        """Say whether the same would run if *judged* were judged now; no effect."""
+        contract, route = judged.contract, judged.route
+        if contract is None:
+            return False
+        again = self.judge.judge(
+            contract.call,
+            self.tools.get(contract.tool),
+            NOTHING_DEMANDED,
+            judged.release,
+            begun=judged.record.id,
+        ).route
+        return again.ran == route.ran and again.canonical == route.canonical
+
     def reviewed(
         self, call: ToolCall, tool: Tool, demanded: Demanded, judged: Judged
     ) -> Judged:
@@ -341,6 +355,7 @@ class Decider:
             self._records.append(record)
         except RecordStoreError:
             pass  # it stays open: reconciled to unknown
+        give_way()
 
     def review_ended(
         self,

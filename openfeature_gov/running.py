@@ -24,7 +24,12 @@ from openfeature_gov.judging import Judged
 from openfeature_gov.locks import interrupted, renewed
 from openfeature_gov.outcomes import Outcome, Status
 
+LATE_NS = 100_000_000
+"""After which time for a thread one looks again whether a decision still stands."""
 CANCELLED = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
+# A tool in a thread may wait for other tools: with threads of their own for each depth,
+# none waits for a thread that waits for it.
+_depth: contextvars.ContextVar[int] = contextvars.ContextVar("gov_depth", default=0)
 
 
 class Ran(NamedTuple):
@@ -47,7 +52,7 @@ class Runner:
     def renew(self) -> None:
         """Begin without threads: those of the parent are not there after a fork."""
         self._lock = threading.RLock()
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: list[ThreadPoolExecutor] = []
 
     def close(self) -> None:
         """Begin nothing more in threads, wait for what runs there; idempotent.
@@ -58,9 +63,9 @@ class Runner:
         if interrupted(self._lock):
             return
         with self._lock:
-            threads = self._threads
-        if threads is not None:
-            threads.shutdown(wait=True)
+            threads = tuple(self._threads)
+        for one in threads:
+            one.shutdown(wait=True)
 
     def run(
         self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
@@ -112,8 +117,8 @@ class Runner:
         self, judged: Judged, injected: Mapping[str, Any] | None = None
     ) -> Ran:
         """Run a sync function in a thread, which records the outcome itself."""
-        context = contextvars.copy_context()
-        work = functools.partial(context.run, self.ran, judged, injected)
+        context, asked = contextvars.copy_context(), self._clock()
+        work = functools.partial(context.run, self._inside, judged, injected, asked)
         future = self._begun(work)
         if future is None:
             return Ran(self._decider.unbegun(judged), Status.NOT_RUN)
@@ -124,15 +129,32 @@ class Runner:
                 self._decider.settle(judged, "cancelled")
             raise
 
+    def _inside(
+        self, judged: Judged, injected: Mapping[str, Any] | None, asked_ns: int
+    ) -> Ran:
+        """Run what was *judged*, in a thread that was *asked_ns* for.
+
+        Others may have kept all threads for long: a kill meanwhile is obeyed.
+        """
+        _depth.set(_depth.get() + 1)
+        if self._closed:
+            return Ran(self._decider.unbegun(judged), Status.NOT_RUN)
+        late = self._clock() - asked_ns > LATE_NS
+        if not late or judged.contract is None or self._decider.stands(judged):
+            return self.ran(judged, injected)
+        self._decider.settle(judged, "not_run")
+        return self.ran(judged.contract.call, injected)
+
     def _begun(self, work: Callable[[], Ran]) -> Future[Ran] | None:
         """Let *work* begin in a thread, None where the Governor or all is closed."""
+        depth = _depth.get()
         with self._lock:
             if self._closed:
                 return None
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(thread_name_prefix="gov-tool")
+            while len(self._threads) <= depth:
+                self._threads.append(ThreadPoolExecutor(thread_name_prefix="gov-tool"))
             try:
-                return self._threads.submit(work)
+                return self._threads[depth].submit(work)
             except RuntimeError:  # the interpreter ends, or a handler closed this
                 return None
 

@@ -13,7 +13,6 @@ from openfeature_gov.canonical import kinds
 from openfeature_gov.contracts import ToolCall
 from openfeature_gov.deciding import Decider
 from openfeature_gov.fairness import in_thread
-from openfeature_gov.flags.reader import NOTHING_DEMANDED
 from openfeature_gov.judging import Judged, ambient
 from openfeature_gov.outcomes import Outcome, Status
 from openfeature_gov.running import Runner, heard, plain
@@ -53,7 +52,7 @@ class Ticketing:
         that is milliseconds old the decision stands without a second look.
         """
         found, sure = self._found(tool, call)
-        if found is None or sure or self._stands(tool, found):
+        if found is None or sure or self._stands(found):
             return found
         self._decider.settle(found, "not_run")
         return None
@@ -67,10 +66,10 @@ class Ticketing:
         if found is None or sure:
             return found
         if not self._decider.judge.waits(tool):
-            stands = self._stands(tool, found)
+            stands = self._stands(found)
         else:
             try:
-                stands = await in_thread(self._stands, tool, found)
+                stands = await in_thread(self._stands, found)
             except asyncio.CancelledError:
                 self._decider.settle(found, "cancelled")
                 raise
@@ -95,17 +94,11 @@ class Ticketing:
             found = _converted(found, arguments)
         return found, now < ticket.sure_ns and (here is context or here == context)
 
-    def _stands(self, tool: Tool, found: Judged) -> bool:
+    def _stands(self, found: Judged) -> bool:
         """Judge again whether *found* may run, for the one who is here."""
-        if found.contract is None:
+        if found.contract is None or not self._decider.stands(found):
             return False
-        context = found.contract.context
-        asked = ToolCall(tool.name, found.contract.arguments, context)
-        again = self._decider.judge.judge(
-            asked, tool, NOTHING_DEMANDED, found.release, begun=found.record.id
-        ).route
-        same = again.ran == "tool" and again.canonical == found.route.canonical
-        return same and ambient.get() in (None, context)
+        return ambient.get() in (None, found.contract.context)
 
     def _ticket(self, judged: Judged, now_ns: int) -> Ticket:
         return Ticket(

@@ -85,15 +85,6 @@ def test_a_busy_loop_gives_way() -> None:
     assert asyncio.run(seen())
 
 
-def test_a_loop_that_rests_does_not_sleep() -> None:
-    async def seen() -> bool:
-        give_way()
-        await asyncio.sleep(0.1)
-        return give_way()
-
-    assert not asyncio.run(seen())
-
-
 def test_who_gave_way_goes_on_alone_for_a_while() -> None:
     async def seen() -> list[bool]:
         give_way(0)
@@ -261,13 +252,174 @@ def test_who_waits_may_be_cancelled() -> None:
     assert asyncio.run(cancelled())
 
 
-def test_nothing_is_left_on_the_loop_of_who_waited() -> None:
-    async def left() -> list[asyncio.TimerHandle]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        loop.call_later(0.02, future.set_result, None)
-        await answered(future)
-        pending = loop._scheduled  # type: ignore[attr-defined] # nothing else tells
-        return [one for one in pending if not one.cancelled()]
+def looks() -> int:
+    """Return how many times the running loop is to be looked at."""
+    loop = asyncio.get_running_loop()
+    pending = loop._scheduled  # type: ignore[attr-defined] # nothing else tells
+    found = [one for one in pending if not one.cancelled()]
+    return sum("_Watch._look" in repr(one) for one in found)
 
-    assert asyncio.run(left()) == []
+
+async def rests_until(holds: Callable[[], object]) -> bool:
+    """Rest until *holds*, or never does; say whether."""
+    for _ in range(6_000):
+        if holds():
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+async def rested(seconds: float) -> None:
+    """Wait as for a thread."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.call_later(seconds, future.set_result, None)
+    await answered(future)
+
+
+def test_nothing_is_left_on_a_loop_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fairness, "LASTING_S", 0.0)
+
+    async def left() -> bool:
+        give_way(0)
+        await rested(0.02)
+        watch = fairness._watch(asyncio.get_running_loop())
+        return await rests_until(lambda: watch._timer is None)
+
+    assert asyncio.run(left())
+
+
+def test_one_looks_for_all_who_wait() -> None:
+    async def looking() -> int:
+        tasks = [asyncio.create_task(rested(3600.0)) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        found = looks()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return found
+
+    assert asyncio.run(looking()) == 1
+
+
+def test_who_begins_to_wait_puts_no_look_off(naps: list[float]) -> None:
+    async def begin() -> list[asyncio.Task[None]]:
+        tasks = []
+        for _ in range(10 * FAIR):
+            tasks.append(asyncio.create_task(rested(3600.0)))
+            if naps:
+                break
+            work()
+            await asyncio.sleep(0)
+        return tasks
+
+    async def waits() -> None:
+        for task in (tasks := await begin()):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(waits())
+    assert naps
+
+
+def test_a_loop_that_rests_is_looked_at_rarely() -> None:
+    async def is_looked_at() -> bool:
+        give_way(0)
+        watch = fairness._watch(asyncio.get_running_loop())
+        return await rests_until(lambda: watch._pause_s >= fairness.RESTING_S)
+
+    assert asyncio.run(is_looked_at())
+
+
+def test_a_loop_that_rests_does_not_sleep(naps: list[float]) -> None:
+    async def rests() -> None:
+        give_way(0)
+        naps.clear()
+        await asyncio.sleep(0.1)
+        give_way(0)
+
+    asyncio.run(rests())
+    assert naps == []
+
+
+def test_a_loop_that_decided_gives_way_when_it_is_busy_later(
+    desk: Make, naps: list[float]
+) -> None:
+    governor = desk(contract_yaml("spy", riskClass="search")).governor
+    governor.tool("spy")(lambda query: query)
+
+    async def decides_once() -> None:
+        await asyncio.sleep(2 * fairness.ALONE_S)  # what ran here before is over
+        await governor.adecide(ToolCall("spy", {"query": "x"}, CONTEXT))
+        await asyncio.sleep(0.6)  # one looks rarely by now
+        naps.clear()
+        await busy_until(naps)
+
+    asyncio.run(decides_once())
+    assert naps
+    assert max(naps) <= fairness.LONGEST_S
+
+
+def test_a_loop_on_which_a_tool_ran_for_long_gives_way_after(
+    desk: Make, naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    governor = desk(contract_yaml("spy", riskClass="search")).governor
+    monkeypatch.setattr(fairness, "LASTING_S", 0.0)
+
+    @governor.tool("spy")
+    async def spy(query: str) -> str:
+        watch = fairness._watch(asyncio.get_running_loop())
+        assert await rests_until(lambda: watch._timer is None)
+        monkeypatch.setattr(fairness, "LASTING_S", 60.0)
+        await asyncio.sleep(2 * fairness.ALONE_S)
+        return query
+
+    async def runs() -> None:
+        await governor.arun(ToolCall("spy", {"query": "x"}, CONTEXT))
+        naps.clear()
+        await busy_until(naps)
+
+    asyncio.run(runs())
+    assert naps
+
+
+def test_threads_go_on_beside_a_loop_that_decided(desk: Make) -> None:
+    governor = desk(contract_yaml("spy", riskClass="search")).governor
+    governor.tool("spy")(lambda query: query)
+
+    async def slices() -> int:
+        await asyncio.sleep(2 * fairness.ALONE_S)
+        await governor.adecide(ToolCall("spy", {"query": "x"}, CONTEXT))
+        worked_on = 0
+        with stepping(5) as thread:
+            while thread.is_alive():
+                work()
+                worked_on += 1
+                await asyncio.sleep(0)
+        return worked_on
+
+    assert asyncio.run(slices()) < 5 * FAIR
+
+
+def test_each_loop_is_looked_at(naps: list[float]) -> None:
+    async def busy() -> None:
+        give_way(0)
+        naps.clear()
+        await busy_until(naps)
+
+    for _ in range(2):
+        asyncio.run(busy())
+        assert naps
+
+
+def test_a_loop_is_looked_at_that_goes_on_after_it_stopped(naps: list[float]) -> None:
+    async def decided() -> None:
+        give_way(0)
+
+    with asyncio.Runner() as runner:
+        runner.run(decided())
+        naps.clear()
+        runner.run(busy_until(naps))
+    assert naps

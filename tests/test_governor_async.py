@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from openfeature_gov import Effect, RegistrationError
-from openfeature_gov.outcomes import Status
-from tests.conftest import CONTEXT, Make
+from openfeature_gov import Effect, RegistrationError, running
+from openfeature_gov.outcomes import Outcome, Status
+from tests.conftest import CONTEXT, Desk, Make
 from tests.mailing import MAIL, SEARCH, call, log
 
 
@@ -67,6 +70,98 @@ def test_what_was_decided_while_it_closes_does_not_run(desk: Make) -> None:
     assert (said.status, said.reason) == (Status.NOT_RUN, "records_unavailable")
     assert one.calls == []
     assert [r["status"] for r in log(one, "outcome")] == ["not_run"]
+
+
+@pytest.fixture
+def waiting(desk: Make) -> Iterator[Waiting]:
+    """Let a call wait, decided, for the only thread, which another one keeps."""
+    one = desk(MAIL + "---\n" + SEARCH)
+    one.governor.tool("mail")(one.spy)
+    made = Waiting(one)
+    one.governor.tool("look")(made.keep)
+    yield made
+    made.over.set()
+
+
+class Waiting:
+    """Keep the only thread for tools until *over*."""
+
+    def __init__(self, one: Desk) -> None:
+        self.one, self.over = one, threading.Event()
+        self.pool = ThreadPoolExecutor(1)
+        one.governor._runner._threads.append(self.pool)
+
+    def keep(self, q: int) -> int:
+        self.over.wait()
+        return q
+
+    async def ends(self, meanwhile: Callable[[], object]) -> Outcome:
+        """Return what becomes of a call that waits, and *meanwhile* happens."""
+        governor = self.one.governor
+        keeps = asyncio.create_task(governor.arun(call("look", q=1)))
+        waits = asyncio.create_task(governor.arun(call(to="x")))
+        while not self.pool._work_queue.qsize():  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.001)
+        meanwhile()
+        self.over.set()
+        await keeps
+        return await waits
+
+
+def test_a_kill_is_obeyed_by_what_waits_for_a_thread(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LATE_NS", 0)
+    one = waiting.one
+    said = asyncio.run(waiting.ends(lambda: one.set(mode="off")))
+    assert (said.effect, said.status) == (Effect.DENY, Status.NOT_RUN)
+    assert one.calls == []
+    *_, first, second = log(one, "decision")
+    assert (first["effect"], second["effect"]) == ("allow", "deny")
+    ends = {o["ref"]: o["status"] for o in log(one, "outcome")}
+    assert ends[first["id"]] == "not_run"
+    assert said.record_id == second["id"]
+
+
+def test_what_still_stands_runs_when_there_is_a_thread(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LATE_NS", 0)
+    said = asyncio.run(waiting.ends(lambda: None))
+    assert (said.effect, said.status) == (Effect.ALLOW, Status.EXECUTED)
+    assert waiting.one.calls == [{"to": "x"}]
+    assert len(log(waiting.one, "decision")) == 2
+
+
+def test_what_waits_for_a_thread_while_it_closes_does_not_run(waiting: Waiting) -> None:
+    def close() -> None:
+        threading.Thread(target=runner.close).start()
+        while not runner._closed:
+            time.sleep(0.001)
+
+    runner = waiting.one.governor._runner
+    said = asyncio.run(waiting.ends(close))
+    assert (said.status, said.reason) == (Status.NOT_RUN, "records_unavailable")
+    assert waiting.one.calls == []
+
+
+def test_tools_in_threads_that_wait_for_tools_in_threads_go_on(desk: Make) -> None:
+    """As many as there are threads: none is left for what they wait for."""
+    one = desk(MAIL + "---\n" + SEARCH)
+    one.governor.tool("mail")(one.spy)
+
+    @one.governor.tool("look")
+    def look(q: int) -> str:
+        time.sleep(0.1)  # that many begin before the first one goes on
+        asked = one.governor.arun(call(to=str(q)))
+        return str(asyncio.run(asyncio.wait_for(asked, 60)).value)
+
+    async def session() -> list[Outcome]:
+        every = (one.governor.arun(call("look", q=n)) for n in range(40))
+        return await asyncio.gather(*every)
+
+    assert [said.value for said in asyncio.run(session())] == ["ran"] * 40
+    assert len(one.calls) == 40
 
 
 @pytest.mark.parametrize("twin", ["run", "arun"])

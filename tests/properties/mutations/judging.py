@@ -198,8 +198,8 @@ JUDGING = (
             "a_kill_between_decision_and_run_is_obeyed",
             "ticket_is_for_the_one_decided_about",
         ),
-        ("return same and ambient", "return ambient"),
-        (" and ambient.get() in (None, context)", ""),
+        (" or not self._decider.stands(found)", ""),
+        ("return ambient.get() in (None, found.contract.context)", "return True"),
     ),
     *mutants(
         "ticketing.py",
@@ -226,6 +226,30 @@ JUDGING = (
         "toolbox.py",
         _arguments("injected_parameters_are_not_the_agents"),
         ("not injected.keys() <= tool.injected", "False"),
+    ),
+    *mutants(
+        "running.py",
+        tests_of(
+            "test_governor_async.py",
+            "a_kill_is_obeyed_by_what_waits_for_a_thread",
+            "what_still_stands_runs_when_there_is_a_thread",
+            "what_waits_for_a_thread_while_it_closes_does_not_run",
+        ),
+        ("if not late or judged.contract", "if late or judged.contract"),
+        ("self._decider.stands(judged):\n", "True:\n"),
+        ('self._decider.settle(judged, "not_run")', "pass"),
+        (
+            "        if self._closed:\n            return Ran",
+            "        if False:\n            return Ran",
+        ),
+    ),
+    *mutants(
+        "running.py",
+        tests_of(
+            "test_governor_async.py",
+            "tools_in_threads_that_wait_for_tools_in_threads_go_on",
+        ),
+        ("_depth.set(_depth.get() + 1)", "_depth.get()"),
     ),
     *mutants(
         "running.py",
