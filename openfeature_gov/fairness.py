@@ -12,13 +12,14 @@ loop that has nothing to do now and then is not held up.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import resource
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
+
+from openfeature_gov.threads import Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,6 +34,8 @@ BUSY = 0.9
 """Which part of the time a thread works that never rests, or next to never."""
 SHARE, LONGEST_S = 100, 0.01
 """Which part of the time that it went on alone it sleeps, and how long at most."""
+MOST = 32
+"""How many threads tasks wait for at most, at each depth."""
 _THREAD: int | None = getattr(resource, "RUSAGE_THREAD", None)
 
 
@@ -169,7 +172,19 @@ async def answered(future: asyncio.Future[T]) -> T:
         watch.waited()
 
 
+_threads = Threads("gov-wait", MOST)
+
+
 async def in_thread(function: Callable[P, T], *args: P.args, **given: P.kwargs) -> T:
-    """Call *function* in a thread, within this context; `asyncio.to_thread`, fair."""
-    call = partial(contextvars.copy_context().run, function, *args, **given)
-    return await answered(asyncio.get_running_loop().run_in_executor(None, call))
+    """Call *function* in a thread, within this context.
+
+    As `asyncio.to_thread`, but fair, and in a thread that the host does not use.
+
+    Raises:
+        RuntimeError: when the interpreter ends.
+
+    """
+    begun = _threads.begin(partial(function, *args, **given))
+    if begun is None:
+        raise RuntimeError("no thread begins any more: the interpreter ends")
+    return await answered(asyncio.wrap_future(begun))

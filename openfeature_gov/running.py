@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import copy
 import functools
 import inspect
 import io
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import FunctionType
 from typing import Any, NamedTuple, Self
 
@@ -21,15 +19,12 @@ from openfeature_gov.errors import RegistrationError
 from openfeature_gov.fairness import answered
 from openfeature_gov.flags.hook import active
 from openfeature_gov.judging import Judged
-from openfeature_gov.locks import interrupted, renewed
 from openfeature_gov.outcomes import Outcome, Status
+from openfeature_gov.threads import Threads
 
 LATE_NS = 100_000_000
 """After which time for a thread one looks again whether a decision still stands."""
 CANCELLED = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
-# A tool in a thread may wait for other tools: with threads of their own for each depth,
-# none waits for a thread that waits for it.
-_depth: contextvars.ContextVar[int] = contextvars.ContextVar("gov_depth", default=0)
 
 
 class Ran(NamedTuple):
@@ -45,27 +40,11 @@ class Runner:
 
     def __init__(self, decider: Decider, clock: Callable[[], int]) -> None:
         self._decider, self._clock = decider, clock
-        self._closed = False
-        self.renew()
-        renewed(self)
-
-    def renew(self) -> None:
-        """Begin without threads: those of the parent are not there after a fork."""
-        self._lock = threading.RLock()
-        self._threads: list[ThreadPoolExecutor] = []
+        self._threads = Threads("gov-tool")
 
     def close(self) -> None:
-        """Begin nothing more in threads, wait for what runs there; idempotent.
-
-        A signal handler that interrupts who begins does not wait: he could not go on.
-        """
-        self._closed = True
-        if interrupted(self._lock):
-            return
-        with self._lock:
-            threads = tuple(self._threads)
-        for one in threads:
-            one.shutdown(wait=True)
+        """Begin nothing more in threads, wait for what runs there; idempotent."""
+        self._threads.close()
 
     def run(
         self, what: ToolCall | Judged, injected: Mapping[str, Any] | None = None
@@ -117,9 +96,8 @@ class Runner:
         self, judged: Judged, injected: Mapping[str, Any] | None = None
     ) -> Ran:
         """Run a sync function in a thread, which records the outcome itself."""
-        context, asked = contextvars.copy_context(), self._clock()
-        work = functools.partial(context.run, self._inside, judged, injected, asked)
-        future = self._begun(work)
+        work = functools.partial(self._inside, judged, injected, self._clock())
+        future = self._threads.begin(work)
         if future is None:
             return Ran(self._decider.unbegun(judged), Status.NOT_RUN)
         try:
@@ -136,27 +114,13 @@ class Runner:
 
         Others may have kept all threads for long: a kill meanwhile is obeyed.
         """
-        _depth.set(_depth.get() + 1)
-        if self._closed:
+        if self._threads.closed:
             return Ran(self._decider.unbegun(judged), Status.NOT_RUN)
         late = self._clock() - asked_ns > LATE_NS
         if not late or judged.contract is None or self._decider.stands(judged):
             return self.ran(judged, injected)
         self._decider.settle(judged, "not_run")
         return self.ran(judged.contract.call, injected)
-
-    def _begun(self, work: Callable[[], Ran]) -> Future[Ran] | None:
-        """Let *work* begin in a thread, None where the Governor or all is closed."""
-        depth = _depth.get()
-        with self._lock:
-            if self._closed:
-                return None
-            while len(self._threads) <= depth:
-                self._threads.append(ThreadPoolExecutor(thread_name_prefix="gov-tool"))
-            try:
-                return self._threads[depth].submit(work)
-            except RuntimeError:  # the interpreter ends, or a handler closed this
-                return None
 
 
 class _Running:

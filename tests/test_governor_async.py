@@ -89,7 +89,7 @@ class Waiting:
     def __init__(self, one: Desk) -> None:
         self.one, self.over = one, threading.Event()
         self.pool = ThreadPoolExecutor(1)
-        one.governor._runner._threads.append(self.pool)
+        one.governor._runner._threads._pools.append(self.pool)
 
     def keep(self, q: int) -> int:
         self.over.wait()
@@ -136,7 +136,7 @@ def test_what_still_stands_runs_when_there_is_a_thread(
 def test_what_waits_for_a_thread_while_it_closes_does_not_run(waiting: Waiting) -> None:
     def close() -> None:
         threading.Thread(target=runner.close).start()
-        while not runner._closed:
+        while not runner._threads.closed:
             time.sleep(0.001)
 
     runner = waiting.one.governor._runner

@@ -30,6 +30,7 @@ from openfeature_gov.observing import Observer
 from openfeature_gov.policies.budget import Budget, OverrunError
 from openfeature_gov.running import Runner
 from openfeature_gov.stores.waiting import Wait
+from openfeature_gov.threads import Threads
 from tests.guarding import ACTION, NOW, ruled
 from tests.interrupting import interrupted
 
@@ -88,7 +89,7 @@ LOCKED: dict[str, tuple[Callable[[], Any], str]] = {
     "rates": (LocalRates, "_lock"),
     "shares": (lambda: Aside(lambda: 0), "_lock"),
     "guardrails": (lambda: observing()[0], "_lock"),
-    "tools": (lambda: Runner(NOBODY, NOBODY), "_lock"),
+    "threads": (lambda: Threads("test"), "_lock"),
     "approvals": (lambda: ApprovalQueue(NOBODY, NOBODY, NOBODY), "_one_by_one"),
     "identities": (Identities, "_lock"),
     "keys": (lambda: KeySet.of({"keys": [KEY]}), "_lock"),
@@ -179,10 +180,11 @@ def test_what_a_handler_notes_counts_once_who_it_interrupts_goes_on() -> None:
 def test_a_handler_may_close_whom_it_interrupts() -> None:
     """SIGTERM may come while a policy is asked, or a tool begun in a thread."""
     budget, runner = Budget(), Runner(NOBODY, NOBODY)
+    threads = runner._threads
     said: list[str] = []
 
     def work() -> None:
-        with budget._lock, runner._lock:
+        with budget._lock, threads._lock:
             budget.close()
             runner.close()
             try:
@@ -194,7 +196,7 @@ def test_a_handler_may_close_whom_it_interrupts() -> None:
     assert said == ["somebody is being asked right now"]
     with pytest.raises(OverrunError, match="any more"):
         budget.run(lambda: True, 60)
-    assert runner._begun(NOBODY) is None
+    assert threads.begin(NOBODY) is None
 
 
 def test_who_answers_just_when_he_is_given_up_stops_nobody(

@@ -7,6 +7,7 @@ from functools import partial
 from tests.properties.mutations.mutant import mutants, tests_of
 
 _fair = partial(tests_of, "test_fairness.py")
+_threads = partial(tests_of, "test_threads.py")
 FAIRNESS = (
     *mutants(
         "fairness.py",
@@ -42,7 +43,7 @@ FAIRNESS = (
         ("        _nap(min(passed / SHARE, LONGEST_S))\n", "        pass\n"),
         ("        if self._waiting:\n", "        if False:\n"),
         ("    watch.wait()\n", "    watch.waited()\n"),
-        ("return await answered(asyncio", "return await (asyncio"),
+        ("return await answered(asyncio.wrap", "return await (asyncio.wrap"),
     ),
     *mutants(
         "fairness.py",
@@ -80,9 +81,48 @@ FAIRNESS = (
         ("    if watch.loop is not loop:\n", "    if watch.loop is None:\n"),
     ),
     *mutants(
-        "fairness.py",
+        "threads.py",
         _fair("what_runs_in_a_thread_has_the_context"),
-        ("contextvars.copy_context().run, function", "function"),
+        (".submit(context.run, work)", ".submit(work)"),
+    ),
+    *mutants(
+        "threads.py",
+        tests_of(
+            "test_governor_async.py",
+            "tools_in_threads_that_wait_for_tools_in_threads_go_on",
+        ),
+        ("context.run(_depth.set, depth + 1)", "pass"),
+    ),
+    *mutants(
+        "threads.py",
+        _threads("nothing_begins_after_the_end"),
+        ("            if self.closed:\n                return None\n", ""),
+    ),
+    *mutants(
+        "threads.py",
+        _threads("who_closes_waits_for_what_runs"),
+        ("one.shutdown(wait=True)", "one.shutdown(wait=False)"),
+    ),
+    *mutants(
+        "threads.py",
+        _threads("a_handler_that_interrupts_who_begins_does_not_wait"),
+        ("        if interrupted(self._lock):\n            return\n", ""),
+    ),
+    *mutants(
+        "threads.py",
+        _threads("a_forked_child_has_threads_of_its_own"),
+        ("        renewed(self)\n", ""),
+    ),
+    *mutants(
+        "fairness.py",
+        _threads(
+            "a_decision_waits_for_no_thread_of_the_host",
+            "what_waits_in_threads_of_the_host_for_decisions_goes_on",
+        ),
+        (
+            "    begun = _threads.begin(partial(function, *args, **given))\n",
+            "    return await asyncio.to_thread(function, *args, **given)\n    begun = None\n",
+        ),
     ),
     *mutants(
         "deciding.py",

@@ -238,18 +238,7 @@ JUDGING = (
         ("if not late or judged.contract", "if late or judged.contract"),
         ("self._decider.stands(judged):\n", "True:\n"),
         ('self._decider.settle(judged, "not_run")', "pass"),
-        (
-            "        if self._closed:\n            return Ran",
-            "        if False:\n            return Ran",
-        ),
-    ),
-    *mutants(
-        "running.py",
-        tests_of(
-            "test_governor_async.py",
-            "tools_in_threads_that_wait_for_tools_in_threads_go_on",
-        ),
-        ("_depth.set(_depth.get() + 1)", "_depth.get()"),
+        ("        if self._threads.closed:\n", "        if False:\n"),
     ),
     *mutants(
         "running.py",

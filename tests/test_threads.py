@@ -1,0 +1,120 @@
+"""`openfeature_gov.threads`: what waits for a thread waits for nobody else's work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from openfeature_gov import Controls, Effect, Governor, ToolCall
+from openfeature_gov.decisions import Verdict
+from openfeature_gov.ladder import Mode
+from openfeature_gov.threads import Threads
+from tests.conftest import CONTEXT, Make, contract_yaml
+
+CALL = ToolCall("spy", {"query": "x"}, CONTEXT)
+MANY = 40
+"""More than a loop has threads, on any machine."""
+
+
+@pytest.fixture
+def governor(desk: Make) -> Governor:
+    """Provide a Governor whose decisions are made in threads: the host has a say."""
+
+    def known(*_: object) -> Verdict:
+        return Verdict("authorizer", Mode.AUTONOMOUS, "known")
+
+    one = desk(contract_yaml("spy"), Controls(authorizer=known)).governor
+    one.tool("spy")(lambda query: query)
+    return one
+
+
+async def beside_a_busy_host(waits: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Await what *waits* while the host keeps all threads of its loop busy."""
+    over = threading.Event()
+    busy = [asyncio.create_task(asyncio.to_thread(over.wait)) for _ in range(MANY)]
+    await asyncio.sleep(0)
+    try:
+        return await asyncio.wait_for(waits(), 60)
+    finally:
+        over.set()
+        await asyncio.gather(*busy)
+
+
+def test_a_decision_waits_for_no_thread_of_the_host(governor: Governor) -> None:
+    decided = asyncio.run(beside_a_busy_host(lambda: governor.adecide(CALL)))
+    assert decided.effect is Effect.ALLOW
+
+
+def test_a_tool_waits_for_no_thread_of_the_host(governor: Governor) -> None:
+    ran = asyncio.run(beside_a_busy_host(lambda: governor.arun(CALL)))
+    assert ran.value == "x"
+
+
+def test_what_waits_in_threads_of_the_host_for_decisions_goes_on(
+    governor: Governor,
+) -> None:
+    """As sync agents do beside an async host: as many as there are threads."""
+
+    async def session() -> list[Effect]:
+        loop = asyncio.get_running_loop()
+
+        def agent() -> Effect:
+            time.sleep(0.1)  # that many begin before the first one goes on
+            asked = asyncio.run_coroutine_threadsafe(governor.adecide(CALL), loop)
+            return asked.result(60).effect
+
+        agents = (asyncio.to_thread(agent) for _ in range(MANY))
+        return await asyncio.gather(*agents)
+
+    assert asyncio.run(session()) == [Effect.ALLOW] * MANY
+
+
+def test_nothing_begins_after_the_end() -> None:
+    threads = Threads("test")
+    threads.close()
+    assert threads.begin(lambda: 1) is None
+    threads.close()
+
+
+def test_who_closes_waits_for_what_runs() -> None:
+    threads, begun, over = Threads("test"), threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    def work() -> None:
+        begun.set()
+        over.wait()
+        time.sleep(0.05)
+        ended.append("work")
+
+    threads.begin(work)
+    begun.wait()
+    over.set()
+    threads.close()
+    assert ended == ["work"]
+
+
+def test_a_handler_that_interrupts_who_begins_does_not_wait() -> None:
+    threads, over = Threads("test"), threading.Event()
+    begun = threads.begin(over.wait)
+    with threads._lock:  # as the one who is interrupted
+        threads.close()
+    over.set()
+    assert begun is not None
+    assert begun.result(60)
+
+
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    threads = Threads("test")
+    begun = threads.begin(lambda: 1)
+    assert begun is not None
+    assert begun.result(60) == 1
+    if (child := os.fork()) == 0:
+        again = threads.begin(lambda: 2)
+        os._exit(0 if again is not None and again.result(20) == 2 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
