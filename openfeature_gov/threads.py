@@ -43,7 +43,7 @@ class Threads:
         with self._lock:
             if self.closed:
                 return None
-            while len(self._pools) <= depth:
+            for _ in range(len(self._pools), depth + 1):
                 self._pools.append(ThreadPoolExecutor(self._most, self._name))
             try:
                 return self._pools[depth].submit(context.run, work)

@@ -191,7 +191,7 @@ class _Calls:
             if begun.watch is not None:
                 self._mark(begun.watch)
             self._begun[id(given)] = given, begun
-            while len(self._begun) > REMEMBERED:
+            if len(self._begun) > REMEMBERED:
                 lost.append(self._begun.pop(next(iter(self._begun)))[1])
         for one in lost:
             if one is not None:

@@ -116,7 +116,7 @@ class Identities:
     def _remembered(self, principal: Principal) -> Principal:
         with self._lock:
             self._known[principal.credential] = principal
-            while len(self._known) > KNOWN:
+            if len(self._known) > KNOWN:
                 self._known.popitem(last=False)
         return principal
 

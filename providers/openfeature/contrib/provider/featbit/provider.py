@@ -249,7 +249,7 @@ class FeatBitProvider(AbstractProvider):
             return False
         with self._lock:
             self._caught_up[token] = None
-            while len(self._caught_up) > LONGEST_MEMORY:
+            if len(self._caught_up) > LONGEST_MEMORY:
                 del self._caught_up[next(iter(self._caught_up))]
         return True
 

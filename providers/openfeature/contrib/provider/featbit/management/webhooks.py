@@ -79,7 +79,7 @@ class Inbox:
             if digest in self._seen:
                 raise RefusedError("webhook: this one has come before")
             self._seen[digest] = None
-            while len(self._seen) > self._remembered:
+            if len(self._seen) > self._remembered:
                 self._seen.popitem(last=False)
         return hint
 
