@@ -101,7 +101,7 @@ def test_who_closes_waits_for_what_runs() -> None:
 
 def test_a_handler_that_interrupts_who_begins_does_not_wait() -> None:
     threads, over = Threads("test"), threading.Event()
-    begun = threads.begin(over.wait)
+    begun = threads.begin(lambda: over.wait(30))
     with threads._lock:  # as the one who is interrupted
         threads.close()
     over.set()
