@@ -100,7 +100,7 @@ class Governor:
         )
         self._runner = Runner(self._decider, clock)
         self._tickets = Ticketing(self._decider, self._runner, clock)
-        self._handing = Handing(self._decider, records)
+        self._handing = Handing(self._decider)
 
     @classmethod
     def open(
@@ -568,7 +568,7 @@ class Governor:
             RecordStoreError: when the outcome could not be made durable.
 
         """
-        self._handing.report(
+        record = self._handing.ended(
             *(record_id, status),
             cost=cost,
             tokens=tokens,
@@ -579,6 +579,35 @@ class Governor:
             incident=incident,
             output=output,
         )
+        self.records.commit(record)
+
+    async def areport(
+        self,
+        record_id: str,
+        status: str,
+        *,
+        error: str = "",
+        cost: Decimal | None = None,
+        tokens: int | None = None,
+        undo: str = "",
+        hand_over: str = "",
+        incident: str = "",
+        output: str = "",
+        result: Any = None,
+    ) -> None:
+        """Record how a call ended; the async twin of `report`."""
+        record = self._handing.ended(
+            *(record_id, status),
+            cost=cost,
+            tokens=tokens,
+            result=result,
+            error=error,
+            undo=undo,
+            hand_over=hand_over,
+            incident=incident,
+            output=output,
+        )
+        await self.records.acommit(record)
 
     def settle_reviews(self) -> list[Review]:
         """Do what is due now with reviews, and run the undos that are registered here.

@@ -8,13 +8,12 @@ from typing import Any
 from openfeature_gov.allowances.taking import reported
 from openfeature_gov.awaited import Awaited, Open
 from openfeature_gov.deciding import Decider, step_of
-from openfeature_gov.evidence.records import outcome_record
+from openfeature_gov.evidence.records import Record, outcome_record
 from openfeature_gov.governance.envelopes import MOST
 from openfeature_gov.judging import Judged
 from openfeature_gov.outcomes import Outcome, Status
 from openfeature_gov.reviews import ending
 from openfeature_gov.running import heard
-from openfeature_gov.stores import RecordStore
 
 REPORTED = ("executed", "failed", "cancelled", "not_run")
 
@@ -22,8 +21,8 @@ REPORTED = ("executed", "failed", "cancelled", "not_run")
 class Handing:
     """Hand over what was decided, and take reports. Lives with its Governor."""
 
-    def __init__(self, decider: Decider, records: RecordStore) -> None:
-        self._decider, self._records = decider, records
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
         self._awaited = Awaited()
 
     def over(self, judged: Judged) -> Outcome:
@@ -34,7 +33,7 @@ class Handing:
             self._awaited.add(judged.record.id, ends)
         return heard(judged, Status.DECIDED)
 
-    def report(
+    def ended(
         self,
         record_id: str,
         status: str,
@@ -44,13 +43,14 @@ class Handing:
         result: Any,
         error: str,
         **told: str,
-    ) -> None:
-        """Record how the call ended that *record_id* decided; *told* is noted with it.
+    ) -> Record:
+        """Return the record of how the call ended that *record_id* decided.
+
+        It awaits no report any more. *told* is noted with it.
 
         Raises:
             ValueError: for another *status*, a record that awaits no report, and what
                 is no cost: negative, not finite.
-            RecordStoreError: when the outcome could not be made durable.
 
         """
         if status not in REPORTED:
@@ -74,13 +74,11 @@ class Handing:
             **{**told, **ending.told(ended)},
         )
         record = record._replace(change=step_of(used, ended, status))
-        self._records.commit(
-            self._decider.ended(
-                record,
-                held,
-                status,
-                began=status != "not_run",
-                costs=reported(held, cost, tokens),
-                moved=self._decider.moved(tool_name, error),
-            )
+        return self._decider.ended(
+            record,
+            held,
+            status,
+            began=status != "not_run",
+            costs=reported(held, cost, tokens),
+            moved=self._decider.moved(tool_name, error),
         )

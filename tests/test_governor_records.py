@@ -207,6 +207,40 @@ def test_decide_and_report(desk: Make) -> None:
     assert outcomes == {told.record_id: "executed", silent.record_id: "unknown"}
 
 
+def test_the_loop_goes_on_while_a_report_waits_for_the_disk(
+    desk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = desk(MAIL)
+    one.governor.tool("mail")(one.spy)
+    store = one.governor.records
+    assert isinstance(store, SqliteStore)
+    insert, free = store._insert, threading.Event()
+
+    def slow(records: list[Record]) -> None:
+        if any(each.kind == "outcome" for each in records):
+            assert free.wait(60)
+        insert(records)
+
+    monkeypatch.setattr(store, "_insert", slow)
+
+    async def session() -> str:
+        told = await one.governor.adecide(call(to="x"))
+        reported = asyncio.create_task(
+            one.governor.areport(told.record_id, "executed", cost=Decimal("0.02"))
+        )
+        await asyncio.sleep(0.05)
+        assert not reported.done()
+        free.set()
+        await reported
+        with pytest.raises(ValueError, match="awaits no report"):
+            await one.governor.areport(told.record_id, "executed")
+        return told.record_id
+
+    reported = asyncio.run(session())
+    (outcome,) = history.records(one.records, kind="outcome")
+    assert (outcome["ref"], outcome["status"]) == (reported, "executed")
+
+
 def test_report_takes_one_known_status_for_one_known_decision(desk: Make) -> None:
     """No outcome for a queued action, an unknown id, twice, or in free words."""
     one = desk(MAIL)

@@ -217,6 +217,14 @@ JUDGING = (
         ("if status not in REPORTED:", "if not status:"),
     ),
     *mutants(
+        "governor.py",
+        _records("the_loop_goes_on_while_a_report_waits_for_the_disk"),
+        (
+            "        await self.records.acommit(record)",
+            "        self.records.append(record)",
+        ),
+    ),
+    *mutants(
         "awaited.py",
         _records("report_takes_one_known_status_for_one_known_decision"),
         ("return self._ids.pop(record_id)", "return self._ids.pop(record_id, None)"),
