@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from openfeature.evaluation_context import EvaluationContext
 
 from openfeature.contrib.provider.featbit import FeatBitProvider, write_document
 from openfeature.contrib.provider.featbit.live.last_good import LastGood
-from openfeature.contrib.provider.featbit.sleeps import STEP_NS, Sleeps, sleeps
+from openfeature.contrib.provider.featbit.sleeps import (
+    REMEMBERED,
+    STEP_NS,
+    Sleeps,
+    sleeps,
+)
 from openfeature_gov import Effect, Governor, ToolCall
 from openfeature_gov.testing.featbit import SimulatedFeatBit
 from tests.conftest import CONTEXT, contract_yaml, flag_document
 from tests.test_featbit_live import DOCUMENT, QUICK, SLOW, Live
+from tests.test_featbit_live_sync import Line, switch
 from tests.waiting import until
 
 HOUR = 3_600 * 1_000_000_000
@@ -53,7 +60,8 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Provide for how long the machine slept, in nanoseconds; begin with nothing."""
     total = [0]
     monkeypatch.setattr(WALL, lambda: time.time_ns() + sum(total))
-    monkeypatch.setattr(sleeps, "_slept_ns", 0)
+    monkeypatch.setattr(sleeps, "_sleeps", deque())
+    monkeypatch.setattr(sleeps, "_before_ns", 0)
     monkeypatch.setattr(sleeps, "_apart_ns", time.time_ns() - time.monotonic_ns())
     return total
 
@@ -64,6 +72,7 @@ def server() -> SimulatedFeatBit:
 
 
 @given(st.lists(MOVES, max_size=30))
+@example([("read", 0), ("sleep", HOUR)])
 def test_data_never_counts_as_younger_than_it_is(moves: list[tuple[str, int]]) -> None:
     """But for sleeps of two seconds, and where a clock was set back meanwhile."""
     clocks = Clocks()
@@ -104,6 +113,65 @@ def test_sleeps_are_told_exactly(naps: list[int], awake: int) -> None:
         assert told == sum(awake + 1 + (nap if nap > STEP_NS else 0) for nap in naps)
         clocks.move("pass", 1)
         assert found.backdated(clocks.monotonic) == clocks.monotonic
+
+
+def test_a_sleep_does_not_count_for_what_was_read_after_it() -> None:
+    """Though another one comes later."""
+    clocks = Clocks()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WALL, lambda: clocks.wall)
+        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
+        found = Sleeps()
+        clocks.move("sleep", 8 * HOUR)
+        found.look()
+        clocks.move("pass", 1)
+        read = clocks.monotonic
+        clocks.move("pass", HOUR)
+        clocks.move("sleep", 2 * HOUR)
+        assert clocks.monotonic - found.backdated(read) == 3 * HOUR
+
+
+def test_what_was_read_before_more_sleeps_than_are_told_apart_is_no_younger() -> None:
+    clocks = Clocks()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WALL, lambda: clocks.wall)
+        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
+        found = Sleeps()
+        reads = [(clocks.monotonic, 0)]
+        for _ in range(3 * REMEMBERED):
+            clocks.move("pass", 1)
+            clocks.move("sleep", HOUR)
+            found.look()
+            clocks.move("pass", 1)
+            reads.append((clocks.monotonic, clocks.past))
+        ages = [clocks.monotonic - found.backdated(at) for at, _ in reads]
+        assert ages[0] == clocks.past
+        assert all(
+            age >= clocks.past - at for age, (_, at) in zip(ages, reads, strict=True)
+        )
+        assert ages[-1] == 0
+
+
+def test_who_was_held_up_between_two_clocks_takes_no_reading_for_a_later_one() -> None:
+    """Another thread read the source meanwhile, and then the machine slept."""
+    clocks = Clocks()
+    reads = list[int]()
+
+    def wall() -> int:
+        if not reads:
+            clocks.move("pass", 1)
+            reads.append(clocks.monotonic)
+            clocks.move("pass", 1)
+            clocks.move("sleep", HOUR)
+        return clocks.wall
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WALL, lambda: clocks.wall)
+        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
+        found = Sleeps()
+        patch.setattr(WALL, wall)
+        found.look()
+        assert clocks.monotonic - found.backdated(reads[0]) >= HOUR
 
 
 def test_clocks_that_drift_are_no_sleep() -> None:
@@ -158,6 +226,21 @@ def test_a_live_provider_is_as_old_as_the_sleep(
         until(renewed)
 
 
+def test_what_was_on_its_way_before_the_sleep_proves_nothing(
+    slept: list[int],
+) -> None:
+    """A frame that the socket held meanwhile: everything is asked for first."""
+    line = Line()
+    line.connected(switch(0))
+    line.pongs(1)
+    assert line.heard.verified_s == 1
+    pulls = line.pulls
+    slept.append(8 * HOUR)
+    line.pongs(2)
+    assert line.heard.verified_s == 1
+    assert line.pulls == pulls + 1
+
+
 def test_who_follows_a_server_sees_a_sleep_before_anybody_decides(
     server: SimulatedFeatBit, slept: list[int]
 ) -> None:
@@ -165,7 +248,7 @@ def test_who_follows_a_server_sees_a_sleep_before_anybody_decides(
     with server:
         Live(server, timing=SLOW).start()
         slept.append(8 * HOUR)
-        until(lambda: sleeps._slept_ns >= 8 * HOUR)
+        until(lambda: sum(nap for _, nap in sleeps._sleeps) >= 8 * HOUR)
 
 
 def test_who_follows_a_file_sees_a_sleep_before_reading_it(

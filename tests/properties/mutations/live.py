@@ -17,15 +17,36 @@ LIVE = (
     *mutants(
         "../providers/openfeature/contrib/provider/featbit/sleeps.py",
         _sleeps("data_never_counts_as_younger_than_it_is", "sleeps_are_told_exactly"),
-        ("moment_ns <= self._woke_ns", "moment_ns < self._woke_ns"),
-        ("self._slept_ns + ahead, now", "ahead, now"),
+        ("if moment_ns <= woke)", "if moment_ns < woke)"),
         ("        self.look()\n", ""),
     ),
     *mutants(
         "../providers/openfeature/contrib/provider/featbit/sleeps.py",
         _sleeps("clocks_that_drift_are_no_sleep"),
         ("apart - self._apart_ns, apart", "apart - self._apart_ns, self._apart_ns"),
-        ("if ahead > STEP_NS", "if ahead >= STEP_NS"),
+        ("if ahead <= STEP_NS", "if ahead < STEP_NS"),
+    ),
+    *mutants(
+        "../providers/openfeature/contrib/provider/featbit/sleeps.py",
+        _sleeps("a_sleep_does_not_count_for_what_was_read_after_it"),
+        (" if moment_ns <= woke)", ")"),
+    ),
+    *mutants(
+        "../providers/openfeature/contrib/provider/featbit/sleeps.py",
+        _sleeps("what_was_read_before_more_sleeps_than_are_told_apart_is_no_younger"),
+        ("self._before_ns += self", "self._before_ns = self"),
+        ("(self._before_ns if moment_ns <= known[0][0] else 0)", "0"),
+        ("(self._before_ns if moment_ns <= known[0][0] else 0)", "self._before_ns"),
+    ),
+    *mutants(
+        "../providers/openfeature/contrib/provider/featbit/sleeps.py",
+        _sleeps("who_was_held_up_between_two_clocks_takes_no_reading_for_a_later_one"),
+        ("append((_monotonic(), ahead))", "append((now, ahead))"),
+    ),
+    *mutants(
+        FOLDER + "sync.py",
+        _sleeps("what_was_on_its_way_before_the_sleep_proves_nothing"),
+        ("sleeps.backdated(self._last_frame_ns)", "self._last_frame_ns"),
     ),
     *mutants(
         "../providers/openfeature/contrib/provider/featbit/provider.py",

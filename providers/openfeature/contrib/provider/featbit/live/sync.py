@@ -20,6 +20,7 @@ from openfeature.contrib.provider.featbit.live.mirror import (
     Name,
 )
 from openfeature.contrib.provider.featbit.live.timing import SECOND, Timing
+from openfeature.contrib.provider.featbit.sleeps import sleeps
 
 REFUSED = (
     "the evaluation server refused the connection (close code 4003): the secret is "
@@ -117,7 +118,9 @@ class Sync:
         with self._lock:
             if self._over:
                 return
-            silent = now - self._last_frame_ns > self._timing.stale_s * SECOND
+            # What was on its way when the machine fell asleep says nothing of now.
+            last_ns = sleeps.backdated(self._last_frame_ns)
+            silent = now - last_ns > self._timing.stale_s * SECOND
             self._last_frame_ns = now
             if silent:
                 self._doubt(now)
