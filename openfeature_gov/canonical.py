@@ -24,7 +24,7 @@ MAX_NODES = 4096
 MAX_BYTES = 65_536
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _PLAIN = frozenset({str, bool, type(None)})
-_FLAT = _PLAIN | {int}
+_FLAT, _KEY = _PLAIN | {int}, frozenset({str})
 _TEXTUAL = (datetime, date, time, UUID)
 
 
@@ -46,8 +46,12 @@ def seal(
             "arguments_invalid", f"arguments are a {type(arguments).__name__}"
         )
     copied = dict(arguments)
-    # As most arguments are: what else has no place in JSON is refused when encoded.
-    if len(copied) > MAX_NODES or not _FLAT.issuperset(map(type, copied.values())):
+    # As most arguments are; integers that are too large are refused when encoded.
+    if (
+        len(copied) > MAX_NODES
+        or not _KEY.issuperset(map(type, copied))
+        or not _FLAT.issuperset(map(type, copied.values()))
+    ):
         copied = _Copier().mapping(copied, 1)
     try:
         encoded = orjson.dumps(copied, default=_text, option=orjson.OPT_SORT_KEYS)

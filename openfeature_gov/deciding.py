@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from openfeature_gov.allowances.aside import Held
@@ -99,7 +97,10 @@ class Decider:
         return self.reviewed(call, tool, demanded, judged)
 
     def stands(self, judged: Judged) -> bool:
-        """Say whether the same would run if *judged* were judged now; no effect."""
+        """Say whether the same would run if *judged* were judged now; no effect.
+
+        A handler also stands where the tool itself would run by now: it is less.
+        """
         contract, route = judged.contract, judged.route
         if contract is None:
             return False
@@ -110,6 +111,8 @@ class Decider:
             judged.release,
             begun=judged.record.id,
         ).route
+        if again.ran == "tool" != route.ran:
+            return True
         return again.ran == route.ran and again.canonical == route.canonical
 
     def reviewed(
@@ -148,9 +151,7 @@ class Decider:
         judged, tool = await self.ajudged(call, demanded), self.known(call)
         if tool is None or not self._asks(tool, judged):
             return judged
-        context = contextvars.copy_context()
-        settled = partial(context.run, self._settled, call, demanded)
-        return await in_thread(settled)
+        return await in_thread(self._settled, call, demanded)
 
     def asked(self, call: ToolCall) -> Judged:
         """Return the judgement of *call* with what people said, without any effect."""

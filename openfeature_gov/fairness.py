@@ -63,10 +63,9 @@ def _running() -> asyncio.AbstractEventLoop | None:
 
 def _watch(loop: asyncio.AbstractEventLoop | None) -> _Watch:
     """Return what looks at *loop*, which runs in this thread."""
-    watch = _mine.watch
-    if watch.loop is not loop:
-        _mine.watch = watch = _Watch(loop)
-    return watch
+    if _mine.watch.loop is not loop:
+        _mine.watch = _mine.known(loop)
+    return _mine.watch
 
 
 def _told() -> tuple[float, int | None]:
@@ -117,6 +116,11 @@ class _Watch:
     def last(self) -> None:
         """Look for `LASTING_S` from now on."""
         self._ends = time.monotonic() + LASTING_S
+        if self._timer is None and self.loop is not None:
+            # A signal handler may decide while the loop sorts its timers.
+            self.loop.call_soon_threadsafe(self._begin)
+
+    def _begin(self) -> None:
         if self._timer is None:
             self._look_after(ALONE_S)
 
@@ -153,10 +157,24 @@ class _Watch:
 
 
 class _Mine(threading.local):
-    """Hold what looks at the loop that this thread ran last, or at none."""
+    """Hold what looks at the loop that this thread runs, or at none."""
 
     def __init__(self) -> None:
         self.watch = _Watch(None)
+        self._watches = {self.watch.loop: self.watch}
+
+    def known(self, loop: asyncio.AbstractEventLoop | None) -> _Watch:
+        """Return what looks at *loop*: several may take turns in a thread."""
+        found = self._watches.get(loop)
+        if found is None:
+            open_ones = {
+                one: watch
+                for one, watch in self._watches.items()
+                if one is None or not one.is_closed()
+            }
+            found = _Watch(loop)
+            self._watches = {**open_ones, loop: found}
+        return found
 
 
 _mine = _Mine()

@@ -120,7 +120,13 @@ class Runner:
         if not late or judged.contract is None or self._decider.stands(judged):
             return self.ran(judged, injected)
         self._decider.settle(judged, "not_run")
-        return self.ran(judged.contract.call, injected)
+        token = "" if judged.flags is None else judged.flags.demanded
+        demanded = self._decider.demand(token or None)
+        again = self._decider.recorded(judged.contract.call, demanded)
+        if again.route.ran == "tool" != judged.route.ran:
+            # Who asked for a handler has no place here for what the tool needs.
+            return Ran(self._decider.unbegun(again), Status.NOT_RUN)
+        return self.ran(again, injected)
 
 
 class _Running:

@@ -15,7 +15,37 @@ from typing import TypeVar
 from openfeature_gov.locks import interrupted, renewed
 
 T = TypeVar("T")
-_depth: contextvars.ContextVar[int] = contextvars.ContextVar("gov_depth", default=0)
+
+
+class _Work:
+    """Know how deep work is that others may wait for, until it ended.
+
+    Its context outlives it, in tasks that it began: nobody waits for it through them.
+    """
+
+    __slots__ = ("_above", "_ended", "depth")
+    depth: int
+    _above: _Work | None
+    _ended: bool
+
+    def __init__(self, above: _Work | None) -> None:
+        while above is not None and above._ended:  # noqa: SLF001 - of this class
+            above = above._above  # noqa: SLF001 - of this class
+        self._above, self._ended = above, False
+        self.depth = 0 if above is None else above.depth + 1
+
+    def done(self, work: Callable[[], T]) -> T:
+        """Do *work*, within a context that knows of it."""
+        _work.set(self)
+        try:
+            return work()
+        finally:
+            self._ended = True
+
+
+_work: contextvars.ContextVar[_Work | None] = contextvars.ContextVar(
+    "gov_work", default=None
+)
 
 
 class Threads:
@@ -38,15 +68,14 @@ class Threads:
 
     def begin(self, work: Callable[[], T]) -> Future[T] | None:
         """Let *work* begin within this context, None where this or all is closed."""
-        context, depth = contextvars.copy_context(), _depth.get()
-        context.run(_depth.set, depth + 1)
+        context, begun = contextvars.copy_context(), _Work(_work.get())
         with self._lock:
             if self.closed:
                 return None
-            for _ in range(len(self._pools), depth + 1):
+            for _ in range(len(self._pools), begun.depth + 1):
                 self._pools.append(ThreadPoolExecutor(self._most, self._name))
             try:
-                return self._pools[depth].submit(context.run, work)
+                return self._pools[begun.depth].submit(context.run, begun.done, work)
             except RuntimeError:  # the interpreter ends, or a handler closed this
                 return None
 

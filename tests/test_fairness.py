@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -423,3 +424,41 @@ def test_a_loop_is_looked_at_that_goes_on_after_it_stopped(naps: list[float]) ->
         naps.clear()
         runner.run(busy_until(naps))
     assert naps
+
+
+def test_loops_that_take_turns_in_a_thread_are_looked_at_once_each() -> None:
+    async def waited() -> None:
+        await in_thread(int)
+
+    loops = [asyncio.new_event_loop(), asyncio.new_event_loop()]
+    for _ in range(20):
+        for loop in loops:
+            loop.run_until_complete(waited())
+    for loop in loops:
+        timers: Any = loop._scheduled  # type: ignore[attr-defined] # nothing else tells
+        assert len([one for one in timers if not one.cancelled()]) == 1
+        loop.close()
+
+
+def test_a_handler_that_decides_while_timers_are_sorted_breaks_no_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It runs in the loop's thread, between any two steps of the loop."""
+    compared, decides = asyncio.TimerHandle.__lt__, list[bool]()
+
+    def compare(one: asyncio.TimerHandle, another: asyncio.TimerHandle) -> bool:
+        if not decides:
+            decides.append(True)
+            give_way(0)
+        return compared(one, another)
+
+    async def sorts() -> None:
+        loop = asyncio.get_running_loop()
+        for number in range(50):
+            loop.call_later(3600 - number, int)
+        monkeypatch.setattr(asyncio.TimerHandle, "__lt__", compare)
+        loop.call_later(0, int)
+        await asyncio.sleep(0.05)
+
+    asyncio.run(sorts())
+    assert decides

@@ -133,6 +133,43 @@ def test_what_still_stands_runs_when_there_is_a_thread(
     assert len(log(waiting.one, "decision")) == 2
 
 
+def test_a_handler_that_waits_for_a_thread_never_becomes_the_tool(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked runs the tool by its own means, and those are not here."""
+    one = waiting.one
+    drafts = list[str]()
+
+    def draft(to: str) -> None:
+        drafts.append(to)
+
+    one.governor._decider.tools.pop("mail")
+    one.governor.tool("mail", draft=draft)(one.spy)
+    one.set(mode="draft_write")
+    monkeypatch.setattr(running, "LATE_NS", 0)
+    said = asyncio.run(waiting.ends(lambda: one.set(mode="autonomous")))
+    assert (said.effect, said.ran) == (Effect.CONSTRAIN, "draft_write")
+    assert (drafts, one.calls) == (["x"], [])
+
+
+def test_a_handler_that_no_longer_stands_never_becomes_the_tool(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = waiting.one
+    decider = one.governor._decider
+    decider.tools.pop("mail")
+    one.governor.tool("mail", draft=lambda to: to)(one.spy)
+    one.set(mode="draft_write")
+    monkeypatch.setattr(running, "LATE_NS", 0)
+    monkeypatch.setattr(type(decider), "stands", lambda *_: False)
+    said = asyncio.run(waiting.ends(lambda: one.set(mode="autonomous")))
+    assert (said.effect, said.status) == (Effect.DENY, Status.NOT_RUN)
+    assert one.calls == []
+    assert {o["status"] for o in log(one, "outcome") if o["ran"] != "tool"} == {
+        "not_run"
+    }
+
+
 def test_what_waits_for_a_thread_while_it_closes_does_not_run(waiting: Waiting) -> None:
     def close() -> None:
         threading.Thread(target=runner.close).start()

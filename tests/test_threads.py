@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
 import time
@@ -12,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from openfeature_gov import Controls, Effect, Governor, ToolCall
+from openfeature_gov import Controls, Effect, Governor, ToolCall, fairness
 from openfeature_gov.decisions import Verdict
 from openfeature_gov.ladder import Mode
+from openfeature_gov.testing.workplace import People
 from openfeature_gov.threads import Threads
 from tests.conftest import CONTEXT, Make, contract_yaml
 
@@ -74,6 +76,50 @@ def test_what_waits_in_threads_of_the_host_for_decisions_goes_on(
         return await asyncio.gather(*agents)
 
     assert asyncio.run(session()) == [Effect.ALLOW] * MANY
+
+
+def test_what_a_person_reads_may_take_a_decision_of_its_own(desk: Make) -> None:
+    """As many calls that ask people as there are threads, each waits for another."""
+    one = desk(contract_yaml("pay") + "---\n" + contract_yaml("look"))
+    one.governor.close()
+    governor = Governor.open(one.governance, one.flags, one.records, people=People())
+    one.set(approval=True)
+    together, looked = threading.Barrier(fairness.MOST), list[Effect]()
+
+    async def look() -> None:
+        asked = governor.adecide(ToolCall("look", {"query": "x"}, CONTEXT))
+        looked.append((await asyncio.wait_for(asked, 30)).effect)
+
+    def told(_: object) -> str:
+        together.wait(60)
+        asyncio.run(look())
+        return "told"
+
+    governor.tool("pay", consequence=told)(lambda to: to)
+    governor.tool("look", consequence=lambda _: "told")(lambda query: query)
+
+    async def decided() -> None:
+        calls = [ToolCall("pay", {"to": f"{n}"}, CONTEXT) for n in range(fairness.MOST)]
+        await asyncio.gather(*map(governor.adecide, calls))
+
+    asyncio.run(decided())
+    governor.close()
+    assert looked == [Effect.QUEUE_FOR_APPROVAL] * fairness.MOST
+
+
+def test_what_goes_on_after_its_work_ended_needs_no_deeper_threads() -> None:
+    """An agent's step begins the next one, and ends: nobody waits for it."""
+    threads, left = Threads("test"), contextvars.copy_context()
+
+    def step() -> contextvars.Context:
+        return contextvars.copy_context()
+
+    for _ in range(20):
+        begun = left.run(threads.begin, step)
+        assert begun is not None
+        left = begun.result()
+    assert len(threads._pools) == 1
+    threads.close()
 
 
 def test_nothing_begins_after_the_end() -> None:

@@ -348,6 +348,7 @@ def test_as_many_values_as_may_be_are_counted(value: Any) -> None:
     with pytest.raises(InvalidCallError) as caught:
         seal({1: value})  # type: ignore[dict-item] # what is no name
     assert caught.value.code == "arguments_invalid"
+    assert caught.value.detail == "a key is a int"
 
 
 def test_depth_is_bounded_exactly() -> None:

@@ -58,6 +58,7 @@ CONTRACTS = (
         _hostile("as_many_values_as_may_be_are_counted"),
         ("if len(copied) > MAX_NODES", "if len(copied) > MAX_NODES + 1"),
         ("self.nodes > MAX_NODES", "self.nodes > MAX_NODES + 1"),
+        ("or not _KEY.issuperset(map(type, copied))", ""),
     ),
     *mutants(
         "canonical.py",

@@ -54,7 +54,7 @@ FAIRNESS = (
     *mutants(
         "fairness.py",
         _fair("one_looks_for_all_who_wait"),
-        ("    if watch.loop is not loop:\n", "    if True:\n"),
+        ("    if _mine.watch.loop is not loop:\n", "    if False:\n"),
     ),
     *mutants(
         "fairness.py",
@@ -70,20 +70,20 @@ FAIRNESS = (
         "fairness.py",
         _fair("a_loop_that_decided_gives_way_when_it_is_busy_later"),
         ("    watch.last()\n", "    pass\n"),
-        (
-            "        if self._timer is None:\n            self._look_after(ALONE_S)\n",
-            "",
-        ),
+        ("            self._look_after(ALONE_S)\n", "            pass\n"),
     ),
     *mutants(
         "fairness.py",
         _fair("each_loop_is_looked_at"),
-        ("    if watch.loop is not loop:\n", "    if watch.loop is None:\n"),
+        (
+            "    if _mine.watch.loop is not loop:\n",
+            "    if _mine.watch.loop is None:\n",
+        ),
     ),
     *mutants(
         "threads.py",
         _fair("what_runs_in_a_thread_has_the_context"),
-        (".submit(context.run, work)", ".submit(work)"),
+        ("submit(context.run, begun.done, work)", "submit(begun.done, work)"),
     ),
     *mutants(
         "threads.py",
@@ -91,7 +91,48 @@ FAIRNESS = (
             "test_governor_async.py",
             "tools_in_threads_that_wait_for_tools_in_threads_go_on",
         ),
-        ("context.run(_depth.set, depth + 1)", "pass"),
+        ("        _work.set(self)\n", ""),
+    ),
+    *mutants(
+        "threads.py",
+        _threads("what_goes_on_after_its_work_ended_needs_no_deeper_threads"),
+        ("            self._ended = True\n", "            pass\n"),
+    ),
+    *mutants(
+        "deciding.py",
+        _threads("what_a_person_reads_may_take_a_decision_of_its_own"),
+        (
+            "in_thread(self._settled, call, demanded)",
+            "in_thread(FORGETS, self._settled, call, demanded)".replace(
+                "FORGETS", "__import__('contextvars').copy_context().run"
+            ),
+        ),
+    ),
+    *mutants(
+        "fairness.py",
+        _fair("loops_that_take_turns_in_a_thread_are_looked_at_once_each"),
+        ("found = self._watches.get(loop)", "found = None"),
+    ),
+    *mutants(
+        "fairness.py",
+        _fair("a_handler_that_decides_while_timers_are_sorted_breaks_no_loop"),
+        ("self.loop.call_soon_threadsafe(self._begin)", "self._begin()"),
+    ),
+    *mutants(
+        "deciding.py",
+        tests_of(
+            "test_governor_async.py",
+            "a_handler_that_waits_for_a_thread_never_becomes_the_tool",
+        ),
+        ('if again.ran == "tool" != route.ran:', "if False:"),
+    ),
+    *mutants(
+        "running.py",
+        tests_of(
+            "test_governor_async.py",
+            "a_handler_that_no_longer_stands_never_becomes_the_tool",
+        ),
+        ('if again.route.ran == "tool" != judged.route.ran:', "if False:"),
     ),
     *mutants(
         "threads.py",
