@@ -56,7 +56,7 @@ CONTRACTS = (
     *mutants(
         "canonical.py",
         _hostile("as_many_values_as_may_be_are_counted"),
-        ("if len(copied) > MAX_NODES", "if len(copied) > MAX_NODES + 1"),
+        ("        len(copied) > MAX_NODES\n", "        len(copied) > MAX_NODES + 1\n"),
         ("self.nodes > MAX_NODES", "self.nodes > MAX_NODES + 1"),
         ("or not _KEY.issuperset(map(type, copied))", ""),
     ),
