@@ -481,7 +481,8 @@ def test_others_do_the_work_and_nothing_rests_on_it(
 def test_only_others_may_end_with_the_file(tmp_path: Path) -> None:
     """A disk that fails, or a file made shorter, ends only who reads it mapped."""
     path = long_log().database(tmp_path / "records.db")
-    assert gov_verify.Database(path)._one("PRAGMA mmap_size") == 0
+    with closing(gov_verify.Database(path)) as database:
+        assert database._one("PRAGMA mmap_size") == 0
     read = (
         "import os; from pathlib import Path;"
         "from openfeature_gov.evidence.standalone.gov_verify import Database;"
