@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,16 @@ class Clocks:
             self.wall += by
 
 
+@contextmanager
+def machine() -> Iterator[tuple[Clocks, Sleeps]]:
+    """Run on made-up clocks in the block."""
+    clocks = Clocks()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WALL, lambda: clocks.wall)
+        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
+        yield clocks, Sleeps()
+
+
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Provide for how long the machine slept, in nanoseconds; begin with nothing."""
@@ -75,11 +87,7 @@ def server() -> SimulatedFeatBit:
 @example([("read", 0), ("sleep", HOUR)])
 def test_data_never_counts_as_younger_than_it_is(moves: list[tuple[str, int]]) -> None:
     """But for sleeps of two seconds, and where a clock was set back meanwhile."""
-    clocks = Clocks()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WALL, lambda: clocks.wall)
-        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
-        found = Sleeps()
+    with machine() as (clocks, found):
         read, read_at, unseen = clocks.monotonic, 0, 0
         for kind, by in moves:
             clocks.move(kind, by)
@@ -99,11 +107,7 @@ def test_data_never_counts_as_younger_than_it_is(moves: list[tuple[str, int]]) -
 @given(st.lists(st.integers(0, 3 * HOUR), max_size=10), st.integers(0, HOUR))
 def test_sleeps_are_told_exactly(naps: list[int], awake: int) -> None:
     """Each of them counts in full, and once."""
-    clocks = Clocks()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WALL, lambda: clocks.wall)
-        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
-        found = Sleeps()
+    with machine() as (clocks, found):
         read = clocks.monotonic
         for nap in naps:
             clocks.move("pass", awake + 1)
@@ -117,11 +121,7 @@ def test_sleeps_are_told_exactly(naps: list[int], awake: int) -> None:
 
 def test_a_sleep_does_not_count_for_what_was_read_after_it() -> None:
     """Though another one comes later."""
-    clocks = Clocks()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WALL, lambda: clocks.wall)
-        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
-        found = Sleeps()
+    with machine() as (clocks, found):
         clocks.move("sleep", 8 * HOUR)
         found.look()
         clocks.move("pass", 1)
@@ -132,11 +132,7 @@ def test_a_sleep_does_not_count_for_what_was_read_after_it() -> None:
 
 
 def test_what_was_read_before_more_sleeps_than_are_told_apart_is_no_younger() -> None:
-    clocks = Clocks()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WALL, lambda: clocks.wall)
-        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
-        found = Sleeps()
+    with machine() as (clocks, found):
         reads = [(clocks.monotonic, 0)]
         for _ in range(3 * REMEMBERED):
             clocks.move("pass", 1)
@@ -154,32 +150,24 @@ def test_what_was_read_before_more_sleeps_than_are_told_apart_is_no_younger() ->
 
 def test_who_was_held_up_between_two_clocks_takes_no_reading_for_a_later_one() -> None:
     """Another thread read the source meanwhile, and then the machine slept."""
-    clocks = Clocks()
     reads = list[int]()
+    with machine() as (clocks, found), pytest.MonkeyPatch.context() as patch:
 
-    def wall() -> int:
-        if not reads:
-            clocks.move("pass", 1)
-            reads.append(clocks.monotonic)
-            clocks.move("pass", 1)
-            clocks.move("sleep", HOUR)
-        return clocks.wall
+        def wall() -> int:
+            if not reads:
+                clocks.move("pass", 1)
+                reads.append(clocks.monotonic)
+                clocks.move("pass", 1)
+                clocks.move("sleep", HOUR)
+            return clocks.wall
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WALL, lambda: clocks.wall)
-        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
-        found = Sleeps()
         patch.setattr(WALL, wall)
         found.look()
         assert clocks.monotonic - found.backdated(reads[0]) >= HOUR
 
 
 def test_clocks_that_drift_are_no_sleep() -> None:
-    clocks = Clocks()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WALL, lambda: clocks.wall)
-        patch.setattr(MONOTONIC, lambda: clocks.monotonic)
-        found = Sleeps()
+    with machine() as (clocks, found):
         read = clocks.monotonic
         for _ in range(1_000):
             clocks.move("pass", 1_000)
